@@ -1,0 +1,110 @@
+//! Pace: the one factor by which long timers shrink on the embedded cluster.
+//!
+//! Seldon and the kubelet wait for tens of seconds in many places (10 s before xDS opens, 600 s at the start
+//! gate, 10 s before the first readiness probe). A test that wants to see what happens afterwards has no use for
+//! the wait itself. Every such timer goes through [`Pace`]; at [`Pace::REAL`] nothing changes.
+//!
+//! Kernel times (SYN retransmission after 1 s, the ICMP rate limit of one per second) cannot be scaled, so a
+//! timer that *races the kernel* must never shrink below them: [`Pace::dial`] and [`Pace::network`] have floors.
+//! Otherwise a refused dial would read as a timed-out one, and the pace would change a verdict.
+
+use std::time::Duration;
+
+/// Environment variable by which a container learns its pace. Absent means [`Pace::REAL`].
+pub const VARIABLE: &str = "CONFORMANCE_PACE";
+
+/// A factor in `(0, 1]` applied to long timers.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize, serde::Deserialize)]
+#[serde(transparent)]
+pub struct Pace(f64);
+
+impl Pace {
+    /// Nothing shrinks.
+    pub const REAL: Pace = Pace(1.0);
+    /// The default of the embedded cluster: 50 times faster, so 10 s become 200 ms.
+    pub const FAST: Pace = Pace(0.02);
+
+    /// A pace of `factor`; `None` unless `0 < factor <= 1`.
+    pub fn new(factor: f64) -> Option<Pace> {
+        (factor > 0.0 && factor <= 1.0).then_some(Pace(factor))
+    }
+
+    /// The pace written in an environment variable's value, [`Pace::REAL`] when there is none.
+    ///
+    /// # Errors
+    /// The text, when it is not a number in `(0, 1]`.
+    pub fn parse(value: Option<&str>) -> Result<Pace, String> {
+        let Some(text) = value else { return Ok(Pace::REAL) };
+        text.parse().ok().and_then(Pace::new).ok_or_else(|| {
+            format!("{VARIABLE} is {text:?}; it must be a number above 0 and at most 1, such as 0.02")
+        })
+    }
+
+    /// The factor, as it is written into [`VARIABLE`].
+    pub fn factor(self) -> f64 {
+        self.0
+    }
+
+    /// A pure wait: nothing outside this process races it.
+    pub fn wait(self, real: Duration) -> Duration {
+        real.mul_f64(self.0)
+    }
+
+    /// A limit on one exchange with a peer on the network (a DNS try, a probe's time-out, an RPC's deadline).
+    ///
+    /// Never below 500 ms (or `real`, when that is shorter), so that a busy machine is not taken for a silent peer.
+    pub fn network(self, real: Duration) -> Duration {
+        self.wait(real).max(real.min(Duration::from_millis(500)))
+    }
+
+    /// A limit on a TCP dial.
+    ///
+    /// Never below 1.5 s (or `real`, when that is shorter): a refusal that the ICMP rate limit swallowed arrives with
+    /// the answer to the SYN's retransmission after 1.0 s, and must still be seen as a refusal.
+    pub fn dial(self, real: Duration) -> Duration {
+        self.wait(real).max(real.min(Duration::from_millis(1500)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::absent(None, Ok(Pace::REAL))]
+    #[case::fast(Some("0.02"), Ok(Pace::FAST))]
+    #[case::one(Some("1"), Ok(Pace::REAL))]
+    fn parses(#[case] value: Option<&str>, #[case] expected: Result<Pace, String>) {
+        assert_eq!(Pace::parse(value), expected);
+    }
+
+    #[rstest]
+    #[case("0")]
+    #[case("-1")]
+    #[case("1.5")]
+    #[case("fast")]
+    #[case("NaN")]
+    fn refuses(#[case] value: &str) {
+        let error = Pace::parse(Some(value)).unwrap_err();
+        assert!(error.contains(value) && error.contains("above 0"), "{error}");
+    }
+
+    #[rstest]
+    #[case::xds_delay(10_000, 200, 500, 1500)]
+    #[case::dial(20_000, 400, 500, 1500)]
+    #[case::gate(600_000, 12_000, 12_000, 12_000)]
+    #[case::shorter_than_the_floors(250, 5, 250, 250)]
+    fn shrinks_but_not_below_the_kernel(
+        #[case] real: u64,
+        #[case] wait: u64,
+        #[case] network: u64,
+        #[case] dial: u64,
+    ) {
+        let real = Duration::from_millis(real);
+        assert_eq!(Pace::FAST.wait(real).as_millis(), u128::from(wait));
+        assert_eq!(Pace::FAST.network(real).as_millis(), u128::from(network));
+        assert_eq!(Pace::FAST.dial(real).as_millis(), u128::from(dial));
+        assert_eq!(Pace::REAL.dial(real), real);
+    }
+}
