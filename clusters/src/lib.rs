@@ -1,1 +1,19 @@
-//! Under construction.
+//! A Kubernetes to run on: the kinds of clusters, and the programs they need on this machine.
+//!
+//! A cluster is something that speaks the Kubernetes API and has a network. What is run on it is none of this
+//! crate's business: it is handed a table of program images and does not know what the programs are for.
+
+mod cache;
+mod command;
+mod doctor;
+mod embedded_cluster;
+mod programs;
+
+pub use cache::{Cache, CacheError};
+pub use command::{Command, CommandError, Output};
+pub use doctor::{Finding, State, examine};
+pub use embedded::{
+    Access, Builtin, ClusterError, Cni, HostPorts, Program, ProgramImage, UpstreamMode, UpstreamQuestion, intercept,
+};
+pub use embedded_cluster::{Cluster, ClusterRequest, client_for, kubeconfig};
+pub use programs::{Programs, ProvisionError, provision};

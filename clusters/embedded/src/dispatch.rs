@@ -1,0 +1,77 @@
+//! Re-execution: how one executable is many programs.
+//!
+//! The supervisor, the container runtime's init and every built-in program image are this same executable, started
+//! with two leading arguments: `builtin NAME`. A binary that wants to run embedded clusters calls [`intercept`] as
+//! the first thing in its `main`, before it starts a thread.
+
+use std::process::ExitCode;
+
+use crate::{namespaces, supervisor};
+
+/// First argument that marks a re-execution.
+const MARK: &str = "builtin";
+
+/// Name under which the supervisor is re-executed.
+pub(crate) const SUPERVISOR: &str = "embedded-supervisor";
+
+/// Name under which [`try_namespaces`] tries in a process of its own.
+const CHECK: &str = "namespace-check";
+
+/// A program that lives in this executable.
+#[derive(Debug, Clone, Copy)]
+pub struct Builtin {
+    /// Name used by program images ([`embedded_node::Program::Builtin`]).
+    pub name: &'static str,
+    /// Entry point; receives the program's arguments without its name.
+    pub main: fn(Vec<String>) -> ExitCode,
+}
+
+/// Programs the embedded cluster itself needs.
+const OWN: &[Builtin] = &[
+    Builtin { name: SUPERVISOR, main: supervisor::main },
+    Builtin { name: CHECK, main: check },
+    Builtin { name: embedded_node::CONTAINER_INIT, main: embedded_node::container_init },
+    Builtin { name: "coredns", main: embedded_dns::coredns },
+];
+
+/// Runs the built-in program this process was started as; `None` when it was started as itself.
+///
+/// Must be called before any thread exists: the supervisor and the container init unshare namespaces and fork.
+pub fn intercept(programs: &[Builtin]) -> Option<ExitCode> {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() != Some(MARK) {
+        return None;
+    }
+    let name = arguments.next().unwrap_or_default();
+    let Some(program) = OWN.iter().chain(programs).find(|program| program.name == name) else {
+        eprintln!("this executable has no built-in program named {name:?}");
+        return Some(ExitCode::from(127));
+    };
+    Some((program.main)(arguments.collect()))
+}
+
+/// The command that re-executes this process as the built-in program `name`.
+pub(crate) fn command(name: &str) -> std::process::Command {
+    let mut command = std::process::Command::new("/proc/self/exe");
+    command.arg(MARK).arg(name);
+    command
+}
+
+/// Whether this machine lets us make the supervisor's namespaces; tried in a process that ends afterwards.
+///
+/// # Errors
+/// A sentence with the remedy.
+pub fn try_namespaces() -> Result<(), String> {
+    let output = command(CHECK).output().map_err(|error| format!("cannot try: {error}"))?;
+    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stdout).trim().to_owned()) }
+}
+
+fn check(_arguments: Vec<String>) -> ExitCode {
+    match namespaces::enter() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}

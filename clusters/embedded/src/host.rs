@@ -1,0 +1,158 @@
+//! The host's side of an embedded cluster: start it, reach it, pull its levers, end it.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, Stdio};
+
+use embedded_dns::upstream::{Mode, Question};
+use tokio::sync::Mutex;
+
+use crate::dispatch;
+use crate::wire::{Access, ClusterSpec, Command, Reply, Wire};
+
+/// Why there is no cluster, or why it did not obey.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// The supervisor could not be started.
+    #[error("cannot start the supervisor process: {0}")]
+    Spawn(#[source] io::Error),
+    /// The supervisor says why it could not do what was asked.
+    #[error("{0}")]
+    Refused(String),
+    /// The supervisor is gone.
+    #[error("the cluster's supervisor ended without an answer{}", .log.as_deref().map(|log| format!("; its log: {log}")).unwrap_or_default())]
+    Gone {
+        /// Where its log is, if it has one.
+        log: Option<String>,
+    },
+    /// It answered something else than it was asked.
+    #[error("the cluster's supervisor gave an unexpected answer: {0}")]
+    Unexpected(String),
+}
+
+/// A running embedded cluster. Dropping it kills it; [`EmbeddedCluster::stop`] ends it in order.
+#[derive(Debug)]
+pub struct EmbeddedCluster {
+    access: Access,
+    wire: Mutex<Wire>,
+    supervisor: Supervisor,
+    log: Option<String>,
+}
+
+/// The supervisor's process; killed and reaped when dropped.
+#[derive(Debug)]
+struct Supervisor(Child);
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        // Errors mean that it has ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl EmbeddedCluster {
+    /// Boots a cluster and waits until its API answers, its node is Ready and names resolve in it.
+    ///
+    /// The supervisor's log goes to `log`, or nowhere.
+    ///
+    /// # Errors
+    /// [`ClusterError::Refused`] with a sentence that names the remedy where there is one.
+    pub async fn start(spec: &ClusterSpec, log: Option<&Path>) -> Result<EmbeddedCluster, ClusterError> {
+        let (ours, theirs) = UnixStream::pair().map_err(ClusterError::Spawn)?;
+        let output = match log {
+            Some(path) => Stdio::from(File::create(path).map_err(ClusterError::Spawn)?),
+            None => Stdio::null(),
+        };
+        let child = dispatch::command(dispatch::SUPERVISOR)
+            .stdin(Stdio::from(OwnedFd::from(theirs)))
+            .stdout(Stdio::null())
+            .stderr(output)
+            // Ctrl-C in a terminal goes to the whole process group; the cluster must outlive it until undo is done.
+            .process_group(0)
+            .spawn()
+            .map_err(ClusterError::Spawn)?;
+        let supervisor = Supervisor(child);
+        ours.set_nonblocking(true).map_err(ClusterError::Spawn)?;
+        let wire = Wire::new(ours).map_err(ClusterError::Spawn)?;
+        let log = log.map(|path| path.display().to_string());
+        let access = Access { server: String::new(), ca_pem: String::new(), token: String::new() };
+        let mut cluster = EmbeddedCluster { access, wire: Mutex::new(wire), supervisor, log };
+        match cluster.ask(&Command::Start(Box::new(spec.clone()))).await? {
+            Reply::Ready(access) => cluster.access = access,
+            other => return Err(unexpected(&other)),
+        }
+        Ok(cluster)
+    }
+
+    /// How to reach the API server.
+    pub fn access(&self) -> &Access {
+        &self.access
+    }
+
+    /// The supervisor's process id on the host.
+    pub fn pid(&self) -> u32 {
+        self.supervisor.0.id()
+    }
+
+    /// Changes what the name server outside the cluster answers; in force when this returns.
+    ///
+    /// # Errors
+    /// [`ClusterError::Gone`] when the cluster has ended.
+    pub async fn set_upstream(&self, mode: Mode) -> Result<(), ClusterError> {
+        self.expect_done(&Command::Upstream(mode)).await
+    }
+
+    /// Every question the name server outside the cluster was asked so far, oldest first.
+    ///
+    /// # Errors
+    /// [`ClusterError::Gone`] when the cluster has ended.
+    pub async fn upstream_questions(&self) -> Result<Vec<Question>, ClusterError> {
+        match self.ask(&Command::UpstreamQuestions).await? {
+            Reply::Questions(questions) => Ok(questions),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Ends the cluster and waits until its supervisor is gone.
+    ///
+    /// # Errors
+    /// [`ClusterError::Gone`] when it had ended before.
+    pub async fn stop(self) -> Result<(), ClusterError> {
+        self.expect_done(&Command::Stop).await?;
+        let mut supervisor = self.supervisor;
+        let waited = tokio::task::spawn_blocking(move || supervisor.0.wait()).await;
+        match waited {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(error)) => Err(ClusterError::Spawn(error)),
+            Err(_) => Err(ClusterError::Gone { log: self.log }),
+        }
+    }
+
+    async fn expect_done(&self, command: &Command) -> Result<(), ClusterError> {
+        match self.ask(command).await? {
+            Reply::Done => Ok(()),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn ask(&self, command: &Command) -> Result<Reply, ClusterError> {
+        let gone = || ClusterError::Gone { log: self.log.clone() };
+        let mut wire = self.wire.lock().await;
+        // A failed send is not the last word: the supervisor may have said why before it ended.
+        let sent = wire.send(command).await;
+        match wire.receive().await {
+            Ok(Some(Reply::Failed(reason))) => Err(ClusterError::Refused(reason)),
+            Ok(Some(reply)) if sent.is_ok() => Ok(reply),
+            Ok(Some(_) | None) | Err(_) => Err(gone()),
+        }
+    }
+}
+
+fn unexpected(reply: &Reply) -> ClusterError {
+    ClusterError::Unexpected(format!("{reply:?}"))
+}

@@ -1,0 +1,107 @@
+//! What this machine has and lacks for an embedded cluster, each with the command that helps.
+
+use std::fs;
+
+use nix::sys::statvfs::statvfs;
+
+use crate::cache::Cache;
+use crate::programs::{self, Python};
+
+/// How one need stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum State {
+    /// There, in the version or state given.
+    Present(String),
+    /// Not there; the text says what to do. The next run does it by itself when `fetched_on_demand`.
+    Missing(String),
+    /// Not there yet; the next run fetches it.
+    OnDemand(String),
+}
+
+/// One need and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// `user namespaces`, `nft`, …
+    pub need: String,
+    /// How it stands.
+    pub state: State,
+}
+
+/// Space that the programs and their installation need, in bytes.
+const DISK: u64 = 2 << 30;
+
+/// Looks at every need; changes nothing, fetches nothing.
+pub fn examine(cache: &Cache) -> Vec<Finding> {
+    let mut findings = vec![user_namespaces(), kernel_module("br_netfilter", "/proc/sys/net/bridge"), nft(), python()];
+    findings.extend(cached_programs(cache));
+    findings.push(disk(cache));
+    findings
+}
+
+fn finding(need: &str, state: State) -> Finding {
+    Finding { need: need.into(), state }
+}
+
+fn user_namespaces() -> Finding {
+    let state = match embedded::try_namespaces() {
+        Ok(()) => State::Present("allowed".into()),
+        Err(reason) => State::Missing(reason),
+    };
+    finding("user namespaces", state)
+}
+
+/// `br_netfilter` makes bridged packets pass the packet rules, as on a k3s node; without it pods are routed instead.
+fn kernel_module(module: &str, sign: &str) -> Finding {
+    let state = if fs::metadata(sign).is_ok() {
+        State::Present("loaded".into())
+    } else {
+        State::Present(format!("not loaded; pods are routed instead of bridged (`modprobe {module}` as root for bridged)"))
+    };
+    finding(module, state)
+}
+
+fn nft() -> Finding {
+    let state = match programs::system_nft() {
+        Some(path) => State::Present(path.display().to_string()),
+        None => State::OnDemand("fetched from Debian's packages at the first run, or `apt-get install nftables`".into()),
+    };
+    finding("nft", state)
+}
+
+fn python() -> Finding {
+    let state = match Python::find() {
+        Ok(python) => State::Present(format!("{} ({})", python.version, python.executable.display())),
+        Err(error) => State::Missing(error.to_string()),
+    };
+    finding("python", state)
+}
+
+fn cached_programs(cache: &Cache) -> Vec<Finding> {
+    let inspected = match programs::inspect(cache) {
+        Ok(inspected) => inspected,
+        Err(error) => return vec![finding("programs", State::Missing(error.to_string()))],
+    };
+    let state = |version: String, found| match found {
+        Ok(Some(_)) => State::Present(version),
+        Ok(None) => State::OnDemand(format!("{version} is fetched from PyPI at the first run")),
+        Err(error @ crate::CacheError::Damaged { .. }) => State::Missing(error.to_string()),
+        Err(error) => State::Missing(error.to_string()),
+    };
+    inspected.into_iter().map(|(name, version, found)| finding(name, state(version, found))).collect()
+}
+
+fn disk(cache: &Cache) -> Finding {
+    let existing = cache.directory().ancestors().find(|path| path.exists());
+    let free = existing.and_then(|path| statvfs(path).ok()).map(|stat| stat.blocks_available() * stat.fragment_size());
+    let place = cache.directory().display();
+    let state = match free {
+        Some(free) if free >= DISK => State::Present(format!("{} GiB free at {place}", free >> 30)),
+        Some(free) => State::Missing(format!(
+            "{} MiB free at {place}, 2048 needed: set {} to a larger file system",
+            free >> 20,
+            crate::cache::VARIABLE
+        )),
+        None => State::Missing(format!("cannot look at {place}")),
+    };
+    finding("disk", state)
+}

@@ -1,0 +1,120 @@
+//! Clusters as the layers above see them: something to start, reach and end.
+
+use std::path::Path;
+
+use embedded::{Access, ClusterError, ClusterSpec, Cni, EmbeddedCluster, HostPorts, ProgramImage, UpstreamMode};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use pace::Pace;
+
+use crate::programs::Programs;
+
+/// What is asked of a cluster before it exists.
+#[derive(Debug, Clone)]
+pub struct ClusterRequest {
+    /// Its name.
+    pub name: String,
+    /// The network plugin it must behave like.
+    pub cni: Cni,
+    /// Factor for long timers.
+    pub pace: Pace,
+    /// Image table.
+    pub images: Vec<ProgramImage>,
+    /// Loopback address of the host on which it can be reached.
+    pub host_address: std::net::Ipv4Addr,
+    /// Port of its API server on the host; 0 lets the kernel choose.
+    pub api_port: u16,
+    /// What else listens on the host.
+    pub host_ports: HostPorts,
+    /// What the name server outside answers at first.
+    pub upstream: UpstreamMode,
+}
+
+/// A running cluster.
+#[derive(Debug)]
+pub enum Cluster {
+    /// On this machine, in namespaces.
+    Embedded(EmbeddedCluster),
+}
+
+impl Cluster {
+    /// Starts an embedded cluster; its supervisor logs to `log`.
+    ///
+    /// # Errors
+    /// [`ClusterError`] with the remedy where there is one.
+    pub async fn start_embedded(
+        request: ClusterRequest,
+        programs: &Programs,
+        log: Option<&Path>,
+    ) -> Result<Cluster, ClusterError> {
+        let spec = ClusterSpec {
+            name: request.name,
+            cni: request.cni,
+            pace: request.pace,
+            images: request.images,
+            nft: programs.nft.clone(),
+            mountpoint: programs.mountpoint.clone(),
+            host_address: request.host_address,
+            api_port: request.api_port,
+            host_ports: request.host_ports,
+            upstream: request.upstream,
+        };
+        EmbeddedCluster::start(&spec, log).await.map(Cluster::Embedded)
+    }
+
+    /// How to reach its API server.
+    pub fn access(&self) -> &Access {
+        match self {
+            Cluster::Embedded(cluster) => cluster.access(),
+        }
+    }
+
+    /// `embedded`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Cluster::Embedded(_) => "embedded",
+        }
+    }
+
+    /// Changes what the name server outside the cluster answers.
+    ///
+    /// # Errors
+    /// [`ClusterError`] when the cluster has ended.
+    pub async fn set_upstream(&self, mode: UpstreamMode) -> Result<(), ClusterError> {
+        match self {
+            Cluster::Embedded(cluster) => cluster.set_upstream(mode).await,
+        }
+    }
+
+    /// Ends it; nothing of it is left.
+    ///
+    /// # Errors
+    /// [`ClusterError`] when it had ended before.
+    pub async fn stop(self) -> Result<(), ClusterError> {
+        match self {
+            Cluster::Embedded(cluster) => cluster.stop().await,
+        }
+    }
+}
+
+/// A kubeconfig document for `access`, with one context called `name`.
+pub fn kubeconfig(name: &str, access: &Access) -> String {
+    use base64::Engine;
+    let authority = base64::engine::general_purpose::STANDARD.encode(&access.ca_pem);
+    let (server, token) = (&access.server, &access.token);
+    format!(
+        "apiVersion: v1\nkind: Config\ncurrent-context: {name}\nclusters:\n- name: {name}\n  cluster:\n    \
+         server: {server}\n    certificate-authority-data: {authority}\ncontexts:\n- name: {name}\n  context:\n    \
+         cluster: {name}\n    user: {name}\nusers:\n- name: {name}\n  user:\n    token: {token}\n"
+    )
+}
+
+/// A client of the cluster behind `access`.
+///
+/// # Errors
+/// kube's, when the access data cannot be read.
+pub async fn client_for(access: &Access) -> anyhow::Result<Client> {
+    let document = Kubeconfig::from_yaml(&kubeconfig("cluster", access))?;
+    let config = Config::from_custom_kubeconfig(document, &KubeConfigOptions::default()).await?;
+    Ok(Client::try_from(config)?)
+}

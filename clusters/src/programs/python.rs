@@ -1,0 +1,93 @@
+//! The Python that runs MLServer and pip.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::ProvisionError;
+use crate::command::Command;
+
+const CANDIDATES: [&str; 5] = ["python3", "python3.12", "python3.11", "python3.10", "/usr/bin/python3"];
+
+const QUESTION: &str = r#"
+import json, sys, pip
+print(json.dumps({"executable": sys.executable, "major": sys.version_info[0], "minor": sys.version_info[1],
+                  "micro": sys.version_info[2]}))
+"#;
+
+/// A usable Python.
+#[derive(Debug, Clone)]
+pub(crate) struct Python {
+    /// Its real executable, not a shim.
+    pub(crate) executable: PathBuf,
+    /// `cp311`, part of the names of directories that depend on it.
+    pub(crate) tag: String,
+    /// `3.11.7`.
+    pub(crate) version: String,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    executable: PathBuf,
+    major: u32,
+    minor: u32,
+    micro: u32,
+}
+
+impl Python {
+    /// The first usable Python on `PATH`: 3.10 to 3.12 (MLServer 1.7.1's range with our pins), with pip.
+    pub(crate) fn find() -> Result<Python, ProvisionError> {
+        let mut tried = Vec::new();
+        for candidate in CANDIDATES {
+            match Python::ask(candidate) {
+                Ok(python) => return Ok(python),
+                Err(reason) => tried.push(format!("{candidate}: {reason}")),
+            }
+        }
+        Err(ProvisionError::NoPython { tried: tried.join("; ") })
+    }
+
+    fn ask(candidate: &str) -> Result<Python, String> {
+        let output = Command::new(candidate).args(["-c", QUESTION]).run().map_err(|error| match error {
+            crate::CommandError::Start { .. } => "not found".to_owned(),
+            crate::CommandError::Failed { stderr, .. } => {
+                stderr.lines().last().unwrap_or("cannot run").trim().to_owned()
+            }
+        })?;
+        let answer: Answer = serde_json::from_str(output.stdout.trim()).map_err(|error| error.to_string())?;
+        let version = format!("{}.{}.{}", answer.major, answer.minor, answer.micro);
+        if answer.major != 3 || !(10..=12).contains(&answer.minor) {
+            return Err(format!("is {version}"));
+        }
+        Ok(Python { executable: answer.executable, tag: format!("cp{}{}", answer.major, answer.minor), version })
+    }
+
+    /// Installs `requirements` into `place`, binaries only, hashes required.
+    pub(crate) fn install(
+        &self,
+        program: &'static str,
+        requirements: &str,
+        place: &Path,
+        progress: &dyn Fn(&str),
+    ) -> Result<(), ProvisionError> {
+        let file = place.join("requirements.txt");
+        fs::write(&file, requirements).map_err(|source| {
+            crate::CacheError::Unwritable { directory: place.to_owned(), source }
+        })?;
+        let install = Command::new(self.executable.to_string_lossy())
+            .args(["-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--no-warn-script-location"])
+            .args(["--progress-bar", "off", "--only-binary", ":all:", "--require-hashes", "--no-deps"])
+            .arg("--target")
+            .arg(place)
+            .arg("--requirement")
+            .arg(&file);
+        let shown = |line: &str| {
+            let step = line.trim();
+            if ["Collecting", "Downloading", "Installing"].iter().any(|verb| step.starts_with(verb)) {
+                progress(&format!("  {program}: {}", step.chars().take(100).collect::<String>()));
+            }
+        };
+        install.run_with(shown).map(|_| ()).map_err(|source| ProvisionError::Fetch { program, source })
+    }
+}

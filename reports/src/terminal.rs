@@ -1,0 +1,171 @@
+//! What a person sees: one aligned line per case, a block on failure, a last line.
+
+use crate::record::{Event, Record};
+use crate::verdict::Verdict;
+
+/// Whether escape sequences may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Style {
+    /// Text only: not a terminal, or `NO_COLOR` is set.
+    Plain,
+    /// Colours.
+    Coloured,
+}
+
+impl Style {
+    fn paint(self, verdict: Verdict, text: &str) -> String {
+        let colour = match verdict {
+            Verdict::Passed => "32",
+            Verdict::Failed => "31;1",
+            Verdict::Inconclusive => "33",
+            Verdict::Skipped | Verdict::KnownGap => "36",
+        };
+        match self {
+            Style::Plain => text.to_owned(),
+            Style::Coloured => format!("\u{1b}[{colour}m{text}\u{1b}[0m"),
+        }
+    }
+}
+
+/// `passed        serving     a ready model answers 200     flannel  per-namespace   4.2 s`.
+pub fn result_line(record: &Record, style: Style) -> String {
+    let verdict = record.verdict.unwrap_or(Verdict::Inconclusive);
+    let word = style.paint(verdict, &format!("{:<12}", verdict.word()));
+    let case = &record.case;
+    format!(
+        "{word}  {:<10}  {:<52}  {:<7}  {:<13}  {:>6.1} s",
+        case.family, case.name, case.cni, case.topology, record.seconds
+    )
+}
+
+/// Cause, evidence, owner and next command of a case that did not pass; at most fifteen lines. Empty for others.
+pub fn failure_block(record: &Record) -> String {
+    let verdict = record.verdict.unwrap_or(Verdict::Inconclusive);
+    if matches!(verdict, Verdict::Passed | Verdict::KnownGap) {
+        return String::new();
+    }
+    let mut lines = Vec::new();
+    let mut say = |label: &str, text: &str| {
+        for (index, line) in text.lines().enumerate() {
+            lines.push(format!("    {:<10} {line}", if index == 0 { label } else { "" }));
+        }
+    };
+    say("message", record.message.as_deref().unwrap_or("the case was not finished"));
+    if let (Verdict::Failed, Some(cause)) = (verdict, record.cause()) {
+        say("cause", &cause.sentence);
+        cause.evidence.iter().take(3).for_each(|evidence| say("evidence", evidence));
+        say("owner", &cause.owner);
+        say("fix", &cause.fix);
+    }
+    let last = record.entries.iter().rev().find_map(|entry| match &entry.event {
+        Event::Observation { what, seen, .. } => Some(format!("{what}: {seen}")),
+        Event::Step { .. } | Event::Fault { .. } | Event::Repair { .. } | Event::Cause(_) | Event::Undo { .. } => None,
+    });
+    if let (Verdict::Failed, Some(last)) = (verdict, last) {
+        say("last seen", &last.chars().take(400).collect::<String>());
+    }
+    if verdict != Verdict::Skipped {
+        let case = &record.case;
+        say("again", &format!("seldon-conformance run '{}' --cni {} --topology {} --keep failed", case.name, case.cni, case.topology));
+    }
+    lines.truncate(15);
+    lines.join("\n")
+}
+
+/// `14 passed, 0 failed, 0 inconclusive, 0 skipped in 61.2 s`.
+pub fn totals(records: &[Record], seconds: f64) -> String {
+    let count = |wanted: Verdict| {
+        records.iter().filter(|record| record.verdict.unwrap_or(Verdict::Inconclusive) == wanted).count()
+    };
+    let mut text = format!(
+        "{} passed, {} failed, {} inconclusive, {} skipped",
+        count(Verdict::Passed),
+        count(Verdict::Failed),
+        count(Verdict::Inconclusive),
+        count(Verdict::Skipped)
+    );
+    match count(Verdict::KnownGap) {
+        0 => {}
+        gaps => text.push_str(&format!(", {gaps} known gaps")),
+    }
+    format!("{text} in {seconds:.1} s")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cause::{Certainty, NamedCause};
+    use crate::record::{Case, Entry, Phase};
+
+    fn record(verdict: Verdict) -> Record {
+        let case = Case {
+            name: "the controller is cut off from the scheduler".into(),
+            family: "policy".into(),
+            cni: "calico".into(),
+            topology: "cluster-wide".into(),
+            cluster: "embedded".into(),
+        };
+        let mut record = Record::open(case, "claim", &["002"]);
+        record.verdict = Some(verdict);
+        record.seconds = 4.25;
+        record
+    }
+
+    fn entry(phase: Phase, event: Event) -> Entry {
+        Entry { at_seconds: 1.0, phase, event }
+    }
+
+    #[test]
+    fn a_passed_case_is_one_line() {
+        let record = record(Verdict::Passed);
+        insta::assert_snapshot!(result_line(&record, Style::Plain), @"passed        policy      the controller is cut off from the scheduler          calico   cluster-wide      4.2 s");
+        assert_eq!(failure_block(&record), "");
+        assert!(result_line(&record, Style::Coloured).starts_with("\u{1b}[32mpassed"));
+    }
+
+    #[test]
+    fn a_failed_case_says_cause_evidence_owner_and_next_command() {
+        let mut record = record(Verdict::Failed);
+        record.message = Some("the Model did not become Ready within 30 s".into());
+        record.entries.push(entry(
+            Phase::Diagnosis,
+            Event::Cause(NamedCause {
+                kind: "policy-denies".into(),
+                sentence: "NetworkPolicy ml/deny drops the controller's dial".into(),
+                certainty: Certainty::Certain,
+                evidence: vec!["dial tcp 10.43.0.9:9004: i/o timeout".into()],
+                ruled_out: vec![],
+                owner: "whoever owns policies in ml".into(),
+                fix: "admit seldon-system on 9004".into(),
+            }),
+        ));
+        record.entries.push(entry(
+            Phase::Repaired,
+            Event::Observation { what: "Model ml/iris".into(), seen: "Ready=False".into(), after_seconds: 30.0 },
+        ));
+        insta::assert_snapshot!(failure_block(&record), @r"
+            message    the Model did not become Ready within 30 s
+            cause      NetworkPolicy ml/deny drops the controller's dial
+            evidence   dial tcp 10.43.0.9:9004: i/o timeout
+            owner      whoever owns policies in ml
+            fix        admit seldon-system on 9004
+            last seen  Model ml/iris: Ready=False
+            again      seldon-conformance run 'the controller is cut off from the scheduler' --cni calico --topology cluster-wide --keep failed
+        ");
+    }
+
+    #[test]
+    fn a_long_message_does_not_push_the_rest_off_the_screen() {
+        let mut record = record(Verdict::Inconclusive);
+        record.message = Some("line\n".repeat(100));
+        assert_eq!(failure_block(&record).lines().count(), 15);
+    }
+
+    #[test]
+    fn totals_count_an_unfinished_record_as_inconclusive() {
+        let mut unfinished = record(Verdict::Passed);
+        unfinished.verdict = None;
+        let records = [record(Verdict::Passed), unfinished];
+        assert_eq!(totals(&records, 6.0), "1 passed, 0 failed, 1 inconclusive, 0 skipped in 6.0 s");
+    }
+}
