@@ -1,0 +1,94 @@
+//! The sockets: one UDP and one TCP listener a port.
+
+use std::net::{Ipv6Addr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hickory_proto::op::Message;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UdpSocket};
+use tokio::sync::watch;
+
+use crate::engine::Engine;
+use crate::message::{Request, Transport};
+
+/// How long an idle TCP connection is kept, as CoreDNS does.
+const IDLE: Duration = Duration::from_secs(10);
+
+/// The engine in force; a reload puts a new one.
+pub(crate) type Current = watch::Receiver<Arc<Engine>>;
+
+/// The sockets of one port.
+pub(crate) struct Sockets {
+    port: u16,
+    udp: Arc<UdpSocket>,
+    tcp: TcpListener,
+}
+
+impl Sockets {
+    /// Opens both sockets on every address of the machine.
+    pub(crate) async fn open(port: u16) -> std::io::Result<Sockets> {
+        let udp = match UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+            Ok(socket) => socket,
+            Err(_) => UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).await?,
+        };
+        let tcp = match TcpListener::bind((Ipv6Addr::UNSPECIFIED, port)).await {
+            Ok(listener) => listener,
+            Err(_) => TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?,
+        };
+        Ok(Sockets { port, udp: Arc::new(udp), tcp })
+    }
+
+    /// Answers until the task is dropped.
+    pub(crate) async fn serve(self, current: Current) {
+        let datagrams = serve_udp(self.udp, self.port, current.clone());
+        let streams = serve_tcp(self.tcp, self.port, current);
+        tokio::join!(datagrams, streams);
+    }
+}
+
+/// The bytes of a question as a request.
+pub(crate) fn read_request(bytes: &[u8], from: SocketAddr, transport: Transport) -> Option<Request> {
+    Request::new(Message::from_vec(bytes).ok()?, from.ip().to_canonical(), transport)
+}
+
+async fn serve_udp(socket: Arc<UdpSocket>, port: u16, current: Current) {
+    let mut buffer = vec![0; 65535];
+    loop {
+        // An error here is the ICMP answer to something sent before; the socket itself stays good.
+        let Ok((size, from)) = socket.recv_from(&mut buffer).await else { continue };
+        let Some(request) = read_request(&buffer[..size], from, Transport::Udp) else { continue };
+        let (socket, engine) = (socket.clone(), current.borrow().clone());
+        tokio::spawn(async move {
+            if let Some(bytes) = engine.answer_bytes(&request, port).await {
+                let _ = socket.send_to(&bytes, from).await;
+            }
+        });
+    }
+}
+
+async fn serve_tcp(listener: TcpListener, port: u16, current: Current) {
+    loop {
+        let Ok((stream, from)) = listener.accept().await else { continue };
+        tokio::spawn(connection(stream, from, port, current.clone()));
+    }
+}
+
+async fn connection(mut stream: TcpStream, from: SocketAddr, port: u16, current: Current) {
+    loop {
+        let read = async {
+            let size = stream.read_u16().await?;
+            let mut buffer = vec![0; usize::from(size)];
+            stream.read_exact(&mut buffer).await?;
+            std::io::Result::Ok(buffer)
+        };
+        let Ok(Ok(buffer)) = tokio::time::timeout(IDLE, read).await else { return };
+        let Some(request) = read_request(&buffer, from, Transport::Tcp) else { return };
+        let engine = current.borrow().clone();
+        let Some(bytes) = engine.answer_bytes(&request, port).await else { return };
+        let length = u16::try_from(bytes.len()).unwrap_or(u16::MAX).to_be_bytes();
+        if stream.write_all(&[&length[..], &bytes].concat()).await.is_err() {
+            return;
+        }
+    }
+}
