@@ -226,6 +226,12 @@ impl Status {
         Self::failure(422, Reason::Invalid, message, Some(details))
     }
 
+    /// 422 for a patch that does not fit its object.
+    pub fn rejected() -> Self {
+        let message = "the server rejected our request due to an error in our request";
+        Self::failure(422, Reason::Invalid, message, Some(Details::default()))
+    }
+
     /// 400.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::failure(400, Reason::BadRequest, message, None)
