@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use embedded::{Access, ClusterError, ClusterSpec, Cni, EmbeddedCluster, HostPorts, ProgramImage, UpstreamMode};
+use embedded::{
+    Access, ClusterError, ClusterSpec, EmbeddedCluster, HostPorts, Profile, ProgramImage, UpstreamMode,
+};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use pace::Pace;
@@ -15,7 +17,7 @@ pub struct ClusterRequest {
     /// Its name.
     pub name: String,
     /// The network plugin it must behave like.
-    pub cni: Cni,
+    pub profile: Profile,
     /// Factor for long timers.
     pub pace: Pace,
     /// Image table.
@@ -49,7 +51,7 @@ impl Cluster {
     ) -> Result<Cluster, ClusterError> {
         let spec = ClusterSpec {
             name: request.name,
-            cni: request.cni,
+            profile: request.profile,
             pace: request.pace,
             images: request.images,
             nft: programs.nft.clone(),

@@ -13,7 +13,7 @@ pub use cache::{Cache, CacheError};
 pub use command::{Command, CommandError, Output};
 pub use doctor::{Finding, State, examine};
 pub use embedded::{
-    Access, Builtin, ClusterError, Cni, HostPorts, Program, ProgramImage, UpstreamMode, UpstreamQuestion, intercept,
+    Access, Builtin, ClusterError, HostPorts, Profile, Program, ProgramImage, UpstreamMode, UpstreamQuestion, intercept,
 };
 pub use embedded_cluster::{Cluster, ClusterRequest, client_for, kubeconfig};
 pub use programs::{Programs, ProvisionError, provision};

@@ -21,4 +21,5 @@ pub use embedded_dns::upstream::{Mode as UpstreamMode, Question as UpstreamQuest
 pub use embedded_node::{Program, ProgramImage};
 pub use host::{ClusterError, EmbeddedCluster};
 pub use namespaces::NamespaceError;
-pub use wire::{Access, ClusterSpec, Cni, HostPorts};
+pub use netmodel::Profile;
+pub use wire::{Access, ClusterSpec, HostPorts};

@@ -5,21 +5,12 @@ use std::path::PathBuf;
 
 use embedded_dns::upstream::{Mode, Question};
 use embedded_node::ProgramImage;
+use netmodel::Profile;
 use pace::Pace;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
-
-/// Which network plugin the cluster behaves like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Cni {
-    /// k3s's default: a bridge, and kube-router's policies, which reject.
-    Flannel,
-    /// Routed pods and policies that drop.
-    Calico,
-}
 
 /// What listens on the host besides the API server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,7 +28,7 @@ pub struct ClusterSpec {
     /// Name shown in listings and in the kubeconfig's context.
     pub name: String,
     /// Network plugin profile.
-    pub cni: Cni,
+    pub profile: Profile,
     /// Factor for the kubelet's and the containers' timers.
     pub pace: Pace,
     /// Image table: which image reference becomes which process.

@@ -1,0 +1,60 @@
+//! Things that look broken and are not.
+
+use reports::{Certainty, NamedCause};
+
+use crate::cause::{Cause, Diagnosis};
+use crate::snapshot::{Look, Snapshot};
+
+/// nslookup shows a foreign address for a name that Go programs resolve to the Service's.
+pub(super) fn misleading(snapshot: &Snapshot) -> Option<Diagnosis> {
+    snapshot.sightings.iter().find_map(|shown| {
+        let Look::Nslookup { name } = &shown.look else { return None };
+        let foreign = shown.answer.addresses.first()?;
+        let go = snapshot.sightings.iter().find_map(|other| match &other.look {
+            Look::GoLookup { name: asked } if asked == name => other.answer.addresses.first(),
+            Look::GoLookup { .. } | Look::Dial { .. } | Look::Nslookup { .. } | Look::Get { .. } => None,
+        })?;
+        let service = snapshot.services.iter().find(|service| Snapshot::cluster_ip(service) == Some(&go.to_string()))?;
+        (go != foreign).then(|| Diagnosis {
+            cause: Cause::MisleadingLookup { name: name.clone(), address: foreign.to_string() },
+            named: NamedCause {
+                kind: "misleading-lookup".into(),
+                sentence: format!(
+                    "busybox nslookup asks for {name} as it stands and shows {foreign}, an upstream's answer to names that do not exist; Seldon's programs get {go}"
+                ),
+                certainty: Certainty::Certain,
+                evidence: vec![
+                    format!("nslookup in {}: {}", shown.from, shown.answer.text.lines().last().unwrap_or_default()),
+                    format!(
+                        "a Go look-up gives {go}, the ClusterIP of Service {}/{}",
+                        service.metadata.namespace.as_deref().unwrap_or_default(),
+                        service.metadata.name.as_deref().unwrap_or_default()
+                    ),
+                ],
+                ruled_out: vec!["an external DNS record (any unknown name gets the same address)".into()],
+                owner: "nobody: the mesh is healthy".into(),
+                fix: format!("look the name up as a program does: `getent hosts {name}`, or with its full name and a final dot"),
+            },
+        })
+    })
+}
+
+/// A 404 for a path that no route of a mesh can match.
+pub(super) fn no_such_route(snapshot: &Snapshot) -> Option<Diagnosis> {
+    snapshot.sightings.iter().find_map(|sighting| {
+        let Look::Get { path } = &sighting.look else { return None };
+        let foreign_path = !path.starts_with("/v2") && !path.starts_with("/inference.GRPCInferenceService");
+        (sighting.answer.status == Some(404) && foreign_path).then(|| Diagnosis {
+            cause: Cause::NoSuchRoute { path: path.clone() },
+            named: NamedCause {
+                kind: "no-such-route".into(),
+                sentence: format!("no route of the mesh matches {path}: its routes begin with /v2 and carry the model in a header"),
+                certainty: Certainty::Certain,
+                evidence: vec![format!("GET {path}: {}", sighting.answer.text)],
+                ruled_out: vec!["the control plane (the same mesh answers 200 on /v2/models/…/infer)".into()],
+                owner: "whoever sends the request".into(),
+                fix: "POST /v2/models/<model>/infer with the header seldon-model: <model>".into(),
+            },
+        })
+    })
+}

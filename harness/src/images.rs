@@ -1,0 +1,132 @@
+//! The image table of the embedded cluster: which of Seldon's image names becomes which process.
+//!
+//! Seldon's own programs are stand-ins in this executable; Envoy, rclone and MLServer are the provisioned real ones.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use clusters::{Builtin, Program, ProgramImage, Programs};
+use pace::Pace;
+
+/// Built-in programs that this crate's images name. A binary hands them to [`clusters::intercept`].
+pub const BUILTINS: &[Builtin] = &[
+    Builtin { name: "standin-controller", main: standin_controller::main },
+    Builtin { name: "standin-scheduler", main: standin_scheduler::main },
+    Builtin { name: "standin-agent", main: standin_agent::main },
+    Builtin { name: "toolbox", main: toolbox::main },
+];
+
+/// Image of pods that exist to look from: it waits, and probes are executed in it.
+pub const TOOLBOX: &str = "seldon-conformance/toolbox:1";
+/// Image of the artefact store.
+pub const STORE: &str = "seldon-conformance/store:1";
+
+/// The table for `programs` at `pace`.
+pub fn table(programs: &Programs, pace: Pace) -> Vec<ProgramImage> {
+    let tagged = |name: &str| format!("docker.io/seldonio/{name}:2.9.1");
+    let mut images = vec![
+        builtin(tagged("seldonv2-controller"), "/manager", "standin-controller"),
+        builtin(tagged("seldon-scheduler"), "/bin/scheduler", "standin-scheduler"),
+        builtin(tagged("seldon-agent"), "/bin/agent", "standin-agent"),
+        envoy(tagged("seldon-envoy"), programs, pace),
+        rclone(tagged("seldon-rclone"), programs),
+        mlserver(programs),
+        builtin(TOOLBOX.into(), "/toolbox", "toolbox"),
+        store(programs),
+    ];
+    for image in &mut images {
+        image.env.insert(pace::VARIABLE.into(), pace.factor().to_string());
+    }
+    images
+}
+
+fn image(reference: String, entrypoint: &[&str]) -> ProgramImage {
+    ProgramImage {
+        reference,
+        entrypoint: entrypoint.iter().map(|word| (*word).to_owned()).collect(),
+        command: Vec::new(),
+        env: Default::default(),
+        working_dir: None,
+        programs: Default::default(),
+        files: Default::default(),
+    }
+}
+
+fn builtin(reference: String, path: &str, program: &str) -> ProgramImage {
+    let mut image = image(reference, &[path]);
+    image.programs.insert(path.into(), Program::Builtin(program.into()));
+    image
+}
+
+/// Envoy with the bootstrap of Seldon 2.9.1's image.
+///
+/// Hot restart needs shared memory that outlives the process, and worker threads are one per host core by default:
+/// neither belongs into a pod of this cluster.
+fn envoy(reference: String, programs: &Programs, pace: Pace) -> ProgramImage {
+    let path = "/usr/local/bin/envoy";
+    let mut image =
+        image(reference, &[path, "-c", "/etc/envoy.yaml", "--disable-hot-restart", "--concurrency", "1"]);
+    image.programs.insert(path.into(), Program::Host(programs.envoy.clone()));
+    image.files.insert("/etc/envoy.yaml".into(), envoy_bootstrap(pace));
+    image
+}
+
+/// The bootstrap. Its waits follow the pace: 15 s for a first answer, 5 s between look-ups, 0.5 s to 30 s between
+/// connection attempts are Envoy's defaults, written out so that they can shrink.
+fn envoy_bootstrap(pace: Pace) -> String {
+    let seconds = |real: Duration| format!("{:.3}s", pace.wait(real).as_secs_f64());
+    include_str!("images/envoy.yaml")
+        .replace("${FIRST_ANSWER}", &seconds(Duration::from_secs(15)))
+        .replace("${DNS_REFRESH}", &seconds(Duration::from_secs(5)))
+        .replace("${RETRY_BASE}", &seconds(Duration::from_millis(500)))
+        .replace("${RETRY_MAXIMUM}", &seconds(Duration::from_secs(30)))
+}
+
+fn rclone(reference: String, programs: &Programs) -> ProgramImage {
+    let command = ["rclone", "rcd", "--rc-no-auth", "--config=/rclone/rclone.conf", "--rc-addr=0.0.0.0:5572"];
+    let mut image = image(reference, &command);
+    image.programs.insert("rclone".into(), Program::Host(programs.rclone.clone()));
+    image.files.insert("/rclone/rclone.conf".into(), String::new());
+    image
+}
+
+/// MLServer without worker processes: one process serves as well, starts sooner and takes half the memory.
+fn mlserver(programs: &Programs) -> ProgramImage {
+    let mut image =
+        image("docker.io/seldonio/mlserver:1.7.1".into(), &["/bin/sh", "-c", "exec mlserver start $MLSERVER_MODELS_DIR"]);
+    let launcher = programs.mlserver.parent().map(|directory| directory.display().to_string()).unwrap_or_default();
+    let environment: BTreeMap<&str, String> = BTreeMap::from([
+        ("PYTHONPATH", programs.mlserver_packages.display().to_string()),
+        ("PYTHONDONTWRITEBYTECODE", "1".into()),
+        ("PATH", format!("{launcher}:/usr/local/bin:/usr/bin:/bin")),
+        ("MLSERVER_PARALLEL_WORKERS", "0".into()),
+        // Numerical libraries start a thread per core and pool by default; one is enough for an iris.
+        ("OMP_NUM_THREADS", "1".into()),
+        ("OPENBLAS_NUM_THREADS", "1".into()),
+    ]);
+    image.env.extend(environment.into_iter().map(|(name, value)| (name.to_owned(), value)));
+    image
+}
+
+/// An S3 server over the artefacts' directory, which the pod mounts.
+fn store(programs: &Programs) -> ProgramImage {
+    let command = [
+        "rclone", "serve", "s3", "--addr", ":9000", "--auth-key", "conformance,conformance-secret", "--no-checksum",
+        "--vfs-cache-mode", "off", "/artefacts",
+    ];
+    let mut image = image(STORE.into(), &command);
+    image.programs.insert("rclone".into(), Program::Host(programs.rclone.clone()));
+    image
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_bootstrap_follows_the_pace() {
+        assert!(envoy_bootstrap(Pace::REAL).contains("initial_fetch_timeout: 15.000s"));
+        let fast = envoy_bootstrap(Pace::FAST);
+        assert!(fast.contains("initial_fetch_timeout: 0.300s") && !fast.contains("${"), "{fast}");
+    }
+}

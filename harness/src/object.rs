@@ -1,0 +1,187 @@
+//! Kubernetes objects of any kind, by name: apply, read, delete.
+
+use std::fmt;
+
+use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::core::v1::{
+    ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount,
+};
+use k8s_openapi::api::discovery::v1::EndpointSlice;
+use k8s_openapi::api::networking::v1::NetworkPolicy;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
+use kube::core::GroupVersionKind;
+use kube::{Api, Client, Resource};
+use serde_json::Value;
+
+/// Field manager under which the harness writes.
+const MANAGER: &str = "seldon-conformance";
+
+/// The kinds that scenarios touch or look at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[expect(missing_docs, reason = "each is the Kubernetes or Seldon kind of that name")]
+pub enum Kind {
+    Namespace,
+    Pod,
+    Service,
+    ConfigMap,
+    Secret,
+    ServiceAccount,
+    EndpointSlice,
+    Deployment,
+    StatefulSet,
+    NetworkPolicy,
+    Model,
+    Server,
+    ServerConfig,
+    SeldonConfig,
+    SeldonRuntime,
+}
+
+impl Kind {
+    fn resource(self) -> ApiResource {
+        match self {
+            Kind::Namespace => ApiResource::erase::<Namespace>(&()),
+            Kind::Pod => ApiResource::erase::<Pod>(&()),
+            Kind::Service => ApiResource::erase::<Service>(&()),
+            Kind::ConfigMap => ApiResource::erase::<ConfigMap>(&()),
+            Kind::Secret => ApiResource::erase::<Secret>(&()),
+            Kind::ServiceAccount => ApiResource::erase::<ServiceAccount>(&()),
+            Kind::EndpointSlice => ApiResource::erase::<EndpointSlice>(&()),
+            Kind::Deployment => ApiResource::erase::<Deployment>(&()),
+            Kind::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
+            Kind::NetworkPolicy => ApiResource::erase::<NetworkPolicy>(&()),
+            Kind::Model => ApiResource::erase::<seldon_crds::Model>(&()),
+            Kind::Server => ApiResource::erase::<seldon_crds::Server>(&()),
+            Kind::ServerConfig => ApiResource::erase::<seldon_crds::ServerConfig>(&()),
+            Kind::SeldonConfig => ApiResource::erase::<seldon_crds::SeldonConfig>(&()),
+            Kind::SeldonRuntime => ApiResource::erase::<seldon_crds::SeldonRuntime>(&()),
+        }
+    }
+}
+
+/// An object's kind, namespace and name. A [`Kind::Namespace`] has an empty namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct ObjectRef {
+    /// Kind.
+    pub kind: Kind,
+    /// Namespace; empty for cluster-scoped kinds.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+impl ObjectRef {
+    /// A namespaced object.
+    pub fn new(kind: Kind, namespace: &str, name: &str) -> ObjectRef {
+        ObjectRef { kind, namespace: namespace.into(), name: name.into() }
+    }
+
+    fn api(&self, client: &Client) -> Api<DynamicObject> {
+        api(client, &self.kind.resource(), &self.namespace)
+    }
+
+    /// The object, or `None` when there is no such object.
+    ///
+    /// # Errors
+    /// kube's, other than "not found".
+    pub async fn read(&self, client: &Client) -> kube::Result<Option<Value>> {
+        Ok(self.api(client).get_opt(&self.name).await?.map(|object| to_value(&object)))
+    }
+
+    /// Deletes the object; one that is gone already is fine.
+    ///
+    /// # Errors
+    /// kube's, other than "not found".
+    pub async fn delete(&self, client: &Client) -> kube::Result<()> {
+        match self.api(client).delete(&self.name, &DeleteParams::default()).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Applies a JSON merge patch.
+    ///
+    /// # Errors
+    /// kube's.
+    pub async fn merge(&self, client: &Client, patch: &Value) -> kube::Result<()> {
+        self.api(client).patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await.map(|_| ())
+    }
+}
+
+impl fmt::Display for ObjectRef {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.namespace.as_str() {
+            "" => write!(formatter, "{:?} {}", self.kind, self.name),
+            namespace => write!(formatter, "{:?} {namespace}/{}", self.kind, self.name),
+        }
+    }
+}
+
+/// Objects of `kind` in `namespace` (all namespaces when empty) whose labels match `selector`.
+///
+/// # Errors
+/// kube's.
+pub async fn list(client: &Client, kind: Kind, namespace: &str, selector: &str) -> kube::Result<Vec<Value>> {
+    let parameters = kube::api::ListParams::default().labels(selector);
+    let listed = api(client, &kind.resource(), namespace).list(&parameters).await?;
+    // Items of a list do not carry their kind.
+    let resource = kind.resource();
+    Ok(listed
+        .items
+        .iter()
+        .map(|object| {
+            let mut value = to_value(object);
+            value["kind"] = resource.kind.clone().into();
+            value["apiVersion"] = resource.api_version.clone().into();
+            value
+        })
+        .collect())
+}
+
+/// Server-side applies any manifest, strictly: an unknown field is an error, not a warning.
+///
+/// # Errors
+/// The API server's own `Status`, as `kubectl` would show it.
+pub async fn apply(client: &Client, manifest: &Value) -> anyhow::Result<()> {
+    let object: DynamicObject = serde_json::from_value(manifest.clone())?;
+    let types = object.types.clone().ok_or_else(|| anyhow::anyhow!("a manifest has no apiVersion and kind"))?;
+    let name = object.metadata.name.clone().ok_or_else(|| anyhow::anyhow!("a {} has no name", types.kind))?;
+    let kind = GroupVersionKind::try_from(&types)?;
+    let resource = ApiResource::from_gvk(&kind);
+    let namespace = object.metadata.namespace.clone().unwrap_or_default();
+    let parameters = PatchParams::apply(MANAGER).force().validation_strict();
+    let place = api(client, &resource, &namespace);
+    place
+        .patch(&name, &parameters, &Patch::Apply(manifest))
+        .await
+        .map_err(|error| anyhow::anyhow!("cannot apply {} {namespace}/{name}: {error}", types.kind))?;
+    Ok(())
+}
+
+fn api(client: &Client, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {
+    if namespace.is_empty() {
+        Api::all_with(client.clone(), resource)
+    } else {
+        Api::namespaced_with(client.clone(), namespace, resource)
+    }
+}
+
+fn to_value(object: &DynamicObject) -> Value {
+    // A DynamicObject came from JSON, and goes back to it.
+    serde_json::to_value(object).unwrap_or_default()
+}
+
+/// A typed object as a manifest that [`apply`] takes.
+///
+/// # Errors
+/// serde_json's; Kubernetes types always serialise.
+pub fn manifest<K: Resource<DynamicType = ()> + serde::Serialize>(object: &K) -> anyhow::Result<Value> {
+    let mut value = serde_json::to_value(object)?;
+    value["apiVersion"] = K::api_version(&()).into();
+    value["kind"] = K::kind(&()).into();
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("status");
+    }
+    Ok(value)
+}

@@ -1,0 +1,50 @@
+//! Every duration the harness waits at most, and how often it looks meanwhile. The only place that has any.
+
+use std::time::Duration;
+
+/// Upper ends of waits. They are generous: a wait ends when what it waits for is seen.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    /// From asking for a cluster to it answering.
+    pub cluster: Duration,
+    /// From applying a mesh's manifests to everything Ready: MLServer's own start is most of it.
+    pub mesh: Duration,
+    /// Until a claim holds.
+    pub claim: Duration,
+    /// Until a fault is seen to bite, or to be gone.
+    pub proof: Duration,
+    /// One probe executed in a pod, including the slowest time-out it may have inside.
+    pub probe: Duration,
+    /// A whole case: body and gate.
+    pub case: Duration,
+    /// One undo step.
+    pub undo: Duration,
+    /// Between two looks at something that cannot be watched.
+    pub interval: Duration,
+}
+
+impl Patience {
+    /// Environment variable whose value, a number of at least 1, multiplies all upper ends: for slow machines.
+    pub const VARIABLE: &str = "CONFORMANCE_PATIENCE";
+
+    /// The defaults times `factor`.
+    pub fn scaled(factor: f64) -> Patience {
+        let seconds = |seconds: u64| Duration::from_secs(seconds).mul_f64(factor.max(1.0));
+        Patience {
+            cluster: seconds(30),
+            mesh: seconds(60),
+            claim: seconds(40),
+            proof: seconds(20),
+            probe: seconds(30),
+            case: seconds(180),
+            undo: seconds(15),
+            interval: Duration::from_millis(40),
+        }
+    }
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience::scaled(1.0)
+    }
+}
