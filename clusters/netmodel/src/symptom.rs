@@ -1,6 +1,10 @@
 //! What a client sees, reduced to the classes that tests may rely on.
 
+mod forecast;
+
 use serde::{Deserialize, Serialize};
+
+pub use forecast::{Forecast, forecast};
 
 /// The class of an attempt's end, independent of the words a program uses for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

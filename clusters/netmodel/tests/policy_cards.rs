@@ -57,7 +57,7 @@ fn hairpin() -> Flow {
 /// `open` or `denied` for flannel, then for calico.
 fn judge(policies: &[&str], flow: &Flow) -> [&'static str; 2] {
     let view = views::view(policies);
-    Profile::ALL.map(|profile| match verdict(&view, flow, profile).unwrap() {
+    Profile::ALL.map(|profile| match verdict(&view, flow, profile).expect("known ends") {
         Verdict::Allowed => "open",
         Verdict::Denied { .. } => "denied",
     })

@@ -31,7 +31,7 @@ struct World {
 }
 
 fn address(text: &str) -> Reply {
-    Reply::Addresses(vec![text.parse().unwrap()])
+    Reply::Addresses(vec![text.parse().expect("an address")])
 }
 
 impl World {
@@ -74,7 +74,7 @@ fn conf(ndots: u32) -> ResolvConf {
 /// The result in the words of the tables: `service`, `poison`, `not-found`, `again`.
 fn words(rehearsal: &Rehearsal) -> &'static str {
     match &rehearsal.outcome.result {
-        Ok(found) if found.addresses.contains(&SERVICE.parse::<IpAddr>().unwrap()) => "service",
+        Ok(found) if found.addresses.contains(&SERVICE.parse::<IpAddr>().expect("an address")) => "service",
         Ok(_) => "poison",
         Err(failure) => match (failure.code, failure.reason) {
             (Some(GaiCode::Again), _) => "again",

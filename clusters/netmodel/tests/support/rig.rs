@@ -1,0 +1,187 @@
+//! One node with four pods and a machine outside, in network namespaces of the kernel.
+//!
+//! Only for the inner process of [`super::namespace::run`].
+
+use std::fs;
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::process::Command;
+use std::sync::mpsc;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use netmodel::policy::Protocol;
+use netmodel::{OutcomeClass, Profile};
+use nix::sched::{CloneFlags, setns};
+
+/// How long a dial waits. Everything is on one machine, so an answer takes a millisecond.
+const LIMIT: Duration = Duration::from_millis(900);
+
+pub(crate) const PODS: [(&str, &str); 4] = [
+    ("np-client", "10.42.0.5"),
+    ("np-server", "10.42.0.6"),
+    ("far-client", "10.42.0.7"),
+    ("far-server", "10.42.0.8"),
+];
+
+/// Lays the node out as `profile` attaches pods. Everything ends with the process.
+pub(crate) fn build(profile: Profile) {
+    sh("mount -t tmpfs tmpfs /run");
+    sh("ip link set lo up");
+    set("net/ipv4/ip_forward", "1");
+    // The tests count verdicts, not refusals: without the limit each denial is answered.
+    set("net/ipv4/icmp_ratelimit", "0");
+    link("outside", "up0");
+    sh("ip addr add 192.168.50.10/24 dev up0");
+    sh("ip -n outside addr add 192.168.50.77/24 dev eth0");
+    // It forwards nothing: what leaves by the default route is lost without a word.
+    sh("ip route add default via 192.168.50.77");
+    match profile {
+        Profile::Flannel => bridge(),
+        Profile::Calico => routed(),
+    }
+}
+
+fn bridge() {
+    sh("ip link add cni0 type bridge forward_delay 0");
+    sh("ip addr add 10.42.0.1/24 dev cni0");
+    sh("ip link set cni0 up");
+    set("net/bridge/bridge-nf-call-iptables", "1");
+    for (index, (pod, address)) in PODS.iter().enumerate() {
+        let port = format!("veth{index}");
+        link(pod, &port);
+        sh(&format!("ip link set {port} master cni0"));
+        sh(&format!("ip link set {port} type bridge_slave hairpin on"));
+        sh(&format!("ip -n {pod} addr add {address}/24 dev eth0"));
+        sh(&format!("ip -n {pod} route add default via 10.42.0.1"));
+    }
+}
+
+fn routed() {
+    for (index, (pod, address)) in PODS.iter().enumerate() {
+        let port = format!("cali{index}");
+        link(pod, &port);
+        set(&format!("net/ipv4/conf/{port}/proxy_arp"), "1");
+        set(&format!("net/ipv4/neigh/{port}/proxy_delay"), "0");
+        sh(&format!("ip route add {address}/32 dev {port}"));
+        sh(&format!("ip -n {pod} addr add {address}/32 dev eth0"));
+        sh(&format!("ip -n {pod} route add 169.254.1.1 dev eth0"));
+        sh(&format!("ip -n {pod} route add default via 169.254.1.1 dev eth0"));
+    }
+}
+
+/// A namespace whose `eth0` meets `port` of the node.
+fn link(namespace: &str, port: &str) {
+    sh(&format!("ip netns add {namespace}"));
+    sh(&format!("ip link add {port} type veth peer name eth0 netns {namespace}"));
+    sh(&format!("ip link set {port} up"));
+    sh(&format!("ip -n {namespace} link set eth0 up"));
+    sh(&format!("ip -n {namespace} link set lo up"));
+}
+
+fn sh(line: &str) {
+    let mut words = line.split(' ');
+    let mut command = Command::new(words.next().expect("a program"));
+    let output = command.args(words).output().expect("the program starts");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{line}: {said}");
+}
+
+fn set(key: &str, value: &str) {
+    let path = format!("/proc/sys/{key}");
+    fs::write(&path, value).unwrap_or_else(|error| panic!("{path}: {error}"));
+}
+
+/// Runs `body` in a thread inside a namespace; `node` is where the test itself runs.
+pub(crate) fn within<T: Send + 'static>(
+    namespace: &str,
+    body: impl FnOnce() -> T + Send + 'static,
+) -> JoinHandle<T> {
+    let path = (namespace != "node").then(|| format!("/run/netns/{namespace}"));
+    thread::spawn(move || {
+        if let Some(path) = path {
+            let namespace = fs::File::open(path).expect("the namespace");
+            setns(namespace, CloneFlags::CLONE_NEWNET).expect("to enter it");
+        }
+        body()
+    })
+}
+
+/// Serves TCP: says who the peer is on a line, then echoes. Returns when it listens.
+pub(crate) fn serve_tcp(namespace: &str, port: u16) {
+    let (ready, listening) = mpsc::channel();
+    within(namespace, move || {
+        let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).expect("the port");
+        ready.send(()).expect("the test waits");
+        for stream in listener.incoming().flatten() {
+            thread::spawn(move || greet(stream));
+        }
+    });
+    listening.recv().expect("the server listens");
+}
+
+fn greet(mut stream: TcpStream) -> io::Result<()> {
+    let peer = stream.peer_addr()?.ip();
+    writeln!(stream, "{peer}")?;
+    let mut buffer = [0; 64];
+    loop {
+        match stream.read(&mut buffer)? {
+            0 => return Ok(()),
+            count => stream.write_all(&buffer[..count])?,
+        }
+    }
+}
+
+/// Serves UDP: answers with who the peer is.
+pub(crate) fn serve_udp(namespace: &str, port: u16) {
+    let (ready, listening) = mpsc::channel();
+    within(namespace, move || {
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port)).expect("the port");
+        ready.send(()).expect("the test waits");
+        let mut buffer = [0; 64];
+        while let Ok((_, peer)) = socket.recv_from(&mut buffer) {
+            let _ = socket.send_to(peer.ip().to_string().as_bytes(), peer);
+        }
+    });
+    listening.recv().expect("the server listens");
+}
+
+/// What a client in this thread's namespace sees, and the address the server saw.
+pub(crate) fn look(target: SocketAddr, protocol: Protocol) -> (OutcomeClass, Option<IpAddr>) {
+    let seen = if protocol == Protocol::Udp { ask(target) } else { dial(target).map(|(_, seen)| seen) };
+    match seen {
+        Ok(seen) => (OutcomeClass::Open, Some(seen)),
+        Err(error) => (class(&error), None),
+    }
+}
+
+/// Connects and reads the greeting.
+pub(crate) fn dial(target: SocketAddr) -> io::Result<(TcpStream, IpAddr)> {
+    let stream = TcpStream::connect_timeout(&target, LIMIT)?;
+    stream.set_read_timeout(Some(LIMIT))?;
+    let mut line = String::new();
+    BufReader::new(&stream).read_line(&mut line)?;
+    Ok((stream, line.trim().parse().map_err(io::Error::other)?))
+}
+
+fn ask(target: SocketAddr) -> io::Result<IpAddr> {
+    let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?;
+    socket.set_read_timeout(Some(LIMIT))?;
+    socket.connect(target)?;
+    socket.send(b"?")?;
+    let mut buffer = [0; 64];
+    let count = socket.recv(&mut buffer)?;
+    String::from_utf8_lossy(&buffer[..count]).parse().map_err(io::Error::other)
+}
+
+fn class(error: &io::Error) -> OutcomeClass {
+    match error.kind() {
+        io::ErrorKind::ConnectionRefused => OutcomeClass::Refused,
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => OutcomeClass::Timeout,
+        io::ErrorKind::HostUnreachable => OutcomeClass::NoRoute,
+        io::ErrorKind::NetworkUnreachable => OutcomeClass::NetUnreachable,
+        io::ErrorKind::PermissionDenied => OutcomeClass::NotPermitted,
+        io::ErrorKind::ConnectionReset => OutcomeClass::Reset,
+        other => panic!("an end without a class: {other:?}: {error}"),
+    }
+}
