@@ -247,13 +247,17 @@ impl Shared {
             self.0.gate.send_replace(true);
         }
         for wake in wakes {
-            let shared = self.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(shared.0.batch).await;
-                shared.with(|core| core.wake(wake));
-            });
+            self.wake_later(wake);
         }
         result
+    }
+
+    fn wake_later(&self, wake: Wake) {
+        let shared = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(shared.0.batch).await;
+            shared.with(|core| core.wake(wake));
+        });
     }
 
     /// Waits until the start gate is open.

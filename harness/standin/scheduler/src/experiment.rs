@@ -213,7 +213,7 @@ mod tests {
                 .map(|name| pb::ExperimentCandidate { name: (*name).to_owned(), weight: 50 })
                 .collect(),
             mirror: mirror.map(|name| pb::ExperimentMirror { name: name.to_owned(), percent: 50 }),
-            ..pb::Experiment::default()
+            ..Default::default()
         })
     }
 
