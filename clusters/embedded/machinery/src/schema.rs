@@ -15,7 +15,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::FieldError;
-pub(crate) use node::{Additional, ListType, Node};
+pub(crate) use node::{ListType, Node};
 
 /// The structural schema of one version of a custom resource. Cheap to clone.
 #[derive(Clone, Debug)]

@@ -14,6 +14,8 @@ use crate::Gvk;
 #[derive(Debug)]
 pub(crate) struct Type {
     pub(crate) name: &'static str,
+    /// The type as a shape, for places that need one to stay.
+    pub(crate) shape: Shape,
     pub(crate) atomic: bool,
     pub(crate) fields: HashMap<&'static str, Field>,
 }
@@ -95,7 +97,7 @@ fn parse(text: &'static str) -> Vec<Type> {
         let mut words = line.split_whitespace();
         let Some(first) = words.next() else { continue };
         if !line.starts_with(' ') {
-            types.push(Type { name: first, atomic: false, fields: HashMap::new() });
+            types.push(Type { name: first, shape: Shape::Object(first), atomic: false, fields: HashMap::new() });
             continue;
         }
         let (Some(current), Some(shape)) = (types.last_mut(), words.next()) else { continue };
