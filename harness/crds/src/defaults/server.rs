@@ -8,7 +8,7 @@ use super::{Values, resources, unprivileged};
 use crate::{ServerConfig, ServerConfigSpec};
 
 /// The capabilities that the chart gives to MLServer.
-pub const MLSERVER_CAPABILITIES: &str =
+const MLSERVER_CAPABILITIES: &str =
     "mlserver,alibi-detect,alibi-explain,huggingface,lightgbm,mlflow,python,sklearn,spark-mlib,xgboost";
 
 /// `ServerConfig` `mlserver` of the chart `seldon-core-v2-setup` 2.9.1, in the operator's namespace.

@@ -1,0 +1,145 @@
+//! Leader election by a Lease, as client-go does it: only one operator works at a time.
+
+use std::time::Duration;
+
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use pace::Pace;
+use tokio::time::{Instant, sleep};
+
+use crate::cluster::Cluster;
+use crate::failure::Failure;
+use crate::journal::{Journal, klog};
+
+/// Name of the Lease in the operator's namespace.
+pub(crate) const LEASE: &str = "e98130ae.seldon.io";
+/// How long a silent holder keeps the Lease. It is not given back at the end: the next operator waits it out.
+const DURATION: Duration = Duration::from_secs(15);
+/// How long renewing may fail before the program gives up.
+const RENEW_LIMIT: Duration = Duration::from_secs(10);
+
+/// The times of an election.
+///
+/// The Lease's duration and the interval of its renewal shrink together; neither below what a busy machine needs.
+#[derive(Debug, Clone, Copy)]
+struct Times {
+    duration: Duration,
+    retry: Duration,
+}
+
+impl Times {
+    fn new(pace: Pace) -> Times {
+        let duration = pace.wait(DURATION).max(Duration::from_millis(1500).min(DURATION));
+        Times { duration, retry: duration.mul_f64(2.0 / 15.0) }
+    }
+}
+
+/// A candidate.
+pub(crate) struct Candidate {
+    cluster: Cluster,
+    namespace: String,
+    identity: String,
+    journal: Journal,
+    times: Times,
+}
+
+/// A foreign holder's record, and since when it has not changed.
+struct Observed {
+    record: Option<LeaseSpec>,
+    since: Instant,
+}
+
+impl Candidate {
+    /// A candidate for the Lease in `namespace`.
+    pub(crate) fn new(cluster: Cluster, namespace: &str, identity: String, journal: Journal, pace: Pace) -> Candidate {
+        Candidate { cluster, namespace: namespace.to_owned(), identity, journal, times: Times::new(pace) }
+    }
+
+    /// Waits until this candidate holds the Lease.
+    pub(crate) async fn acquire(&self) {
+        let name = format!("{}/{LEASE}", self.namespace);
+        klog(&self.journal, 'I', "leaderelection.go:257", &format!("attempting to acquire leader lease {name}..."));
+        let mut observed = Observed { record: None, since: Instant::now() };
+        while !self.attempt(&mut observed).await {
+            sleep(self.times.retry).await;
+        }
+        klog(&self.journal, 'I', "leaderelection.go:271", &format!("successfully acquired lease {name}"));
+    }
+
+    /// Renews the Lease until that fails for too long.
+    pub(crate) async fn hold(&self) {
+        let mut renewed = Instant::now();
+        let mut observed = Observed { record: None, since: Instant::now() };
+        loop {
+            sleep(self.times.retry).await;
+            if self.attempt(&mut observed).await {
+                renewed = Instant::now();
+            } else if renewed.elapsed() >= RENEW_LIMIT {
+                let text = format!("failed to renew lease {}/{LEASE}: context deadline exceeded", self.namespace);
+                klog(&self.journal, 'I', "leaderelection.go:297", &text);
+                return;
+            }
+        }
+    }
+
+    async fn attempt(&self, observed: &mut Observed) -> bool {
+        match self.take(observed).await {
+            Ok(taken) => taken,
+            Err(failure) => {
+                let text = format!("error retrieving resource lock {}/{LEASE}: {failure}", self.namespace);
+                klog(&self.journal, 'E', "leaderelection.go:436", &text);
+                false
+            }
+        }
+    }
+
+    async fn take(&self, observed: &mut Observed) -> Result<bool, Failure> {
+        let now = jiff::Timestamp::now();
+        let Some(mut lease) = self.cluster.find::<Lease>(&self.namespace, LEASE).await? else {
+            self.cluster.create(&self.first(now)).await?;
+            return Ok(true);
+        };
+        let spec = lease.spec.get_or_insert_default();
+        let held_by_other = spec.holder_identity.as_ref().is_some_and(|holder| !holder.is_empty() && *holder != self.identity);
+        if held_by_other && !self.has_lapsed(spec, observed) {
+            return Ok(false);
+        }
+        if held_by_other || spec.holder_identity.is_none() {
+            spec.lease_transitions = Some(spec.lease_transitions.unwrap_or(0) + 1);
+            spec.acquire_time = Some(MicroTime(now));
+        }
+        spec.holder_identity = Some(self.identity.clone());
+        spec.renew_time = Some(MicroTime(now));
+        match self.cluster.update(&lease).await {
+            Ok(_) => Ok(true),
+            Err(failure) if failure.is_conflict() => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Clocks are not compared: a record lapses when this candidate has not seen it change for the duration.
+    fn has_lapsed(&self, spec: &LeaseSpec, observed: &mut Observed) -> bool {
+        if observed.record.as_ref() != Some(spec) {
+            *observed = Observed { record: Some(spec.clone()), since: Instant::now() };
+        }
+        observed.since.elapsed() >= self.times.duration
+    }
+
+    fn first(&self, now: jiff::Timestamp) -> Lease {
+        Lease {
+            metadata: ObjectMeta {
+                name: Some(LEASE.to_owned()),
+                namespace: Some(self.namespace.clone()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(LeaseSpec {
+                holder_identity: Some(self.identity.clone()),
+                lease_duration_seconds: Some(15),
+                acquire_time: Some(MicroTime(now)),
+                renew_time: Some(MicroTime(now)),
+                lease_transitions: Some(0),
+                ..LeaseSpec::default()
+            }),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! controller-runtime's queue and worker: one object at a time, failed ones again after a growing wait.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use indexmap::IndexSet;
+use pace::Pace;
+use serde_json::json;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::backoff;
+use crate::failure::Failure;
+use crate::journal::{Frame, Journal};
+
+/// The limit of one reconcile (`constants.ReconcileTimeout`).
+const LIMIT: Duration = Duration::from_secs(300);
+
+/// One object to look at.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Request {
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+}
+
+/// What a reconcile is given besides the object.
+pub(crate) struct Context {
+    /// A logger that carries the object's fields.
+    pub(crate) journal: Journal,
+    /// When the reconcile's time is over.
+    pub(crate) deadline: Instant,
+}
+
+impl Context {
+    /// The time is over: what the real program does with this context fails.
+    pub(crate) fn is_over(&self) -> bool {
+        Instant::now() >= self.deadline
+    }
+}
+
+/// One kind's controller.
+pub(crate) trait Reconcile: Send + Sync + 'static {
+    /// The controller's name in logs, `model`.
+    const CONTROLLER: &'static str;
+    /// The kind, `Model`.
+    const KIND: &'static str;
+
+    /// Brings the world closer to one object.
+    fn reconcile(&self, request: &Request, context: &Context) -> impl Future<Output = Result<(), Failure>> + Send;
+}
+
+/// Objects waiting for one worker. An object waits once, however often it is added.
+pub(crate) struct WorkQueue {
+    waiting: Mutex<IndexSet<Request>>,
+    failures: Mutex<HashMap<Request, u32>>,
+    added: Notify,
+    pace: Pace,
+}
+
+impl WorkQueue {
+    /// An empty queue.
+    pub(crate) fn new(pace: Pace) -> Arc<WorkQueue> {
+        let (waiting, failures) = (Mutex::default(), Mutex::default());
+        Arc::new(WorkQueue { waiting, failures, added: Notify::new(), pace })
+    }
+
+    /// Adds an object.
+    pub(crate) fn add(&self, request: Request) {
+        if let Ok(mut waiting) = self.waiting.lock() {
+            waiting.insert(request);
+        }
+        self.added.notify_one();
+    }
+
+    async fn next(&self) -> Request {
+        loop {
+            if let Some(request) = self.waiting.lock().ok().and_then(|mut waiting| waiting.shift_remove_index(0)) {
+                return request;
+            }
+            self.added.notified().await;
+        }
+    }
+
+    fn forget(&self, request: &Request) {
+        if let Ok(mut failures) = self.failures.lock() {
+            failures.remove(request);
+        }
+    }
+
+    fn add_later(self: &Arc<Self>, request: Request) {
+        let count = self.failures.lock().map_or(1, |mut failures| {
+            let count = failures.entry(request.clone()).or_insert(0);
+            *count = count.saturating_add(1);
+            *count
+        });
+        let wait = backoff::shorten(self.pace, backoff::requeue(count));
+        let queue = self.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(wait).await;
+            queue.add(request);
+        });
+    }
+}
+
+const RECONCILER_STACK: &[Frame] = &[
+    (
+        "sigs.k8s.io/controller-runtime/pkg/internal/controller.(*Controller[...]).reconcileHandler",
+        "sigs.k8s.io/controller-runtime@v0.21.0/pkg/internal/controller/controller.go:353",
+    ),
+    (
+        "sigs.k8s.io/controller-runtime/pkg/internal/controller.(*Controller[...]).processNextWorkItem",
+        "sigs.k8s.io/controller-runtime@v0.21.0/pkg/internal/controller/controller.go:300",
+    ),
+    (
+        "sigs.k8s.io/controller-runtime/pkg/internal/controller.(*Controller[...]).Start.func2.1",
+        "sigs.k8s.io/controller-runtime@v0.21.0/pkg/internal/controller/controller.go:202",
+    ),
+];
+
+/// Works the queue off for ever, one object at a time.
+pub(crate) async fn work<R: Reconcile>(reconciler: R, queue: Arc<WorkQueue>, journal: Journal) {
+    loop {
+        let request = queue.next().await;
+        let journal = request_journal::<R>(&journal, &request);
+        let deadline = Instant::now() + queue.pace.wait(LIMIT);
+        let context = Context { journal: journal.clone(), deadline };
+        match reconciler.reconcile(&request, &context).await {
+            Ok(()) => queue.forget(&request),
+            Err(failure) => {
+                journal.error(Some(&failure), "Reconciler error", &[], RECONCILER_STACK);
+                queue.add_later(request);
+            }
+        }
+    }
+}
+
+fn request_journal<R: Reconcile>(journal: &Journal, request: &Request) -> Journal {
+    let Request { namespace, name } = request;
+    journal
+        .with("controller", json!(R::CONTROLLER))
+        .with("controllerGroup", json!(seldon_crds::GROUP))
+        .with("controllerKind", json!(R::KIND))
+        .with(R::KIND, json!({"name": name, "namespace": namespace}))
+        .with("namespace", json!(namespace))
+        .with("name", json!(name))
+        .with("reconcileID", json!(random_uuid()))
+}
+
+/// A version 4 UUID.
+pub(crate) fn random_uuid() -> String {
+    let mut bits: u128 = rand::random();
+    bits = bits & !(0xf << 76) | (0x4 << 76);
+    bits = bits & !(0x3 << 62) | (0x2 << 62);
+    let hex = format!("{bits:032x}");
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
