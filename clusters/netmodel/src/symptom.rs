@@ -1,10 +1,17 @@
 //! What a client sees, reduced to the classes that tests may rely on.
+//!
+//! [`forecast`] says what a dial will come to, [`denied`] what a denial looks like to a program,
+//! [`read`] goes back from a program's words to the class.
 
+mod denials;
 mod forecast;
+mod words;
 
 use serde::{Deserialize, Serialize};
 
+pub use denials::{Client, End, Symptom, Traffic, denials, denied};
 pub use forecast::{Forecast, forecast};
+pub use words::read;
 
 /// The class of an attempt's end, independent of the words a program uses for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
