@@ -4,8 +4,10 @@
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::mpsc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -13,6 +15,11 @@ use std::time::Duration;
 use netmodel::policy::Protocol;
 use netmodel::{OutcomeClass, Profile};
 use nix::sched::{CloneFlags, setns};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockProtocol, SockType, SockaddrIn, recv, sendto, setsockopt, socket,
+    sockopt,
+};
+use nix::sys::time::{TimeVal, TimeValLike};
 
 /// How long a dial waits. Everything is on one machine, so an answer takes a millisecond.
 const LIMIT: Duration = Duration::from_millis(900);
@@ -148,7 +155,11 @@ pub(crate) fn serve_udp(namespace: &str, port: u16) {
 
 /// What a client in this thread's namespace sees, and the address the server saw.
 pub(crate) fn look(target: SocketAddr, protocol: Protocol) -> (OutcomeClass, Option<IpAddr>) {
-    let seen = if protocol == Protocol::Udp { ask(target) } else { dial(target).map(|(_, seen)| seen) };
+    let seen = match protocol {
+        Protocol::Ping => echo(target.ip()),
+        Protocol::Udp => ask(target),
+        Protocol::Tcp | Protocol::Sctp => dial(target).map(|(_, seen)| seen),
+    };
     match seen {
         Ok(seen) => (OutcomeClass::Open, Some(seen)),
         Err(error) => (class(&error), None),
@@ -183,5 +194,38 @@ fn class(error: &io::Error) -> OutcomeClass {
         io::ErrorKind::PermissionDenied => OutcomeClass::NotPermitted,
         io::ErrorKind::ConnectionReset => OutcomeClass::Reset,
         other => panic!("an end without a class: {other:?}: {error}"),
+    }
+}
+
+/// Sends one echo request. A refusal of it is an ICMP error, which a raw socket passes over, so a
+/// denial is `Timeout` whatever the profile.
+fn echo(target: IpAddr) -> io::Result<IpAddr> {
+    let IpAddr::V4(address) = target else { return Err(io::ErrorKind::Unsupported.into()) };
+    let flags = SockFlag::empty();
+    let socket = socket(AddressFamily::Inet, SockType::Raw, flags, SockProtocol::Icmp)?;
+    let limit = TimeVal::milliseconds(i64::try_from(LIMIT.as_millis()).map_err(io::Error::other)?);
+    setsockopt(&socket, sockopt::ReceiveTimeout, &limit)?;
+    // Another identifier each time: one that was answered before belongs to a standing flow.
+    static NEXT: AtomicU16 = AtomicU16::new(1);
+    let identifier = NEXT.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    // Type 8, code 0, checksum of the rest, identifier, sequence 1.
+    let word = |high: u8, low: u8| u32::from(u16::from_be_bytes([high, low]));
+    let sum = word(8, 0) + word(identifier[0], identifier[1]) + 1;
+    let sum = !u16::try_from((sum & 0xffff) + (sum >> 16)).map_err(io::Error::other)?;
+    let [high, low] = sum.to_be_bytes();
+    let request = [8, 0, high, low, identifier[0], identifier[1], 0, 1];
+    sendto(
+        socket.as_raw_fd(),
+        &request,
+        &SockaddrIn::from(SocketAddrV4::new(address, 0)),
+        MsgFlags::empty(),
+    )?;
+    let mut packet = [0; 128];
+    loop {
+        let count = recv(socket.as_raw_fd(), &mut packet, MsgFlags::empty())?;
+        // Behind the IP header: an echo reply (type 0) from the peer.
+        if count >= 28 && packet[20] == 0 && packet[12..16] == address.octets() {
+            return Ok(target);
+        }
     }
 }
