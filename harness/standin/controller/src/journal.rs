@@ -38,7 +38,7 @@ impl Level {
 enum Sink {
     Stderr,
     #[cfg(test)]
-    Memory(Arc<Mutex<Vec<String>>>),
+    Memory(tokio::sync::watch::Sender<Vec<String>>),
 }
 
 /// A logger with a name and fields.
@@ -58,9 +58,9 @@ impl Journal {
 
     /// A nameless logger to memory.
     #[cfg(test)]
-    pub(crate) fn memory(level: Level) -> (Journal, Arc<Mutex<Vec<String>>>) {
-        let lines = Arc::new(Mutex::new(Vec::new()));
-        let sink = Arc::new(Mutex::new(Sink::Memory(lines.clone())));
+    pub(crate) fn memory(level: Level) -> (Journal, tokio::sync::watch::Receiver<Vec<String>>) {
+        let (sender, lines) = tokio::sync::watch::channel(Vec::new());
+        let sink = Arc::new(Mutex::new(Sink::Memory(sender)));
         (Journal { level, name: String::new(), fields: Vec::new(), sink }, lines)
     }
 
@@ -114,7 +114,7 @@ impl Journal {
                 let _ = writeln!(std::io::stderr().lock(), "{text}");
             }
             #[cfg(test)]
-            Sink::Memory(lines) => lines.lock().expect("no reader panics").push(text.to_owned()),
+            Sink::Memory(lines) => lines.send_modify(|lines| lines.push(text.to_owned())),
         }
     }
 }
@@ -170,7 +170,7 @@ mod tests {
             &[("Model", json!({"name": "iris", "namespace": "a"}))],
             &[("main.f", "main.go:1")],
         );
-        let lines = lines.lock().unwrap();
+        let lines = lines.borrow();
         let without_time: Vec<&str> = lines.iter().map(|line| &line["2026-11-21T07:12:06.387Z".len()..]).collect();
         assert_eq!(without_time, [
             "\tINFO\tschedulerClient.LoadModel\tLoad\t{\"model name\": \"iris\"}",
@@ -185,6 +185,6 @@ mod tests {
     fn a_higher_level_hides_lower_ones() {
         let (journal, lines) = Journal::memory(Level::Error);
         journal.info("hidden", &[]);
-        assert!(lines.lock().unwrap().is_empty());
+        assert!(lines.borrow().is_empty());
     }
 }

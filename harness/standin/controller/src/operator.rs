@@ -128,3 +128,6 @@ impl Operator {
         });
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -157,13 +157,13 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case::own("--namespace=a --clusterwide=false --watch-namespaces=b", Some(&["a"]))]
+    #[case::own("--namespace=a --clusterwide=false --watch-namespaces=b", Some("a"))]
     #[case::all("--namespace=a --clusterwide=true --watch-namespaces=", None)]
-    #[case::listed_and_own("--namespace=a --clusterwide=true --watch-namespaces=c,,b", Some(&["a", "b", "c"]))]
-    fn what_is_watched(#[case] line: &str, #[case] expected: Option<&[&str]>) {
+    #[case::listed_and_own("--namespace=a --clusterwide=true --watch-namespaces=c,,b", Some("a b c"))]
+    fn what_is_watched(#[case] line: &str, #[case] expected: Option<&str>) {
         let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         let options = flags::parse(&arguments, "/manager", Release::V2_9_1).unwrap();
-        let expected = expected.map_or(Reach::All, |list| Reach::Listed(list.iter().map(|n| (*n).to_owned()).collect()));
+        let expected = expected.map_or(Reach::All, |list| Reach::Listed(list.split(' ').map(str::to_owned).collect()));
         assert_eq!(reach(&options, &Journal::memory(Level::Info).0), expected);
     }
 }

@@ -93,7 +93,7 @@ mod tests {
         let own = seldon_runtime("seldon-mesh").spec.config;
         let all = with_defaults(&own, &seldon_config(&Values::testable("seldon-mesh")).spec.config);
         insta::assert_snapshot!(
-            contents(&all).unwrap().map(|(name, data)| format!("{name} {data:#}")).join("\n"), @""
+            contents(&all).unwrap().map(|(name, data)| format!("{name} {data:#}")).join("\n")
         );
     }
 
