@@ -1,6 +1,7 @@
 //! The kinds that are served: the built-in ones and those of CustomResourceDefinitions.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use embedded_machinery::Gvk;
@@ -144,13 +145,14 @@ type Coordinates = (String, String, String);
 #[derive(Debug)]
 pub(crate) struct Catalog {
     kinds: RwLock<Arc<BTreeMap<Coordinates, Arc<Resource>>>>,
+    changes: AtomicUsize,
 }
 
 impl Catalog {
     /// The built-in kinds.
     pub(crate) fn builtin() -> Catalog {
         let kinds = builtin::KINDS.iter().map(Resource::of_builtin).map(with_coordinates).collect();
-        Catalog { kinds: RwLock::new(Arc::new(kinds)) }
+        Catalog { kinds: RwLock::new(Arc::new(kinds)), changes: AtomicUsize::new(0) }
     }
 
     /// All kinds as of now, in the order of their coordinates.
@@ -163,21 +165,6 @@ impl Catalog {
         self.all().get(&(group.to_owned(), version.to_owned(), plural.to_owned())).cloned()
     }
 
-    /// The kind of an object, by its `apiVersion` and `kind`.
-    pub(crate) fn find_kind(&self, gvk: &Gvk) -> Option<Arc<Resource>> {
-        let kinds = self.all();
-        kinds
-            .range((gvk.group.clone(), gvk.version.clone(), String::new())..)
-            .take_while(|((group, version, _), _)| *group == gvk.group && *version == gvk.version)
-            .find(|(_, resource)| resource.kind == gvk.kind)
-            .map(|(_, resource)| resource.clone())
-    }
-
-    /// Whether any kind of this group is served, at this version if one is given.
-    pub(crate) fn has_group(&self, group: &str, version: Option<&str>) -> bool {
-        self.all().keys().any(|(g, v, _)| g == group && version.is_none_or(|version| v == version))
-    }
-
     /// Takes the place of all versions of a custom kind: the shelf's earlier ones leave, these come.
     pub(crate) fn set_custom(&self, shelf: &str, versions: Vec<Resource>) {
         let mut guard = self.kinds.write().unwrap_or_else(PoisonError::into_inner);
@@ -185,6 +172,12 @@ impl Catalog {
         kinds.retain(|_, resource| &*resource.shelf != shelf || resource.custom().is_none());
         kinds.extend(versions.into_iter().map(with_coordinates));
         *guard = Arc::new(kinds);
+        self.changes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often kinds have come, changed or gone.
+    pub(crate) fn changes(&self) -> usize {
+        self.changes.load(Ordering::Relaxed)
     }
 }
 

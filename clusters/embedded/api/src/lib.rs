@@ -32,6 +32,7 @@ mod media;
 mod node_requests;
 mod object;
 mod options;
+mod openapi;
 mod path;
 mod reply;
 mod router;
@@ -45,6 +46,7 @@ mod subresources;
 mod tls;
 mod verbs;
 mod view;
+mod wire;
 
 pub use config::{Authorization, Config};
 pub use node_requests::{ExecExit, ExecOutput, NodeError, NodeRequest, TerminalSize};

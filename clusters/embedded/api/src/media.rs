@@ -7,6 +7,10 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use serde_json::Value;
 
 use crate::failure::{Failure, Outcome};
+use crate::wire;
+
+/// Read, and never written.
+const PROTOBUF: &str = "application/vnd.kubernetes.protobuf";
 
 /// The form of an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,7 +90,7 @@ impl From<Value> for Received {
 /// Reads an object from a body.
 ///
 /// # Errors
-/// 415 for media types other than JSON and YAML, 400 for text that does not parse.
+/// 415 for media types other than JSON, YAML and protobuf, 400 for text that does not parse.
 pub(crate) fn decode(headers: &HeaderMap, body: &[u8]) -> Outcome<Received> {
     match content_type(headers).as_str() {
         "" | "application/json" | "*/*" => {
@@ -94,7 +98,8 @@ pub(crate) fn decode(headers: &HeaderMap, body: &[u8]) -> Outcome<Received> {
             Ok(Received { value: json(body)?, duplicate })
         }
         "application/yaml" => yaml(body).map(Received::from),
-        _ => Err(Status::unsupported_media_type(&["application/json", "application/yaml"]).into()),
+        PROTOBUF => wire::object(body).map(Received::from).map_err(Failure::bad_request),
+        _ => Err(Status::unsupported_media_type(&["application/json", "application/yaml", PROTOBUF]).into()),
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
-use embedded_machinery::builtin::Subresource;
 use embedded_machinery::status::Status;
 use embedded_machinery::table::IncludeObject;
 use http::{HeaderMap, Method, Request, Response};
@@ -181,9 +180,4 @@ pub(crate) async fn read_body(body: Body) -> Outcome<Bytes> {
     axum::body::to_bytes(body, BODY_LIMIT)
         .await
         .map_err(|_| Status::too_large(format!("limit is {BODY_LIMIT}")).into())
-}
-
-/// Whether a kind has a subresource.
-pub(crate) fn has_subresource(resource: &Resource, subresource: Subresource) -> bool {
-    resource.subresources.contains(&subresource)
 }

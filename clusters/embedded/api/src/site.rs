@@ -8,7 +8,7 @@ use http::{Request, Response, StatusCode};
 use serde_json::json;
 
 use crate::failure::{Failure, Outcome};
-use crate::reply;
+use crate::{openapi, reply};
 use crate::state::State;
 
 /// Answers a `GET` outside of `/api` and `/apis`.
@@ -19,6 +19,12 @@ pub(crate) fn answer(state: &Arc<State>, request: &Request<Body>) -> Outcome<Res
         "/healthz/ping" | "/livez/ping" | "/readyz/ping" => Ok(text("ok")),
         "/version" => Ok(reply::json_response(StatusCode::OK, &version(&state.config.version))),
         "/metrics" => Ok(text(&metrics(state))),
+        "/openapi/v2" => Ok(reply::json_response(StatusCode::OK, &openapi::second_version(state))),
+        "/openapi/v3" => Ok(reply::json_response(StatusCode::OK, &openapi::index(state))),
+        path if path.starts_with("/openapi/v3/") => {
+            let document = openapi::document(state, path.trim_start_matches("/openapi/v3/"));
+            Ok(reply::json_response(StatusCode::OK, &document.ok_or_else(Failure::no_such_path)?))
+        }
         "" => Ok(reply::json_response(StatusCode::OK, &json!({"paths": paths(state)}))),
         _ => Err(Failure::no_such_path()),
     }

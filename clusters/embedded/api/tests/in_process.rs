@@ -220,7 +220,7 @@ async fn a_bound_pod_is_deleted_in_two_steps() {
 
     api.create(&PostParams::default(), &pod("bound")).await.unwrap();
     let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "bound"}, "target": {"kind": "Node", "name": "n"}});
-    let _: serde_json::Value = api.create_subresource("binding", "bound", &PostParams::default(), serde_json::to_vec(&binding).unwrap()).await.unwrap();
+    let _: serde_json::Value = api.create_subresource("binding", "bound", &PostParams::default(), &binding).await.unwrap();
     let marked = api.delete("bound", &DeleteParams::default()).await.unwrap().left().unwrap();
     assert_eq!(marked.spec.as_ref().unwrap().node_name.as_deref(), Some("n"));
     assert_eq!(marked.metadata.deletion_grace_period_seconds, Some(30));
@@ -259,8 +259,8 @@ async fn nothing_is_created_in_a_namespace_that_is_missing_or_going() {
     assert_eq!(code, 403);
     assert_eq!(message, "configmaps \"a\" is forbidden: unable to create new content in namespace going because it is being terminated");
     let finalized = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "going"}, "spec": {"finalizers": []}});
-    let _: serde_json::Value =
-        namespaces.replace_subresource("finalize", "going", &PostParams::default(), serde_json::to_vec(&finalized).unwrap()).await.unwrap();
+    let finalized: Namespace = serde_json::from_value(finalized).unwrap();
+    namespaces.replace_subresource("finalize", "going", &PostParams::default(), &finalized).await.unwrap();
     assert_eq!(namespaces.get_opt("going").await.unwrap().map(|namespace| namespace.name_any()), None);
 }
 

@@ -17,7 +17,7 @@ use crate::failure::{Failure, Outcome};
 use crate::media::{Form, Wanted};
 use crate::options::ListOptions;
 use crate::reply;
-use crate::store::{Change, ChangeKind, Entry, ReadError};
+use crate::store::{Change, ChangeKind, Entry, ReadError, Snapshot};
 use crate::view;
 
 /// How many changes are taken from the store at once.
@@ -47,9 +47,22 @@ impl Call {
         let seconds = options.timeout_seconds.filter(|seconds| *seconds > 0);
         let seconds = seconds.unwrap_or_else(|| SHORTEST_WATCH + rand::random_range(0..SHORTEST_WATCH));
         let deadline = Instant::now() + Duration::from_secs(seconds);
-        let body = Body::from_stream(events(writer, selection, options, deadline));
+        // Begun before the answer, so that the watch is of this moment however late its reader reads.
+        let start = match options.resource_version.filter(|version| *version > 0) {
+            Some(version) if !options.send_initial_events => Start::After(version),
+            _ => Start::With(self.state.store.list(&self.resource.shelf, &self.namespace)),
+        };
+        let body = Body::from_stream(events(writer, selection, options, start, deadline));
         Ok(reply::response(StatusCode::OK, wanted.encoding.content_type(), body))
     }
+}
+
+/// Where a watch begins.
+enum Start {
+    /// With changes after a version.
+    After(u64),
+    /// With the objects of a moment.
+    With(Snapshot),
 }
 
 /// The events of a watch: the present objects where the watch begins without a version, then every change.
@@ -57,17 +70,16 @@ fn events(
     mut writer: Writer,
     selection: Selection,
     options: ListOptions,
+    start: Start,
     deadline: Instant,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
     async_stream::stream! {
         let state = writer.call.state.clone();
         let shelf = writer.call.resource.shelf.clone();
-        // Subscribed before the first read, so that nothing falls between.
         let mut wake = state.store.changes(&shelf);
-        let mut reached = match options.resource_version.filter(|version| *version > 0) {
-            Some(version) if !options.send_initial_events => version,
-            _ => {
-                let snapshot = state.store.list(&shelf, &writer.call.namespace);
+        let mut reached = match start {
+            Start::After(version) => version,
+            Start::With(snapshot) => {
                 for chunk in snapshot.entries.chunks(BATCH) {
                     let taken = chunk.iter().filter(|entry| selection.takes_entry(entry));
                     let lines: Vec<u8> = taken.flat_map(|entry| writer.event("ADDED", entry)).collect();
