@@ -22,4 +22,4 @@ pub use init::container_init;
 pub(crate) use process::{Process, Stdio, StartError};
 pub(crate) use spec::{Access, ContainerSpec, ExecSpec, MountSpec, PodNetwork, ToInit};
 pub use spec::Program;
-pub(crate) use spec::{Command, FromInit, Terminal};
+pub(crate) use spec::{Command, Terminal};

@@ -27,15 +27,6 @@ pub(crate) const ROUTED_GATEWAY: Ipv4Addr = Ipv4Addr::new(169, 254, 1, 1);
 /// The MTU of a pod's link on k3s: 1500 less the VXLAN header.
 pub(crate) const POD_MTU: u32 = 1450;
 
-/// How pods hang on the node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Attachment {
-    /// On the bridge `cni0` with 10.42.0.1/24 (flannel's CNI configuration, hairpin on).
-    Bridged,
-    /// A routed /32 with proxy ARP for 169.254.1.1 (Calico).
-    Routed,
-}
-
 /// Runs blocking set-up work off the runtime's worker threads. It stays in the node's network namespace.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LinkError> + Send + 'static,

@@ -3,12 +3,13 @@
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
+use netmodel::profile::Attachment;
 use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute};
 use rtnetlink::{AddressMessageBuilder, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
 
 use super::namespace::Namespace;
 use super::netlink::{Batch, LinkError, Netlink};
-use super::{Attachment, BRIDGE_ADDRESS, GATEWAY, NODE_ADDRESS, POD_MTU, sysctl};
+use super::{BRIDGE_ADDRESS, GATEWAY, NODE_ADDRESS, POD_MTU, sysctl};
 
 pub(super) const LOOPBACK: u32 = 1;
 const LAN: u32 = 900;
@@ -43,12 +44,12 @@ impl NodeLinks {
             sysctl::set_if_there("ipv6/conf/all/disable_ipv6", "1")?;
             sysctl::set_if_there("ipv6/conf/default/disable_ipv6", "1")?;
             let bridging = match attachment {
-                Attachment::Bridged => choose_bridging(),
+                Attachment::Bridge => choose_bridging(),
                 Attachment::Routed => Bridging::Netfilter,
             };
             let mut batch = Batch::default();
             batch.change_link("bring up lo", LinkMessageBuilder::<LinkUnspec>::new().index(LOOPBACK).up().build());
-            if attachment == Attachment::Bridged {
+            if attachment == Attachment::Bridge {
                 add_bridge(&mut batch);
             }
             node.apply(batch)?;

@@ -4,6 +4,7 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use netmodel::profile::Attachment;
 use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute};
 use rtnetlink::packet_route::route::RouteScope;
 use rtnetlink::{
@@ -13,7 +14,7 @@ use rtnetlink::{
 use super::namespace::Namespace;
 use super::netlink::{Batch, LinkError, Netlink};
 use super::node::{BRIDGE, Bridging, LOOPBACK, NodeLinks};
-use super::{Attachment, BRIDGE_ADDRESS, NODE_ADDRESS, POD_MTU, ROUTED_GATEWAY};
+use super::{BRIDGE_ADDRESS, NODE_ADDRESS, POD_MTU, ROUTED_GATEWAY};
 
 /// Interface numbers on the node's side, never used twice: a number that came again could be mixed up with a dying link.
 static NEXT_INDEX: AtomicU32 = AtomicU32::new(1000);
@@ -26,8 +27,6 @@ pub(crate) struct PodLink {
     namespace: Namespace,
     /// The pod's address.
     pub(crate) address: Ipv4Addr,
-    /// The interface on the node's side.
-    pub(crate) interface: String,
 }
 
 impl PodLink {
@@ -37,7 +36,7 @@ impl PodLink {
         super::blocking(move || {
             let index = NEXT_INDEX.fetch_add(1, Ordering::Relaxed);
             let interface = match attachment {
-                Attachment::Bridged => format!("veth{index:08x}"),
+                Attachment::Bridge => format!("veth{index:08x}"),
                 Attachment::Routed => format!("cali{index:011x}"),
             };
             let node = Netlink::open()?;
@@ -55,7 +54,7 @@ impl PodLink {
                 batch.add_route(format!("route {address} to its pod"), route).answer_arp_at_once(&interface, index);
                 node.apply(batch)?;
             }
-            Ok(PodLink { namespace, address, interface })
+            Ok(PodLink { namespace, address })
         })
         .await
     }
@@ -74,12 +73,12 @@ fn node_side(interface: &str, index: u32, namespace: &Namespace, attachment: Att
         .mtu(POD_MTU)
         .set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
     match attachment {
-        Attachment::Bridged => link = link.controller(BRIDGE),
+        Attachment::Bridge => link = link.controller(BRIDGE),
         Attachment::Routed => link = link.address(vec![0xee; 6]),
     }
     let mut batch = Batch::default();
     batch.add_link(format!("create {interface}"), link.build());
-    if attachment == Attachment::Bridged {
+    if attachment == Attachment::Bridge {
         let port = LinkBridgePort::new(index).hairpin(true).isolated(bridging == Bridging::Isolated);
         batch.change_link(format!("set up {interface} as a port of cni0"), port.build());
     }
@@ -96,7 +95,7 @@ fn pod_side(address: Ipv4Addr, attachment: Attachment) -> Batch {
         .change_link("bring up a pod's lo", LinkMessageBuilder::<LinkUnspec>::new().index(LOOPBACK).up().build())
         .change_link("bring up a pod's eth0", LinkMessageBuilder::<LinkUnspec>::new().index(ETH0).up().build());
     let (prefix, gateway) = match attachment {
-        Attachment::Bridged => (24, BRIDGE_ADDRESS),
+        Attachment::Bridge => (24, BRIDGE_ADDRESS),
         Attachment::Routed => (32, ROUTED_GATEWAY),
     };
     let own = AddressMessageBuilder::<Ipv4Addr>::new().index(ETH0).address(address, prefix).build();

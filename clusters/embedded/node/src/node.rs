@@ -1,0 +1,110 @@
+//! Starting and stopping a node.
+
+use std::collections::HashMap;
+use std::os::fd::BorrowedFd;
+use std::sync::{Arc, Mutex};
+
+use embedded_api::NodeRequest;
+use ipnet::Ipv4Net;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::images::Images;
+use crate::kubelet::{self, Events};
+use crate::links::{Addresses, BRIDGE_ADDRESS, LinkError, NodeLinks};
+use crate::proxy::{self, RulesState};
+use crate::settings::NodeSettings;
+use crate::shared::{Sandboxes, Shared};
+use crate::requests;
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its network could not be set up; the calling process must own its network namespace.
+    #[error("set up the node's network: {0}")]
+    Links(#[from] LinkError),
+    /// Its directory could not be used.
+    #[error("prepare {directory}: {source}")]
+    Directory {
+        /// The directory.
+        directory: String,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// A node that runs. Dropping it leaves its tasks running; [`Node::stop`] ends them.
+pub struct Node {
+    shared: Arc<Shared>,
+    tasks: TaskTracker,
+}
+
+impl Node {
+    /// Starts a node: links first, then kubelet, proxy and the server of `requests`.
+    ///
+    /// To be called inside a multi-threaded tokio runtime, all of whose threads live in a network namespace that is the
+    /// node's alone, by a process that is root in its own user, mount and PID namespaces with `/proc` mounted. The process's
+    /// executable must run [`crate::container_init`] when its arguments are `builtin container-init`.
+    ///
+    /// # Errors
+    /// [`StartError`], when links or directories cannot be made. A rule set that `nft` refuses is no such error: it shows in
+    /// [`Node::rules`].
+    pub async fn start(
+        settings: NodeSettings,
+        client: kube::Client,
+        requests: mpsc::Receiver<NodeRequest>,
+    ) -> Result<Node, StartError> {
+        for part in ["staging", "pods", "claims", "disk"] {
+            let directory = settings.state_dir.join(part);
+            std::fs::create_dir_all(&directory)
+                .map_err(|source| StartError::Directory { directory: directory.display().to_string(), source })?;
+        }
+        let links = NodeLinks::set_up(settings.profile.knobs().attachment).await?;
+        let pods = Ipv4Net::new(BRIDGE_ADDRESS, 24).map(|it| it.trunc()).unwrap_or_default();
+        let shared = Arc::new(Shared {
+            images: Images::new(settings.images.clone()),
+            links,
+            addresses: Addresses::new(pods),
+            events: Events::start(client.clone(), settings.name.clone()),
+            sandboxes: Sandboxes::default(),
+            rules: watch::Sender::new(RulesState::default()),
+            stop: CancellationToken::new(),
+            pods: Mutex::new(HashMap::new()),
+            settings,
+            client,
+        });
+        let tasks = TaskTracker::new();
+        tasks.spawn(proxy::run(shared.clone()));
+        tasks.spawn(kubelet::maintain_node(shared.clone()));
+        tasks.spawn(kubelet::watch_sources(shared.clone()));
+        tasks.spawn(kubelet::watch_pods(shared.clone(), tasks.clone()));
+        tasks.spawn(requests::serve(shared.clone(), requests));
+        tasks.close();
+        Ok(Node { shared, tasks })
+    }
+
+    /// What the kernel's packet rules are made from; changes with every rule set that is applied or refused.
+    pub fn rules(&self) -> watch::Receiver<RulesState> {
+        self.shared.rules.subscribe()
+    }
+
+    /// The network namespace of the outside, where the LAN's gateway 192.168.50.1 lives and everything else is swallowed.
+    pub fn outside(&self) -> BorrowedFd<'_> {
+        self.shared.links.outside()
+    }
+
+    /// How same-node traffic between pods comes before the packet rules: `br_netfilter`, or `isolated ports`.
+    pub fn bridging(&self) -> &'static str {
+        match self.shared.links.bridging {
+            crate::links::Bridging::Netfilter => "br_netfilter",
+            crate::links::Bridging::Isolated => "isolated ports",
+        }
+    }
+
+    /// Kills every container and ends the node's tasks. Links go with the process's namespaces.
+    pub async fn stop(self) {
+        self.shared.stop.cancel();
+        self.tasks.wait().await;
+    }
+}
