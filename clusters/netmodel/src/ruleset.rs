@@ -15,6 +15,8 @@
 //! | `policy/<namespace>/<name>` | flannel: what a policy admits; its last rule counts the rest |
 //! | `policy-egress/…`, `policy-ingress/…` | calico: the same, a direction each |
 //!
+//! | `policies/<namespace>/<number>` | several policies that select the same pods, in turn |
+//!
 //! Every denial is a rule with a counter and a comment that names direction, pod and policies.
 //! Counters begin anew with each script.
 //!
@@ -22,6 +24,9 @@
 //! `service/<namespace>/<name>/<port>` picks an endpoint, `external/…` is the way in for node
 //! ports and outside addresses, `endpoint/<address>/<protocol>/<port>` translates; `postrouting`
 //! masquerades. Services without endpoints refuse in chains that come after the policies.
+//!
+//! An ordinary user's transaction has to fit into a netlink message of twice
+//! `net.core.wmem_max` (212992 bytes unless changed). Sixty pods under twenty policies do.
 //!
 //! What the node must see to itself:
 //! * [`Attachment::Bridge`](crate::profile::Attachment): traffic between pods of one bridge meets

@@ -75,3 +75,32 @@ fn a_broken_script_changes_nothing() {
         assert_eq!(namespace::nft(&["list", "ruleset"], ""), before);
     });
 }
+
+/// An ordinary user cannot enlarge the netlink socket's buffer: a crowded node has to fit.
+#[test]
+fn a_crowded_node_fits_into_one_transaction() {
+    namespace::run("a_crowded_node_fits_into_one_transaction", || {
+        let specs: Vec<String> = (0..20)
+            .map(|index| {
+                format!(
+                    "{{podSelector: {{}}, policyTypes: [Ingress, Egress], \
+                      ingress: [{{from: [{{podSelector: {{}}}}], ports: [{{port: {}}}]}}], \
+                      egress: [{{to: [{{namespaceSelector: {{}}}}]}}]}}",
+                    1000 + index
+                )
+            })
+            .collect();
+        let specs: Vec<&str> = specs.iter().map(String::as_str).collect();
+        let mut view = views::view(&specs);
+        let pod = view.pods[0].clone();
+        for index in 0..60 {
+            let mut next = pod.clone();
+            next.metadata.name = Some(format!("crowd-{index}"));
+            next.status.as_mut().expect("a status").pod_ip = Some(format!("10.42.0.{}", 20 + index));
+            view.pods.push(next);
+        }
+        for profile in Profile::ALL {
+            namespace::nft(&["-f", "-"], &compile(&view, &profile));
+        }
+    });
+}

@@ -14,6 +14,8 @@ use crate::view::ClusterView;
 /// Set by a policy's chain that admits a packet, as kube-router's is.
 const ADMITTED: &str = "0x00010000";
 
+const UNMARK: &str = "meta mark set meta mark & 0xfffeffff";
+
 const BOTH: [Direction; 2] = [Direction::Egress, Direction::Ingress];
 
 /// A pod's chain and what it does.
@@ -25,15 +27,82 @@ struct Gate<'a> {
     rules: Vec<String>,
 }
 
+/// Chains that several pods share: one for each list of policies that some pod's side is under.
+#[derive(Default)]
+struct Groups {
+    /// Names of the policies' chains, the side they are asked for, and the group's own chain.
+    known: Vec<(Vec<String>, String)>,
+}
+
+impl Groups {
+    /// The chain that asks `policies` in turn.
+    fn chain(&mut self, namespace: &str, policies: Vec<String>) -> String {
+        if let [only] = policies.as_slice() {
+            return only.clone();
+        }
+        if let Some((_, chain)) = self.known.iter().find(|(known, _)| *known == policies) {
+            return chain.clone();
+        }
+        let chain = names::chain("policies", &[namespace, &(self.known.len() + 1).to_string()]);
+        self.known.push((policies, chain.clone()));
+        chain
+    }
+}
+
+/// Sets of addresses that rules speak of, each written once.
+///
+/// A transaction has to fit into one netlink message, and an unprivileged user cannot make the
+/// socket's buffer larger than `net.core.wmem_max` allows: doubles would cost room.
+#[derive(Default)]
+struct AddressSets {
+    known: Vec<Ranges>,
+}
+
+impl AddressSets {
+    /// How a rule matches `addresses` in `field`; nothing where every address does.
+    fn expression(&mut self, field: &str, addresses: &Addresses) -> String {
+        let Addresses::Only(ranges) = addresses else { return String::new() };
+        if ranges.is_everything() {
+            return String::new();
+        }
+        let text = ranges.to_string();
+        if !text.contains([',', '-']) {
+            return format!("ip {field} {text} ");
+        }
+        let known = self.known.iter().position(|known| known == ranges);
+        let index = known.unwrap_or_else(|| {
+            self.known.push(ranges.clone());
+            self.known.len() - 1
+        });
+        format!("ip {field} @addresses_{} ", index + 1)
+    }
+
+    fn write(&self, script: &mut Script) {
+        for (index, ranges) in self.known.iter().enumerate() {
+            script.intervals(&format!("set addresses_{}", index + 1), &listed(ranges));
+        }
+    }
+}
+
 pub(super) fn write(script: &mut Script, view: &ClusterView, profile: Profile) {
     let plan = Plan::new(view, profile);
-    let gates = gates(&plan, profile);
+    let mut groups = Groups::default();
+    let gates = gates(&plan, profile, &mut groups);
+    let mut sets = AddressSets::default();
+    let selecting = plan.policies.iter().filter(|policy| !policy.subjects.is_empty());
+    let policies: Vec<(String, Vec<String>)> = selecting
+        .flat_map(|policy| policy_chains(policy, profile))
+        .map(|(chain, matches)| (chain, admissions(&matches, &mut sets)))
+        .collect();
     script.replace_table(POLICY_TABLE, |script| {
-        sets(script, &plan, &gates, profile);
-        for policy in plan.policies.iter().filter(|policy| !policy.subjects.is_empty()) {
-            for (chain, matches) in policy_chains(policy, profile) {
-                script.chain(&chain, &admissions(&matches));
-            }
+        pod_sets(script, &plan, &gates, profile);
+        sets.write(script);
+        for (chain, rules) in &policies {
+            script.chain(chain, rules);
+        }
+        for (policies, chain) in &groups.known {
+            let jumps: Vec<String> = policies.iter().map(|policy| format!("jump {policy}")).collect();
+            script.chain(chain, &jumps);
         }
         for gate in &gates {
             script.chain(&gate.chain, &gate.rules);
@@ -42,7 +111,7 @@ pub(super) fn write(script: &mut Script, view: &ClusterView, profile: Profile) {
     });
 }
 
-fn sets(script: &mut Script, plan: &Plan, gates: &[Gate<'_>], profile: Profile) {
+fn pod_sets(script: &mut Script, plan: &Plan, gates: &[Gate<'_>], profile: Profile) {
     for (map, direction) in [("from_pod", Direction::Egress), ("to_pod", Direction::Ingress)] {
         let entry = |gate: &Gate<'_>| format!("{} : jump {}", gate.pod.address, gate.chain);
         let own = gates.iter().filter(|gate| gate.directions.contains(&direction));
@@ -80,47 +149,54 @@ fn hooks(script: &mut Script, view: &ClusterView, profile: Profile) {
             script.line("icmp type echo-request ip saddr @free_to_send accept");
             script.line("icmp type echo-request ip daddr @free_to_receive accept");
         }
+        script.line(UNMARK);
         script.line("ip saddr vmap @from_pod");
+        script.line(UNMARK);
         script.line("ip daddr vmap @to_pod");
     });
     script.block("chain input", |script| {
         script.line("type filter hook input priority filter; policy accept;");
         standing.iter().for_each(|rule| script.line(rule));
         unknown.iter().take(1).for_each(|rule| script.line(rule));
+        script.line(UNMARK);
         script.line("ip saddr vmap @from_pod");
     });
 }
 
 /// The chains of every pod of this node that a policy selects.
-fn gates(plan: &Plan, profile: Profile) -> Vec<Gate<'_>> {
-    let here = plan.pods.iter().filter(|pod| pod.place == Place::Here);
-    match profile.knobs().both_types {
-        BothTypes::Leak => here.filter_map(|pod| shared_gate(plan, pod, profile)).collect(),
-        BothTypes::Separate => here
-            .flat_map(|pod| BOTH.into_iter().filter_map(|side| own_gate(plan, pod, side, profile)))
-            .collect(),
+fn gates<'a>(plan: &'a Plan, profile: Profile, groups: &mut Groups) -> Vec<Gate<'a>> {
+    let mut gates = Vec::new();
+    for pod in plan.pods.iter().filter(|pod| pod.place == Place::Here) {
+        match profile.knobs().both_types {
+            BothTypes::Leak => gates.extend(shared_gate(plan, pod, profile, groups)),
+            BothTypes::Separate => {
+                gates.extend(BOTH.iter().filter_map(|side| own_gate(plan, pod, *side, profile, groups)));
+            }
+        }
     }
+    gates
 }
 
 /// kube-router: one chain for both directions. An unpoliced direction admits, and so does any
-/// rule of a both-type policy, whichever end of the packet the pod is.
-fn shared_gate<'a>(plan: &'a Plan, pod: &'a PlanPod, profile: Profile) -> Option<Gate<'a>> {
+/// rule of a both-type policy, whichever end of the packet the pod is. A pod that meets itself is
+/// on both sides, so one of them is enough.
+fn shared_gate<'a>(
+    plan: &'a Plan,
+    pod: &'a PlanPod,
+    profile: Profile,
+    groups: &mut Groups,
+) -> Option<Gate<'a>> {
     let guarded = |side: &Direction| !guards(plan, pod, *side).is_empty();
     let directions: Vec<Direction> = BOTH.into_iter().filter(guarded).collect();
     let mut rules = Vec::new();
     for side in BOTH.into_iter().filter(|side| !guarded(side)) {
         rules.push(format!("{} return", at(side, pod.address)));
     }
-    rules.push(unmark());
-    for policy in plan.selecting(pod.address) {
-        let guard = match (&policy.ingress, &policy.egress) {
-            (Some(_), Some(_)) => String::new(),
-            (Some(_), None) => at(Direction::Ingress, pod.address),
-            (None, _) => at(Direction::Egress, pod.address),
-        };
-        rules.push(format!("{guard} jump {}", shared_chain(policy)));
+    for side in &directions {
+        let policies = guards(plan, pod, *side).into_iter().map(shared_chain).collect();
+        let group = groups.chain(&pod.namespace, policies);
+        rules.push(format!("{} jump {group}", at(*side, pod.address)));
     }
-    rules.push(marked_returns());
     for side in &directions {
         rules.push(format!("{} {}", at(*side, pod.address), denial(plan, pod, *side, profile)));
     }
@@ -129,14 +205,22 @@ fn shared_gate<'a>(plan: &'a Plan, pod: &'a PlanPod, profile: Profile) -> Option
 }
 
 /// Calico: a chain for each direction that is policed.
-fn own_gate<'a>(plan: &'a Plan, pod: &'a PlanPod, side: Direction, profile: Profile) -> Option<Gate<'a>> {
+fn own_gate<'a>(
+    plan: &'a Plan,
+    pod: &'a PlanPod,
+    side: Direction,
+    profile: Profile,
+    groups: &mut Groups,
+) -> Option<Gate<'a>> {
     let policies = guards(plan, pod, side);
-    let mut rules = vec![unmark()];
-    rules.extend(policies.iter().map(|policy| format!("jump {}", own_chain(policy, side))));
-    rules.push(marked_returns());
-    rules.push(denial(plan, pod, side, profile));
+    if policies.is_empty() {
+        return None;
+    }
+    let chains = policies.iter().map(|policy| own_chain(policy, side)).collect();
+    let rules =
+        vec![format!("jump {}", groups.chain(&pod.namespace, chains)), denial(plan, pod, side, profile)];
     let chain = names::chain(&side.to_string(), &[&pod.namespace, &pod.name]);
-    (!policies.is_empty()).then_some(Gate { pod, directions: vec![side], chain, rules })
+    Some(Gate { pod, directions: vec![side], chain, rules })
 }
 
 fn guards<'a>(plan: &'a Plan, pod: &PlanPod, side: Direction) -> Vec<&'a PlanPolicy> {
@@ -151,7 +235,7 @@ fn denial(plan: &Plan, pod: &PlanPod, side: Direction, profile: Profile) -> Stri
         Denial::PortUnreachable => "reject with icmp type port-unreachable",
         Denial::Drop => "drop",
     };
-    format!("counter {end} {}", comment(&what))
+    format!("meta mark & {ADMITTED} == 0 counter {end} {}", comment(&what))
 }
 
 /// The chains of one policy with what each admits.
@@ -179,26 +263,18 @@ fn own_chain(policy: &PlanPolicy, side: Direction) -> String {
 }
 
 /// A rule for everything a policy admits; what reaches the end is counted.
-fn admissions(matches: &[&Match]) -> Vec<String> {
+fn admissions(matches: &[&Match], sets: &mut AddressSets) -> Vec<String> {
     let mut rules: Vec<String> = matches
         .iter()
         .map(|own| {
-            let source = ends("saddr", &own.source);
-            let destination = ends("daddr", &own.destination);
+            let source = sets.expression("saddr", &own.source);
+            let destination = sets.expression("daddr", &own.destination);
             let port = port(&own.port);
             format!("{source}{destination}{port}meta mark set meta mark | {ADMITTED} return")
         })
         .collect();
     rules.push("counter".to_owned());
     rules
-}
-
-fn ends(field: &str, addresses: &Addresses) -> String {
-    match addresses {
-        Addresses::Any => String::new(),
-        Addresses::Only(ranges) if ranges.is_everything() => String::new(),
-        Addresses::Only(ranges) => format!("ip {field} {{ {ranges} }} "),
-    }
 }
 
 fn port(port: &PortMatch) -> String {
@@ -217,15 +293,7 @@ fn at(side: Direction, address: Ipv4Addr) -> String {
     }
 }
 
-fn unmark() -> String {
-    "meta mark set meta mark & 0xfffeffff".to_owned()
-}
-
-fn marked_returns() -> String {
-    format!("meta mark & {ADMITTED} == {ADMITTED} return")
-}
-
-/// Single addresses as elements.
+/// Addresses, blocks and ranges as elements.
 fn listed(addresses: &Ranges) -> Vec<String> {
     let text = addresses.to_string();
     text.split(", ").filter(|one| !one.is_empty()).map(str::to_owned).collect()

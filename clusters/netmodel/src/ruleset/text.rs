@@ -55,6 +55,11 @@ impl Script {
         });
     }
 
+    /// A named set of addresses, blocks and ranges.
+    pub(super) fn intervals(&mut self, head: &str, elements: &[String]) {
+        self.elements(head, "ipv4_addr; flags interval", elements);
+    }
+
     pub(super) fn finish(self) -> String {
         self.text
     }

@@ -84,7 +84,7 @@ fn read<T: DeserializeOwned>(yaml: &str) -> T {
 pub(crate) fn view(specs: &[&str]) -> ClusterView {
     let policies = specs.iter().enumerate().map(|(index, spec)| {
         let name = char::from(b'a' + u8::try_from(index).expect("few policies"));
-        read(&format!("{{metadata: {{namespace: np, name: {name}}}, spec: {spec}}}"))
+        read(&format!("{{metadata: {{namespace: np, name: '{name}'}}, spec: {spec}}}"))
     });
     ClusterView {
         node: NodeView {
