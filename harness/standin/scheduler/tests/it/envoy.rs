@@ -238,23 +238,27 @@ fn experiments_split_pin_and_mirror() {
         };
         let request = pb::StartExperimentRequest { experiment: Some(experiment) };
         stage.mesh.operator.start_experiment(request).await.unwrap();
-        let ask = |name: &str| Request::infer("/v2/models/iris/infer").header("seldon-model", name);
+        let ask = |name: &str| Request::infer(&format!("/v2/{name}")).header("seldon-model", name);
         converged(ask("ab.experiment")).await;
-        stage.backend.saw(2).await;
-        stage.backend.take();
+        let mut turns = tokio::time::interval(Duration::from_millis(5));
+        while !stage.backend.take().iter().any(|seen| seen.internal == ["one_1"]) {
+            turns.tick().await;
+            ask("ab.experiment").send().await;
+        }
         for name in ["ab.experiment", "iris"] {
+            let path = format!("/v2/counted/{name}");
             let mut routes = std::collections::BTreeMap::new();
             for _ in 0..100 {
-                let answer = ask(name).send().await;
+                let answer = Request::infer(&path).header("seldon-model", name).send().await;
                 *routes.entry(answer.header("x-seldon-route").unwrap().to_owned()).or_insert(0) += 1;
             }
             assert_eq!(routes.keys().collect::<Vec<_>>(), [":iris-b_1:", ":iris_1:"], "{name}");
             assert!(routes.values().all(|count| (20..=80).contains(count)), "{name}: {routes:?}");
-            stage.backend.saw(200).await;
-            let mirrored = stage.backend.take().into_iter().filter(|seen| seen.internal == ["one_1"]);
-            let authorities: Vec<String> = mirrored.map(|seen| seen.authority).collect();
-            assert_eq!(authorities.len(), 100, "{name}");
-            assert!(authorities.iter().all(|authority| authority.starts_with("seldon-mesh-shadow")), "{authorities:?}");
+            let seen = stage.backend.saw(200, &path).await;
+            let mirrored: Vec<&str> =
+                seen.iter().filter(|seen| seen.internal == ["one_1"]).map(|seen| seen.authority.as_str()).collect();
+            assert_eq!(mirrored.len(), 100, "{name}");
+            assert!(mirrored.iter().all(|authority| authority.starts_with("seldon-mesh-shadow")), "{mirrored:?}");
         }
         for _ in 0..20 {
             let answer = ask("ab.experiment").header("x-seldon-route", ":iris-b_1:").send().await;
@@ -275,7 +279,7 @@ fn an_update_loses_no_request() {
             let mut answers = Vec::new();
             while answers.last().map(String::as_str) != Some(":iris_2:") || answers.len() < 50 {
                 let answer = Request::infer("/v2/models/iris/infer").send().await;
-                assert_eq!(answer.status, 200);
+                assert_eq!(answer.status, 200, "{answer:?}");
                 answers.push(answer.header("x-seldon-route").unwrap().to_owned());
             }
             answers

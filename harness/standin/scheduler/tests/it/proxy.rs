@@ -233,15 +233,19 @@ impl Backend {
         std::mem::take(&mut self.seen.lock().unwrap())
     }
 
-    /// Waits until so many requests have come altogether.
-    pub(crate) async fn saw(&self, count: usize) {
+    /// Waits until so many requests for that path have come, and returns them.
+    pub(crate) async fn saw(&self, count: usize, path: &str) -> Vec<Seen> {
         let mut turns = tokio::time::interval(Duration::from_millis(2));
         let waiting = async {
-            while self.seen.lock().unwrap().len() < count {
+            loop {
+                let seen: Vec<Seen> = self.seen.lock().unwrap().iter().filter(|seen| seen.path == path).cloned().collect();
+                if seen.len() >= count {
+                    return seen;
+                }
                 turns.tick().await;
             }
         };
-        tokio::time::timeout(PATIENCE, waiting).await.expect("fewer requests than expected");
+        tokio::time::timeout(PATIENCE, waiting).await.expect("fewer requests than expected")
     }
 }
 
