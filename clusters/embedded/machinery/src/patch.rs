@@ -4,9 +4,9 @@ mod strategic;
 
 use serde_json::{Map, Value};
 
+use crate::Gvk;
 use crate::status::Status;
 use crate::types::{self, Shape};
-use crate::Gvk;
 
 /// Why a patch cannot be applied.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

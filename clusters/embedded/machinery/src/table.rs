@@ -137,7 +137,12 @@ pub fn builtin_table(gvk: &Gvk, objects: &[Value], now: Timestamp, include: Incl
 }
 
 /// The table of custom resources: their name, then `columns`. `metadata` is empty as in [`builtin_table`].
-pub fn crd_table(columns: &[PrinterColumn], objects: &[Value], now: Timestamp, include: IncludeObject) -> Value {
+pub fn crd_table(
+    columns: &[PrinterColumn],
+    objects: &[Value],
+    now: Timestamp,
+    include: IncludeObject,
+) -> Value {
     let mut definitions = vec![columns::NAME.definition()];
     definitions.extend(columns.iter().map(PrinterColumn::definition));
     let rows = objects.iter().map(|object| {

@@ -68,7 +68,9 @@ impl<'a> Cursor<'a> {
             (Self::Builtin { merge: Merge::Atomic, .. }, _) => Join::Leaf,
             (Self::Builtin { merge: Merge::Set, .. }, Value::Array(_)) => Join::Set,
             (Self::Builtin { merge: Merge::Keyed(keys), .. }, Value::Array(_)) => Join::Keyed(keys.to_vec()),
-            (Self::Builtin { shape: Shape::Object(name), .. }, _) if types::get(name).is_some_and(|t| t.atomic) => {
+            (Self::Builtin { shape: Shape::Object(name), .. }, _)
+                if types::get(name).is_some_and(|t| t.atomic) =>
+            {
                 Join::Leaf
             }
             (Self::Custom(node), Value::Object(_)) if node.atomic_map => Join::Leaf,
@@ -89,8 +91,12 @@ impl<'a> Cursor<'a> {
                 let field = types::get(owner).and_then(|kind| kind.fields.get(name));
                 field.map_or(Self::Unknown, |field| Self::Builtin { shape: &field.shape, merge: field.apply })
             }
-            Self::Builtin { shape: Shape::Map(item), .. } => Self::Builtin { shape: item, merge: Merge::Plain },
-            Self::CustomObject(_) if name == "metadata" => Self::Builtin { shape: &META, merge: Merge::Plain },
+            Self::Builtin { shape: Shape::Map(item), .. } => {
+                Self::Builtin { shape: item, merge: Merge::Plain }
+            }
+            Self::CustomObject(_) if name == "metadata" => {
+                Self::Builtin { shape: &META, merge: Merge::Plain }
+            }
             Self::CustomObject(Some(node)) | Self::Custom(node) => match node.field(name) {
                 Some(inner) if inner.embedded_resource => Self::CustomObject(Some(inner)),
                 Some(inner) => Self::Custom(inner),
@@ -103,7 +109,9 @@ impl<'a> Cursor<'a> {
     /// The place of an item of a list.
     pub(crate) fn item(self) -> Cursor<'a> {
         match self {
-            Self::Builtin { shape: Shape::List(item), .. } => Self::Builtin { shape: item, merge: Merge::Plain },
+            Self::Builtin { shape: Shape::List(item), .. } => {
+                Self::Builtin { shape: item, merge: Merge::Plain }
+            }
             Self::Custom(node) => node.items.as_deref().map_or(Self::Unknown, Self::Custom),
             Self::Builtin { .. } => Self::Builtin { shape: &UNKNOWN, merge: Merge::Plain },
             Self::CustomObject(_) | Self::Unknown => Self::Unknown,

@@ -97,7 +97,12 @@ fn parse(text: &'static str) -> Vec<Type> {
         let mut words = line.split_whitespace();
         let Some(first) = words.next() else { continue };
         if !line.starts_with(' ') {
-            types.push(Type { name: first, shape: Shape::Object(first), atomic: false, fields: HashMap::new() });
+            types.push(Type {
+                name: first,
+                shape: Shape::Object(first),
+                atomic: false,
+                fields: HashMap::new(),
+            });
             continue;
         }
         let (Some(current), Some(shape)) = (types.last_mut(), words.next()) else { continue };

@@ -71,7 +71,9 @@ fn parts<'v>(value: Option<&'v Value>, cursor: Cursor<'_>, join: &Join<'_>) -> B
         (Some(Value::Object(map)), Join::Fields) => {
             map.iter().map(|(name, value)| (field_step(name), value)).collect()
         }
-        (Some(Value::Array(list)), Join::Set) => list.iter().map(|value| (value_step(value), value)).collect(),
+        (Some(Value::Array(list)), Join::Set) => {
+            list.iter().map(|value| (value_step(value), value)).collect()
+        }
         (Some(Value::Array(list)), Join::Keyed(keys)) => {
             list.iter().map(|value| (key_step(cursor, keys, value), value)).collect()
         }

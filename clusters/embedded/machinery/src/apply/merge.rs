@@ -37,8 +37,10 @@ fn step_of(value: &Value, cursor: Cursor<'_>, join: &Join<'_>) -> String {
 /// Both orders are kept where they agree; where they do not, that of `said` holds. Items that only `live` has stand
 /// where they stood.
 fn merge_lists(live: &[Value], said: &[Value], cursor: Cursor<'_>, join: &Join<'_>) -> Vec<Value> {
-    let live: Vec<(String, &Value)> = live.iter().map(|value| (step_of(value, cursor, join), value)).collect();
-    let said: Vec<(String, &Value)> = said.iter().map(|value| (step_of(value, cursor, join), value)).collect();
+    let live: Vec<(String, &Value)> =
+        live.iter().map(|value| (step_of(value, cursor, join), value)).collect();
+    let said: Vec<(String, &Value)> =
+        said.iter().map(|value| (step_of(value, cursor, join), value)).collect();
     let held: HashMap<&String, &Value> = live.iter().map(|(step, value)| (step, *value)).collect();
     let is_said = |step: &String| said.iter().any(|(other, _)| other == step);
     let mut merged = Vec::new();

@@ -4,8 +4,8 @@ mod workload;
 
 use serde_json::{Map, Value, json};
 
-use crate::types::{self, Shape, Type};
 use crate::Gvk;
+use crate::types::{self, Shape, Type};
 
 /// Defaults of API version `v1` and friends, in the order kube-apiserver applies them: inner types first.
 pub(super) fn apply(gvk: &Gvk, object: &mut Value) {
@@ -36,7 +36,9 @@ pub(super) fn apply(gvk: &Gvk, object: &mut Value) {
         ("discovery.k8s.io", "EndpointSlice") => spec::endpoint_slice(root),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => spec::role_binding(root),
         ("storage.k8s.io", "StorageClass") => spec::storage_class(root),
-        ("scheduling.k8s.io", "PriorityClass") => default(root, "preemptionPolicy", json!("PreemptLowerPriority")),
+        ("scheduling.k8s.io", "PriorityClass") => {
+            default(root, "preemptionPolicy", json!("PreemptLowerPriority"))
+        }
         ("apiextensions.k8s.io", "CustomResourceDefinition") => spec::custom_resource_definition(root),
         _ => {}
     }

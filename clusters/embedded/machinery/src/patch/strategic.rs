@@ -11,7 +11,11 @@ const ORDER: &str = "$setElementOrder/";
 const DELETE_FROM: &str = "$deleteFromPrimitiveList/";
 
 /// Merges `patch` into an object of the given shape.
-pub(super) fn merge_object(shape: &Shape, mut document: Object, patch: &Object) -> Result<Object, PatchError> {
+pub(super) fn merge_object(
+    shape: &Shape,
+    mut document: Object,
+    patch: &Object,
+) -> Result<Object, PatchError> {
     match patch.get(PATCH) {
         None => {}
         Some(Value::String(word)) if word == "merge" => {}
@@ -26,7 +30,8 @@ pub(super) fn merge_object(shape: &Shape, mut document: Object, patch: &Object) 
         }
     }
     retain_keys(&mut document, patch)?;
-    let live: Object = ordered_fields(patch).filter_map(|key| document.get_key_value(key)).map(owned).collect();
+    let live: Object =
+        ordered_fields(patch).filter_map(|key| document.get_key_value(key)).map(owned).collect();
     for (key, change) in patch {
         if let Some(field) = key.strip_prefix(DELETE_FROM) {
             delete_from_primitives(&mut document, field, change)?;
@@ -195,7 +200,8 @@ fn set_order(
     let mut named = named.into_iter().peekable();
     for other in others {
         while let Some(next) = named.peek() {
-            let before = place_in(live, &other).zip(place_in(live, next)).is_some_and(|(other, next)| other < next);
+            let before =
+                place_in(live, &other).zip(place_in(live, next)).is_some_and(|(other, next)| other < next);
             if before {
                 break;
             }
@@ -225,9 +231,12 @@ fn without_directives(value: &Value) -> Value {
         }
         Value::Array(list) => {
             let deleted = |value: &&Value| value.get(PATCH).and_then(Value::as_str) != Some("delete");
-            let empty_directive =
-                |value: &&Value| !value.as_object().is_some_and(|map| map.len() == 1 && map.contains_key(PATCH));
-            Value::Array(list.iter().filter(deleted).filter(empty_directive).map(without_directives).collect())
+            let empty_directive = |value: &&Value| {
+                !value.as_object().is_some_and(|map| map.len() == 1 && map.contains_key(PATCH))
+            };
+            Value::Array(
+                list.iter().filter(deleted).filter(empty_directive).map(without_directives).collect(),
+            )
         }
         other => other.clone(),
     }

@@ -8,7 +8,8 @@ pub(super) fn drop_nulls(value: &mut Value, node: Option<&Node>) {
         Value::Object(map) => {
             map.retain(|key, value| {
                 let node = node.and_then(|node| node.field(key));
-                let stray = value.is_null() && node.is_some_and(|node| !node.nullable && node.default.is_none());
+                let stray =
+                    value.is_null() && node.is_some_and(|node| !node.nullable && node.default.is_none());
                 if !stray {
                     drop_nulls(value, node);
                 }

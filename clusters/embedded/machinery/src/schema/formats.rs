@@ -18,7 +18,9 @@ pub(super) fn has_format(format: &str, text: &str) -> bool {
 }
 
 fn is_date_time(text: &str) -> bool {
-    text.len() >= 19 && matches!(text.as_bytes().get(10), Some(b'T' | b't')) && text.parse::<jiff::Timestamp>().is_ok()
+    text.len() >= 19
+        && matches!(text.as_bytes().get(10), Some(b'T' | b't'))
+        && text.parse::<jiff::Timestamp>().is_ok()
 }
 
 fn is_cidr(text: &str) -> bool {

@@ -12,7 +12,11 @@ pub(super) fn root(openapi: &Value) -> Result<Node, SchemaError> {
     if root.kind.is_empty() {
         errors.push(FieldError::required(format!("{path}.type"), "must not be empty at the root"));
     } else if root.kind != "object" {
-        errors.push(FieldError::invalid(format!("{path}.type"), root.kind.as_str(), "must be object at the root"));
+        errors.push(FieldError::invalid(
+            format!("{path}.type"),
+            root.kind.as_str(),
+            "must be object at the root",
+        ));
     }
     if errors.is_empty() { Ok(root) } else { Err(SchemaError(errors)) }
 }
@@ -41,7 +45,8 @@ fn node(schema: &Value, path: &str, errors: &mut Vec<FieldError>) -> Node {
         ..Node::default()
     };
     if int_or_string && found.any_of.is_empty() && found.all_of.is_empty() {
-        found.any_of = ["integer", "string"].map(|kind| Node { kind: kind.to_owned(), ..Node::default() }).into();
+        found.any_of =
+            ["integer", "string"].map(|kind| Node { kind: kind.to_owned(), ..Node::default() }).into();
     }
     if !matches!(found.kind.as_str(), "" | "object" | "array" | "string" | "integer" | "number" | "boolean") {
         let supported = ["array", "boolean", "integer", "number", "object", "string"];

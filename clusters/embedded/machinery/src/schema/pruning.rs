@@ -7,8 +7,11 @@ const META: [&str; 3] = ["apiVersion", "kind", "metadata"];
 pub(super) fn prune_root(object: &mut Value, root: &Node) -> Vec<String> {
     let mut gone = Vec::new();
     if let Value::Object(map) = object {
-        let meta: Vec<(String, Value)> =
-            META.iter().filter_map(|key| map.get_key_value(*key)).map(|(k, v)| (k.clone(), v.clone())).collect();
+        let meta: Vec<(String, Value)> = META
+            .iter()
+            .filter_map(|key| map.get_key_value(*key))
+            .map(|(k, v)| (k.clone(), v.clone()))
+            .collect();
         let order: Vec<String> = map.keys().cloned().collect();
         META.iter().for_each(|key| drop(map.shift_remove(*key)));
         prune(object, Some(root), "", &mut gone);

@@ -28,7 +28,10 @@ fn validate(value: &Value, node: &Node, path: &str, errors: &mut Vec<FieldError>
         _ => {}
     }
     if !node.choices.is_empty() && !node.choices.iter().any(|choice| same(choice, value)) {
-        let names = node.choices.iter().map(|choice| choice.as_str().map_or_else(|| choice.to_string(), str::to_owned));
+        let names = node
+            .choices
+            .iter()
+            .map(|choice| choice.as_str().map_or_else(|| choice.to_string(), str::to_owned));
         errors.push(FieldError::not_supported(shown_path(path), value.clone(), names));
     }
     if let Value::Object(map) = value {
@@ -200,7 +203,8 @@ fn check_list(list: &[Value], node: &Node, path: &str, errors: &mut Vec<FieldErr
     {
         errors.push(FieldError::too_many(shown_path(path), list.len(), limit as usize));
     }
-    if node.limits.unique_items && list.iter().enumerate().any(|(index, value)| list[..index].contains(value)) {
+    if node.limits.unique_items && list.iter().enumerate().any(|(index, value)| list[..index].contains(value))
+    {
         let detail = format!("{path} in body shouldn't contain duplicates");
         errors.push(FieldError::invalid(shown_path(path), "", detail));
     }

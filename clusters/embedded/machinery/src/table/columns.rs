@@ -163,7 +163,9 @@ pub(super) fn of(gvk: &Gvk) -> &'static [Column] {
         }
         ("networking.k8s.io", "NetworkPolicy") => const { &[NAME, text("Pod-Selector"), AGE] },
         ("networking.k8s.io", "Ingress") => INGRESS,
-        ("networking.k8s.io", "IngressClass") => const { &[NAME, text("Controller"), text("Parameters"), AGE] },
+        ("networking.k8s.io", "IngressClass") => {
+            const { &[NAME, text("Controller"), text("Parameters"), AGE] }
+        }
         ("apps", "Deployment") => DEPLOYMENT,
         ("apps", "ReplicaSet") | ("", "ReplicationController") => REPLICA_SET,
         ("apps", "StatefulSet") => const { &[NAME, text("Ready"), AGE, CONTAINERS, IMAGES] },

@@ -65,15 +65,16 @@ pub(super) fn event(view: &View<'_>) -> Vec<Value> {
     let series = view.object.get("series").is_some_and(|series| !series.is_null());
     let count = if series { view.number("/series/count") } else { view.number("/count") };
     let count = if count == 0 { view.number("/deprecatedCount").max(1) } else { count };
-    let (kind, name) =
-        (either("/involvedObject/kind", "/regarding/kind"), either("/involvedObject/name", "/regarding/name"));
-    let target = if name.is_empty() { kind.to_lowercase() } else { format!("{}/{name}", kind.to_lowercase()) };
+    let (kind, name) = (
+        either("/involvedObject/kind", "/regarding/kind"),
+        either("/involvedObject/name", "/regarding/name"),
+    );
+    let target =
+        if name.is_empty() { kind.to_lowercase() } else { format!("{}/{name}", kind.to_lowercase()) };
     let reporter = either("/reportingComponent", "/reportingController");
     let component = view.text_or("/source/component", view.text_or("/deprecatedSource/component", reporter));
-    let instance = view.text_or(
-        "/source/host",
-        view.text_or("/deprecatedSource/host", view.text("/reportingInstance")),
-    );
+    let instance =
+        view.text_or("/source/host", view.text_or("/deprecatedSource/host", view.text("/reportingInstance")));
     let source = if instance.is_empty() { component.to_owned() } else { format!("{component}, {instance}") };
     vec![
         json!(last),
@@ -96,8 +97,11 @@ fn access_modes(modes: &[Value]) -> String {
         ("ReadWriteMany", "RWX"),
         ("ReadWriteOncePod", "RWOP"),
     ];
-    let short: Vec<&str> =
-        known.iter().filter(|(long, _)| modes.iter().any(|mode| mode == long)).map(|(_, short)| *short).collect();
+    let short: Vec<&str> = known
+        .iter()
+        .filter(|(long, _)| modes.iter().any(|mode| mode == long))
+        .map(|(_, short)| *short)
+        .collect();
     short.join(",")
 }
 
@@ -182,7 +186,8 @@ pub(super) fn role_binding(view: &View<'_>) -> Vec<Value> {
 }
 
 pub(super) fn storage_class(view: &View<'_>) -> Vec<Value> {
-    let marks = ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
+    let marks =
+        ["storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"];
     let annotations = view.object.pointer("/metadata/annotations");
     let default = marks.iter().any(|mark| annotations.and_then(|map| map.get(*mark)) == Some(&json!("true")));
     vec![

@@ -77,10 +77,12 @@ pub(super) fn endpoint_slice(view: &View<'_>) -> Vec<Value> {
     let ports: Vec<String> = view
         .list("/ports")
         .iter()
-        .map(|port| match (port.get("port").and_then(Value::as_i64), port.get("name").and_then(Value::as_str)) {
-            (Some(number), _) => number.to_string(),
-            (None, Some(name)) => name.to_owned(),
-            (None, None) => "*".to_owned(),
+        .map(|port| {
+            match (port.get("port").and_then(Value::as_i64), port.get("name").and_then(Value::as_str)) {
+                (Some(number), _) => number.to_string(),
+                (None, Some(name)) => name.to_owned(),
+                (None, None) => "*".to_owned(),
+            }
         })
         .collect();
     let addresses: Vec<String> = view

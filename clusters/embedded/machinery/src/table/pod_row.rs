@@ -68,11 +68,8 @@ impl Summary {
         let gated = pod.list("/status/conditions").iter().any(|condition| {
             text(condition, "/type") == "PodScheduled" && text(condition, "/reason") == "SchedulingGated"
         });
-        let reason = if gated {
-            "SchedulingGated"
-        } else {
-            pod.text_or("/status/reason", pod.text("/status/phase"))
-        };
+        let reason =
+            if gated { "SchedulingGated" } else { pod.text_or("/status/reason", pod.text("/status/phase")) };
         let mut summary = Self {
             reason: reason.to_owned(),
             ready: 0,
@@ -133,7 +130,8 @@ impl Summary {
                 self.reason = waiting.to_owned();
             } else if let Some(state) = terminated {
                 self.reason = end_reason(state);
-            } else if status.get("ready") == Some(&json!(true)) && status.pointer("/state/running").is_some() {
+            } else if status.get("ready") == Some(&json!(true)) && status.pointer("/state/running").is_some()
+            {
                 running = true;
                 self.ready += 1;
             }
@@ -159,7 +157,9 @@ fn is_sidecar(container: &Value) -> bool {
 
 fn has_condition(pod: &View<'_>, kind: &str) -> bool {
     let conditions = pod.list("/status/conditions");
-    conditions.iter().any(|condition| text(condition, "/type") == kind && text(condition, "/status") == "True")
+    conditions
+        .iter()
+        .any(|condition| text(condition, "/type") == kind && text(condition, "/status") == "True")
 }
 
 fn readiness_gates(pod: &View<'_>) -> String {

@@ -55,7 +55,8 @@ impl<'a> View<'a> {
     /// Names and images of the containers listed at a pointer.
     pub(super) fn containers(&self, pointer: &str) -> [Value; 2] {
         ["/name", "/image"].map(|field| {
-            let texts: Vec<&str> = self.list(pointer).iter().map(|container| text(container, field)).collect();
+            let texts: Vec<&str> =
+                self.list(pointer).iter().map(|container| text(container, field)).collect();
             json!(texts.join(","))
         })
     }
@@ -75,8 +76,10 @@ impl<'a> View<'a> {
     pub(super) fn labels(&self, pointer: &str) -> Value {
         let map = self.object.pointer(pointer).and_then(Value::as_object);
         let sorted: BTreeMap<&String, &Value> = map.into_iter().flatten().collect();
-        let texts: Vec<String> =
-            sorted.iter().map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default())).collect();
+        let texts: Vec<String> = sorted
+            .iter()
+            .map(|(key, value)| format!("{key}={}", value.as_str().unwrap_or_default()))
+            .collect();
         if texts.is_empty() { json!("<none>") } else { json!(texts.join(",")) }
     }
 }

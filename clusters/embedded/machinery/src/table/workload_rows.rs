@@ -93,7 +93,9 @@ pub(super) fn job(view: &View<'_>) -> Vec<Value> {
     });
     let is = |kind: &str| {
         let conditions = view.list("/status/conditions");
-        conditions.iter().any(|condition| text(condition, "/type") == kind && text(condition, "/status") == "True")
+        conditions
+            .iter()
+            .any(|condition| text(condition, "/type") == kind && text(condition, "/status") == "True")
     };
     let status = match () {
         () if is("Complete") => "Complete",
@@ -169,7 +171,11 @@ pub(super) fn autoscaler(view: &View<'_>) -> Vec<Value> {
     };
     vec![
         json!(view.name()),
-        json!(format!("{}/{}", view.text("/spec/scaleTargetRef/kind"), view.text("/spec/scaleTargetRef/name"))),
+        json!(format!(
+            "{}/{}",
+            view.text("/spec/scaleTargetRef/kind"),
+            view.text("/spec/scaleTargetRef/name")
+        )),
         json!(targets),
         json!(shown(view.object.pointer("/spec/minReplicas")).unwrap_or_else(|| "<unset>".to_owned())),
         json!(view.number("/spec/maxReplicas")),

@@ -103,7 +103,8 @@ fn probe_defaults(probe: &mut Object) {
     if let Some(grpc) = existing(probe, "grpc") {
         default_absent(grpc, "service", json!(""));
     }
-    for (key, value) in [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
+    for (key, value) in
+        [("timeoutSeconds", 1), ("periodSeconds", 10), ("successThreshold", 1), ("failureThreshold", 3)]
     {
         default_number(probe, key, value);
     }
