@@ -9,8 +9,9 @@ use serde_json::Value;
 use tokio::sync::oneshot;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::node;
 use crate::failure::{Failure, Outcome};
-use crate::node_requests::{NodeError, NodeRequest};
+use crate::node_requests::NodeRequest;
 use crate::object;
 use crate::reply;
 use crate::verbs::Call;
@@ -42,7 +43,7 @@ pub(super) async fn open(call: &Call) -> Outcome<Response<Body>> {
         limit_bytes: query.number("limitBytes")?,
         reply,
     };
-    let chunks = ask(call, request, answer).await?;
+    let chunks = node::ask(&call.state, request, answer).await?;
     let stop = call.state.stop.clone().cancelled_owned();
     let stream = ReceiverStream::new(chunks).map(Ok::<_, Infallible>).take_until(stop);
     Ok(reply::response(StatusCode::OK, "text/plain", Body::from_stream(stream)))
@@ -53,29 +54,6 @@ fn seconds_since(time: &str) -> Outcome<u64> {
         time.parse().map_err(|_| Failure::bad_request(format!("sinceTime: {time:?} is not an RFC 3339 time")))?;
     let seconds = jiff::Timestamp::now().as_second() - since.as_second();
     Ok(u64::try_from(seconds).unwrap_or(0))
-}
-
-/// Sends a request to the node and waits for its answer.
-pub(super) async fn ask<T>(
-    call: &Call,
-    request: NodeRequest,
-    answer: oneshot::Receiver<Result<T, NodeError>>,
-) -> Outcome<T> {
-    let gone = || Failure::internal("no node answers");
-    call.state.node.send(request).await.map_err(|_| gone())?;
-    answer.await.map_err(|_| gone())?.map_err(refusal)
-}
-
-/// The refusal that carries a node's error.
-pub(super) fn refusal(error: NodeError) -> Failure {
-    use embedded_machinery::status::{Reason, Status};
-    match error {
-        NodeError::BadRequest(why) => Failure::bad_request(why),
-        NodeError::NotFound(why) => {
-            Status { code: 404, reason: Some(Reason::NotFound), message: why, details: None }.into()
-        }
-        NodeError::Internal(why) => Failure::internal(why),
-    }
 }
 
 /// The container a request is about: the one it names, or the only one, or the one an annotation marks.

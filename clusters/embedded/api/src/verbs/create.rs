@@ -62,10 +62,10 @@ impl Call {
         admission::before_create(self, &mut document)?;
         prepare::initial_status(resource, &mut document);
         documents::default(resource, &mut document);
+        let addresses = admission::services::reserve(self, None, &mut document)?;
         documents::validate(resource, &document, None)?;
         let mut stored = view::to_stored(resource, document);
         self.record_manager(None, &mut stored, options);
-        let addresses = admission::services::reserve(self, None, &mut stored)?;
         if options.persistence == Persistence::DryRun {
             let shelf = &resource.shelf;
             if self.state.store.get(shelf, object::namespace(&stored), object::name(&stored)).is_some() {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use embedded_machinery::FieldError;
 use serde_json::Value;
 
-use super::{Call, prepare};
+use super::{Call, Part, prepare};
+use crate::admission::services::Reserved;
 use crate::failure::{Failure, Outcome};
 use crate::media::Received;
 use crate::options::{Persistence, WriteOptions};
@@ -69,11 +70,10 @@ impl Call {
             let shown = view::value(&self.resource, &current.value);
             let wish = successor(&shown)?;
             self.expect_same(&current, &wish)?;
-            let mut new = self.succeeding(&shown, wish, options, authorship)?;
+            let (new, addresses) = self.succeeding(&shown, wish, options, authorship)?;
             if same_but_times(&current.value, &new) {
                 return Ok(Reply::ok(Document::Stored(current)));
             }
-            let addresses = admission::services::reserve(self, Some(&current.value), &mut new)?;
             if options.persistence == Persistence::DryRun {
                 return Ok(Reply::ok(Document::Value(view::value(&self.resource, &new).into_owned())));
             }
@@ -108,17 +108,20 @@ impl Call {
         wish: Value,
         options: &WriteOptions,
         authorship: Authorship,
-    ) -> Outcome<Value> {
+    ) -> Outcome<(Value, Reserved<'_>)> {
         let resource = &self.resource;
         let mut new = wish;
         prepare::succeed(resource, self.part, old, &mut new);
         admission::before_update(self, old, &mut new)?;
         documents::default(resource, &mut new);
-        documents::validate(resource, &new, Some(old))?;
+        let addresses = admission::services::reserve(self, Some(old), &mut new)?;
+        // Other subresources exist to change what a writer of the whole may not.
+        let compared = !matches!(self.part, Part::Other(_));
+        documents::validate(resource, &new, compared.then_some(old))?;
         if authorship == Authorship::Compared {
             self.record_manager(Some(old), &mut new, options);
         }
-        Ok(view::to_stored(resource, new))
+        Ok((view::to_stored(resource, new), addresses))
     }
 
     /// Stores a change; an object that was only waiting for its last finalizer to go is removed.
