@@ -98,7 +98,7 @@ pub(super) async fn in_terminal(
         input: Some(slave),
     };
     set_nonblocking(&pair.master).map_err(failed)?;
-    let master = AsyncFd::register(pair.master).map_err(failed)?;
+    let master = watch(pair.master)?;
     let request = exec_request(running, command, Terminal::Controlling);
     let process = Process::start(request, None, streams).await.map_err(not_started)?;
     let guard = KillOnDrop(&process);
@@ -132,6 +132,12 @@ pub(super) async fn in_terminal(
     let code = process.ended().await;
     std::mem::forget(guard);
     Ok(ExecExit { code })
+}
+
+#[expect(unsafe_code, reason = "AsyncFd wants a promise about the descriptor's life that OwnedFd keeps")]
+fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, NodeError> {
+    // SAFETY: the value owns its descriptor, and nothing closes or replaces it while the AsyncFd holds it.
+    unsafe { AsyncFd::register(fd) }.map_err(failed)
 }
 
 async fn typed(stdin: &mut Option<mpsc::Receiver<Bytes>>) -> Option<Bytes> {
