@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// Environment variable that names the cache directory.
-pub const VARIABLE: &str = "SELDON_CONFORMANCE_CACHE";
+pub(crate) const VARIABLE: &str = "SELDON_CONFORMANCE_CACHE";
 
 const MANIFEST: &str = ".manifest.json";
 

@@ -56,6 +56,7 @@ impl Cluster {
             images: request.images,
             nft: programs.nft.clone(),
             mountpoint: programs.mountpoint.clone(),
+            visible: programs.visible(),
             host_address: request.host_address,
             api_port: request.api_port,
             host_ports: request.host_ports,

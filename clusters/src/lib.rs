@@ -7,6 +7,7 @@ mod cache;
 mod command;
 mod doctor;
 mod embedded_cluster;
+mod process;
 mod programs;
 
 pub use cache::{Cache, CacheError};
@@ -16,4 +17,5 @@ pub use embedded::{
     Access, Builtin, ClusterError, HostPorts, Profile, Program, ProgramImage, UpstreamMode, UpstreamQuestion, intercept,
 };
 pub use embedded_cluster::{Cluster, ClusterRequest, client_for, kubeconfig};
+pub use process::end_process;
 pub use programs::{Programs, ProvisionError, provision};

@@ -34,6 +34,13 @@ pub struct Programs {
     pub mountpoint: PathBuf,
 }
 
+impl Programs {
+    /// Directories that the programs need to see at their own path.
+    pub(crate) fn visible(&self) -> Vec<PathBuf> {
+        vec![self.mlserver_packages.clone(), self.artefacts.clone()]
+    }
+}
+
 /// Why a program is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {

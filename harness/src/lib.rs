@@ -1,1 +1,30 @@
-//! Under construction.
+//! Seldon's vocabulary and the machinery under the scenarios. Names no scenario.
+//!
+//! * [`mesh`]: topologies and how they are installed; [`model`]: Models and what can be claimed of them.
+//! * [`fault`]: what can be broken, proved to bite and proved to be repaired.
+//! * [`look`], [`claim`]: looking and judging are separate; waiting shows the last thing seen.
+//! * [`run`]: gate, body, diagnosis, undo, record. [`patience`] is the only place with durations.
+
+mod change;
+pub mod claim;
+mod evidence;
+pub mod fault;
+pub mod images;
+pub mod look;
+pub mod mesh;
+pub mod model;
+pub mod object;
+pub mod patience;
+pub mod play;
+mod progress;
+pub mod run;
+pub mod undo;
+mod world;
+
+pub use clusters;
+pub use diagnosis::Cause;
+pub use netmodel::{OutcomeClass, Profile};
+pub use pace::Pace;
+pub use progress::Progress;
+pub use toolbox::DnsStyle;
+pub use world::{Topology, World};

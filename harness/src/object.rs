@@ -100,6 +100,14 @@ impl ObjectRef {
         }
     }
 
+    /// Applies a strategic merge patch.
+    ///
+    /// # Errors
+    /// kube's.
+    pub async fn strategic(&self, client: &Client, patch: &Value) -> kube::Result<()> {
+        self.api(client).patch(&self.name, &PatchParams::default(), &Patch::Strategic(patch)).await.map(|_| ())
+    }
+
     /// Applies a JSON merge patch.
     ///
     /// # Errors

@@ -19,6 +19,8 @@ pub struct Patience {
     pub case: Duration,
     /// One undo step.
     pub undo: Duration,
+    /// How long a thing is watched that must not change.
+    pub quiet: Duration,
     /// Between two looks at something that cannot be watched.
     pub interval: Duration,
 }
@@ -38,6 +40,7 @@ impl Patience {
             probe: seconds(30),
             case: seconds(180),
             undo: seconds(15),
+            quiet: Duration::from_millis(1500),
             interval: Duration::from_millis(40),
         }
     }

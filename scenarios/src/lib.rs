@@ -1,1 +1,15 @@
-//! Under construction.
+//! What Seldon Core v2 must survive: scenarios, and the two doors through which they are run.
+
+mod case_list;
+mod catalogue;
+mod dns;
+mod names;
+mod policy;
+mod prelude;
+mod scheduling;
+mod serving;
+mod suite;
+
+pub use case_list::{Case, Filters, UnknownFilter, cases};
+pub use catalogue::{CATALOGUE, Scenario};
+pub use suite::{SuiteEnd, SuiteEvent, run as run_suite, run_one};

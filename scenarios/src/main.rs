@@ -1,3 +1,38 @@
-//! Under construction.
+//! `seldon-conformance`: run scenarios, play with a cluster, see what a machine lacks.
 
-fn main() {}
+mod cluster_command;
+mod doctor_command;
+mod hold;
+mod live_line;
+mod options;
+mod run_command;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use harness::clusters::intercept;
+use harness::images::BUILTINS;
+use options::{Action, ClusterAction, Options};
+
+fn main() -> ExitCode {
+    // Before anything else: this executable is also every program that runs inside a cluster.
+    if let Some(code) = intercept(BUILTINS) {
+        return code;
+    }
+    let outcome = match Options::parse().action {
+        Action::Run(options) => run_command::run(options),
+        Action::List(options) => run_command::list(&options),
+        Action::Doctor => doctor_command::run(),
+        Action::Cluster(ClusterAction::Up(options)) => cluster_command::up(options),
+        Action::Cluster(ClusterAction::List) => cluster_command::list(),
+        Action::Cluster(ClusterAction::Down { name }) => cluster_command::down(&name),
+        Action::Cluster(ClusterAction::Hold(options)) => hold::run(options),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code as u8),
+        Err(failure) => {
+            eprintln!("error: {failure}");
+            ExitCode::from(failure.code as u8)
+        }
+    }
+}

@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use embedded_dns::upstream::{Mode, Question};
+use embedded_dns::{Mode, Question};
 use tokio::sync::Mutex;
 
 use crate::dispatch;

@@ -17,7 +17,7 @@ mod supervisor;
 mod wire;
 
 pub use dispatch::{Builtin, intercept, try_namespaces};
-pub use embedded_dns::upstream::{Mode as UpstreamMode, Question as UpstreamQuestion};
+pub use embedded_dns::{Mode as UpstreamMode, Question as UpstreamQuestion};
 pub use embedded_node::{Program, ProgramImage};
 pub use host::{ClusterError, EmbeddedCluster};
 pub use namespaces::NamespaceError;

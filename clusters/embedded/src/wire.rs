@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use embedded_dns::upstream::{Mode, Question};
+use embedded_dns::{Mode, Question};
 use embedded_node::ProgramImage;
 use netmodel::Profile;
 use pace::Pace;
@@ -35,6 +35,8 @@ pub struct ClusterSpec {
     pub images: Vec<ProgramImage>,
     /// The `nft` program.
     pub nft: PathBuf,
+    /// Directories of the host that containers must see at their own path even below `/tmp`, `/run` and `/mnt`.
+    pub visible: Vec<PathBuf>,
     /// An existing directory over which the supervisor mounts its tmpfs; stays empty on the host.
     pub mountpoint: PathBuf,
     /// Address of the host's loopback on which the API server (and NodePorts) listen.

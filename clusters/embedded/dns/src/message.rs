@@ -9,7 +9,7 @@ use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
 use crate::name;
 
 /// How a question came in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Transport {
     /// One datagram.
     Udp,

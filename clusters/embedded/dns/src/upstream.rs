@@ -20,7 +20,7 @@ use crate::server::read_request;
 const TTL: u32 = 300;
 
 /// How the resolver treats every question.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Mode {
     /// NXDOMAIN, with the root's SOA, for every name but those of the table.
     Honest(BTreeMap<String, Vec<IpAddr>>),
@@ -45,7 +45,7 @@ impl Mode {
 }
 
 /// One question that reached the resolver.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Question {
     /// When it came.
     pub at: SystemTime,

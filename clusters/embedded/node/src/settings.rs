@@ -47,7 +47,7 @@ pub struct NodeSettings {
 }
 
 /// An image: no layers, only what its programs and files are.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, serde::Serialize, serde::Deserialize)]
 pub struct ProgramImage {
     /// As manifests write it, such as `busybox:1.36`.
     pub reference: String,

@@ -1,0 +1,152 @@
+//! Collecting what the diagnosis needs, and holding it to naming the right cause.
+
+use std::time::Instant;
+
+use diagnosis::{Answer, Cause, Diagnosis, Log, PodId, Sighting, Snapshot, diagnose};
+use netmodel::OutcomeClass;
+use reports::Event;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use toolbox::{DnsStyle, Observation, Probe};
+
+use crate::look::{Look, PodQuery, Seen};
+use crate::mesh::InstalledMesh;
+use crate::object::{self, Kind};
+use crate::world::World;
+
+/// How many lines of a log the diagnosis reads.
+const LOG_LINES: usize = 400;
+
+impl World {
+    /// Waits until the diagnosis names a cause that `expected` accepts; what it named is recorded.
+    ///
+    /// # Errors
+    /// What it named instead, or that it named nothing.
+    pub async fn names(
+        &self,
+        mesh: &InstalledMesh,
+        sentence: &str,
+        expected: impl Fn(&Cause) -> bool,
+    ) -> anyhow::Result<()> {
+        self.waiting_for(&format!("the diagnosis to name {sentence}"));
+        let began = Instant::now();
+        loop {
+            let named = diagnose(&self.snapshot(mesh).await?, self.profile());
+            if let Some(diagnosis) = named.as_ref().filter(|diagnosis| expected(&diagnosis.cause)) {
+                return self.note(Event::Cause(diagnosis.named.clone()));
+            }
+            if began.elapsed() >= self.patience().claim {
+                let instead = named.map_or_else(|| "nothing".into(), |diagnosis| diagnosis.named.sentence);
+                anyhow::bail!("the diagnosis should name {sentence}; it names: {instead}");
+            }
+            self.pause().await;
+        }
+    }
+
+    /// What is known of `mesh` now, and what the diagnosis makes of it.
+    pub(crate) async fn diagnose(&self, mesh: &InstalledMesh) -> anyhow::Result<Option<Diagnosis>> {
+        Ok(diagnose(&self.snapshot(mesh).await?, self.profile()))
+    }
+
+    async fn snapshot(&self, mesh: &InstalledMesh) -> anyhow::Result<Snapshot> {
+        // Probes take as long as a denial takes to show; objects and logs are read while they run.
+        let (sightings, logs, objects) =
+            tokio::join!(self.sightings(mesh), self.logs_of(mesh), self.objects(mesh.controller_namespace()));
+        Ok(Snapshot { sightings, logs, ..objects? })
+    }
+
+    async fn objects(&self, controller_namespace: &str) -> anyhow::Result<Snapshot> {
+        let all = async |kind| object::list(self.client(), kind, "", "").await;
+        Ok(Snapshot {
+            controller_namespace: controller_namespace.into(),
+            namespaces: typed(all(Kind::Namespace).await?)?,
+            pods: typed(all(Kind::Pod).await?)?,
+            services: typed(all(Kind::Service).await?)?,
+            endpoint_slices: typed(all(Kind::EndpointSlice).await?)?,
+            policies: typed(all(Kind::NetworkPolicy).await?)?,
+            models: all(Kind::Model).await?,
+            servers: all(Kind::Server).await?,
+            runtimes: all(Kind::SeldonRuntime).await?,
+            ..Snapshot::default()
+        })
+    }
+
+    async fn logs_of(&self, mesh: &InstalledMesh) -> Vec<Log> {
+        let mut logs = Vec::new();
+        for query in [mesh.controller(), mesh.scheduler()] {
+            let (Seen::Log(text), Ok(pod)) = (self.look(&Look::Log(query.clone())).await, self.pod(&query).await) else {
+                continue;
+            };
+            let lines: Vec<&str> = text.lines().collect();
+            logs.push(Log {
+                pod: PodId { namespace: query.namespace, name: pod.metadata.name.unwrap_or_default() },
+                container: query.container,
+                text: lines[lines.len().saturating_sub(LOG_LINES)..].join("\n"),
+            });
+        }
+        logs
+    }
+
+    async fn sightings(&self, mesh: &InstalledMesh) -> Vec<Sighting> {
+        let name = mesh.scheduler_name();
+        let dial = Probe::TcpConnect { host: name.clone(), port: 9004, limit_ms: 1500 };
+        let go = Probe::Dns { style: DnsStyle::Go, name: name.clone() };
+        let nslookup = Probe::Dns { style: DnsStyle::BusyboxNslookup, name: name.clone() };
+        let controller = mesh.controller();
+        let looks = [
+            (dial, diagnosis::Look::Dial { host: name.clone(), port: 9004 }),
+            (go, diagnosis::Look::GoLookup { name: name.clone() }),
+            (nslookup, diagnosis::Look::Nslookup { name }),
+        ];
+        let seen = looks.map(|(probe, look)| {
+            let controller = controller.clone();
+            async move { self.sighting(&controller, &probe, look).await }
+        });
+        futures::future::join_all(seen).await.into_iter().flatten().collect()
+    }
+
+    async fn sighting(&self, from: &PodQuery, probe: &Probe, look: diagnosis::Look) -> Option<Sighting> {
+        let pod = self.pod(from).await.ok()?;
+        let observation = self.probe(from, probe).await.ok()?;
+        let from = PodId { namespace: from.namespace.clone(), name: pod.metadata.name? };
+        Some(Sighting { from, look, answer: answer(&observation) })
+    }
+
+    /// Lets the diagnosis judge a request that a person might take for a sign of trouble.
+    ///
+    /// # Errors
+    /// When the request cannot be made, or the diagnosis says something else than `expected`.
+    pub async fn explains_request(
+        &self,
+        mesh: &InstalledMesh,
+        path: &str,
+        expected: impl Fn(&Cause) -> bool,
+    ) -> anyhow::Result<()> {
+        let (from, probe) = match mesh.get(path) {
+            Look::Probe { from, probe } => (from, probe),
+            Look::Object(_) | Look::Objects { .. } | Look::Log(_) => anyhow::bail!("a request is a probe"),
+        };
+        let look = diagnosis::Look::Get { path: path.into() };
+        let sighting = self.sighting(&from, &probe, look).await;
+        let mut snapshot = self.objects(mesh.controller_namespace()).await?;
+        snapshot.sightings.extend(sighting);
+        match diagnose(&snapshot, self.profile()) {
+            Some(diagnosis) if expected(&diagnosis.cause) => self.note(Event::Cause(diagnosis.named)),
+            Some(diagnosis) => anyhow::bail!("the diagnosis of GET {path} names: {}", diagnosis.named.sentence),
+            None => anyhow::bail!("the diagnosis of GET {path} names nothing"),
+        }
+    }
+}
+
+fn answer(observation: &Observation) -> Answer {
+    Answer {
+        class: observation.class,
+        addresses: if observation.class == OutcomeClass::Open { observation.addresses().to_vec() } else { Vec::new() },
+        status: observation.status(),
+        text: observation.text.clone(),
+    }
+}
+
+fn typed<T: DeserializeOwned>(values: Vec<Value>) -> anyhow::Result<Vec<T>> {
+    Ok(values.into_iter().map(serde_json::from_value).collect::<Result<_, _>>()?)
+}

@@ -1,0 +1,132 @@
+//! Faults: each says what it breaks, how one sees that it bites, and how it is undone.
+//!
+//! [`World::inject`] returns only after a probe saw the bite; otherwise the case is inconclusive, for then nothing
+//! that follows would prove anything. [`Injected::fix`] undoes the fault and proves the repair with the same probe.
+
+pub mod dns;
+pub mod policy;
+
+use std::time::Instant;
+
+use clusters::UpstreamMode;
+use reports::{Event, Phase};
+use serde_json::Value;
+
+use crate::claim::Claim;
+use crate::object::{Kind, ObjectRef};
+use crate::run::Unjudgeable;
+use crate::undo::Undo;
+use crate::world::World;
+
+/// How a fault is brought about.
+#[derive(Debug, Clone)]
+pub(crate) enum Change {
+    /// These objects are applied; they did not exist before.
+    Apply(Vec<(ObjectRef, Value)>),
+    /// The name server outside the cluster answers like this.
+    Upstream(UpstreamMode),
+}
+
+/// Something to break.
+#[derive(Debug, Clone)]
+#[must_use = "a fault does nothing until it is injected"]
+pub struct Fault {
+    pub(crate) breaks: String,
+    pub(crate) change: Change,
+    /// Holds once the fault bites.
+    pub(crate) bites: Claim,
+    /// Holds once it is gone.
+    pub(crate) gone: Claim,
+}
+
+/// A fault that bites.
+#[derive(Debug)]
+#[must_use = "a fault that is not fixed is undone only by the runner, unproved"]
+pub struct Injected<'world> {
+    world: &'world World,
+    fault: Fault,
+    undos: Vec<usize>,
+}
+
+impl World {
+    /// Injects `fault` and returns once a probe has seen it bite.
+    ///
+    /// # Errors
+    /// [`Unjudgeable`] when it cannot be injected or is not seen to bite.
+    pub async fn inject(&self, fault: Fault) -> anyhow::Result<Injected<'_>> {
+        self.step(format!("break: {}", fault.breaks))?;
+        let undos = self.make(&fault.change).await.map_err(Unjudgeable::from_error)?;
+        let began = Instant::now();
+        let seen = self
+            .wait_for(fault.bites.clone(), self.patience().proof)
+            .await
+            .map_err(|error| Unjudgeable::new(format!("the fault did not bite ({}): {error}", fault.breaks)))?;
+        let proof = format!("{} after {:.1} s: {seen}", fault.bites, began.elapsed().as_secs_f64());
+        self.note(Event::Fault { breaks: fault.breaks.clone(), proof })?;
+        self.enter(Phase::Broken);
+        Ok(Injected { world: self, fault, undos })
+    }
+
+    async fn make(&self, change: &Change) -> anyhow::Result<Vec<usize>> {
+        match change {
+            Change::Apply(objects) => {
+                let mut undos = Vec::new();
+                for (object, manifest) in objects {
+                    undos.push(self.undo_later(Undo::Delete(object.clone())));
+                    self.apply_all(std::slice::from_ref(manifest)).await?;
+                }
+                Ok(undos)
+            }
+            Change::Upstream(mode) => {
+                let undo = self.undo_later(Undo::Upstream(UpstreamMode::honest()));
+                self.set_upstream(mode.clone()).await?;
+                Ok(vec![undo])
+            }
+        }
+    }
+
+    /// Applies a repair that is not simply the fault's undoing, and proves it with `gone`.
+    ///
+    /// # Errors
+    /// The API server's, or that the proof did not come.
+    pub async fn repair(&self, what: &str, kind: Kind, manifest: Value, gone: Claim) -> anyhow::Result<()> {
+        self.step(format!("repair: {what}"))?;
+        let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
+        let namespace = manifest["metadata"]["namespace"].as_str().unwrap_or_default();
+        self.undo_later(Undo::Delete(ObjectRef::new(kind, namespace, name)));
+        self.apply_all(std::slice::from_ref(&manifest)).await?;
+        self.prove_repair(what, gone).await
+    }
+
+    pub(crate) async fn prove_repair(&self, what: &str, gone: Claim) -> anyhow::Result<()> {
+        let sentence = gone.to_string();
+        let seen = self.wait_for(gone, self.patience().proof).await?;
+        self.note(Event::Repair { undoes: what.into(), proof: format!("{sentence}: {seen}") })?;
+        self.enter(Phase::Repaired);
+        Ok(())
+    }
+}
+
+impl Injected<'_> {
+    /// Undoes the fault and proves it with the probe that saw it bite.
+    ///
+    /// # Errors
+    /// The cluster's, or that the repair was not seen.
+    pub async fn fix(self) -> anyhow::Result<()> {
+        self.world.step(format!("undo: {}", self.fault.breaks))?;
+        for number in self.undos.iter().rev() {
+            if let Some(undo) = self.world.undo.take(*number) {
+                undo.run(self.world).await?;
+            }
+        }
+        self.world.prove_repair(&self.fault.breaks, self.fault.gone).await
+    }
+
+    /// Leaves the fault in place and proves a repair that was made beside it.
+    ///
+    /// # Errors
+    /// That the repair was not seen.
+    pub async fn is_repaired_by(self, what: &str) -> anyhow::Result<()> {
+        self.world.prove_repair(what, self.fault.gone).await
+    }
+}

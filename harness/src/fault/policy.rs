@@ -1,0 +1,130 @@
+//! Faults that are NetworkPolicies, and the policies that repair them.
+
+use netmodel::OutcomeClass;
+use netmodel::profile::Denial;
+use serde_json::{Value, json};
+use toolbox::{DnsStyle, Probe};
+
+use super::{Change, Fault};
+use crate::claim::Claim;
+use crate::look::{Look, PodQuery, Seen};
+use crate::mesh::InstalledMesh;
+use crate::object::{Kind, ObjectRef};
+use crate::world::World;
+
+/// Time a dial is given before it counts as unanswered; above the second that the kernel waits before it resends a
+/// SYN, so that a refusal which the ICMP rate limit swallowed is still seen.
+const DIAL_LIMIT_MS: u64 = 1500;
+
+fn policy(namespace: &str, name: &str, spec: Value) -> (ObjectRef, Value) {
+    let manifest = json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": spec,
+    });
+    (ObjectRef::new(Kind::NetworkPolicy, namespace, name), manifest)
+}
+
+/// Denied as this world's network denies: refused, or unanswered.
+fn denied_class(world: &World) -> OutcomeClass {
+    match world.profile().knobs().denial {
+        Denial::PortUnreachable => OutcomeClass::Refused,
+        Denial::Drop => OutcomeClass::Timeout,
+    }
+}
+
+/// A dial from `from` to `host:port` ends in one of `classes`.
+pub fn dial_ends(from: &PodQuery, host: &str, port: u16, classes: &[OutcomeClass]) -> Claim {
+    let wanted = classes.to_vec();
+    let look = Look::Probe {
+        from: from.clone(),
+        probe: Probe::TcpConnect { host: host.into(), port, limit_ms: DIAL_LIMIT_MS },
+    };
+    Claim::new(format!("a dial from {} to {host}:{port} ends {wanted:?}", from.name), look, move |seen| {
+        matches!(seen, Seen::Observed(observation) if wanted.contains(&observation.class))
+    })
+}
+
+/// Nobody is admitted to the scheduler's port 9004; its other ports stay open to everybody.
+pub fn deny_scheduler_api(world: &World, mesh: &InstalledMesh) -> Fault {
+    let spec = json!({
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "seldon-scheduler"}},
+        "policyTypes": ["Ingress"],
+        "ingress": [{"ports": [
+            {"protocol": "TCP", "port": 9002}, {"protocol": "TCP", "port": 9005}, {"protocol": "TCP", "port": 9008},
+        ]}],
+    });
+    let (controller, name) = (mesh.controller(), mesh.scheduler_name());
+    Fault {
+        breaks: format!("a policy in {} admits nobody to the scheduler's port 9004", mesh.tenant()),
+        change: Change::Apply(vec![policy(mesh.tenant(), "scheduler-without-its-api", spec)]),
+        bites: dial_ends(&controller, &name, 9004, &[denied_class(world)]),
+        gone: dial_ends(&controller, &name, 9004, &[OutcomeClass::Open]),
+    }
+}
+
+/// The policy that admits the controller's namespace to the scheduler's port 9004, beside the one that denies.
+pub fn admit_controller(mesh: &InstalledMesh) -> Value {
+    let home = json!({"matchLabels": {"kubernetes.io/metadata.name": mesh.controller_namespace()}});
+    let spec = json!({
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "seldon-scheduler"}},
+        "policyTypes": ["Ingress"],
+        "ingress": [{
+            "from": [{"namespaceSelector": home}],
+            "ports": [{"protocol": "TCP", "port": 9004}],
+        }],
+    });
+    policy(mesh.tenant(), "admit-the-controller", spec).1
+}
+
+/// Everything between the tenant's own pods is allowed: what the fifth escalation hoped would help.
+pub fn allow_within_namespace(mesh: &InstalledMesh) -> Value {
+    let spec = json!({
+        "podSelector": {},
+        "policyTypes": ["Ingress"],
+        "ingress": [{}],
+    });
+    policy(mesh.tenant(), "allow-all-intra-pod", spec).1
+}
+
+/// Egress of the controller's namespace is free but for DNS, which is allowed only towards namespaces labelled
+/// `name=kube-system`: a label nobody carries.
+pub fn dns_allowed_to_a_label_nobody_has(mesh: &InstalledMesh) -> Fault {
+    let namespace = mesh.controller_namespace();
+    let look_up = |sentence: &str, holds: fn(OutcomeClass) -> bool| {
+        let look = mesh.look_up(DnsStyle::Go, "kubernetes.default");
+        Claim::new(sentence.to_owned(), look, move |seen| {
+            matches!(seen, Seen::Observed(observation) if holds(observation.class))
+        })
+    };
+    Fault {
+        breaks: format!("pods of {namespace} may ask for names only in namespaces labelled name=kube-system"),
+        change: Change::Apply(vec![dns_policy(namespace, json!({"name": "kube-system"}))]),
+        bites: look_up("a look-up from the controller's pod fails", |class| {
+            matches!(class, OutcomeClass::NameTimeout | OutcomeClass::NameTemporary)
+        }),
+        gone: look_up("a look-up from the controller's pod succeeds", |class| class == OutcomeClass::Open),
+    }
+}
+
+/// The same policy, asking for the label that every namespace carries.
+pub fn dns_allowed_to_kube_system(mesh: &InstalledMesh) -> Value {
+    dns_policy(mesh.controller_namespace(), json!({"kubernetes.io/metadata.name": "kube-system"})).1
+}
+
+fn dns_policy(namespace: &str, labels: Value) -> (ObjectRef, Value) {
+    let rest = |protocol: &str| {
+        [json!({"protocol": protocol, "port": 1, "endPort": 52}), json!({"protocol": protocol, "port": 54, "endPort": 65535})]
+    };
+    let free: Vec<Value> = rest("TCP").into_iter().chain(rest("UDP")).collect();
+    let dns = json!([{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]);
+    let spec = json!({
+        "podSelector": {},
+        "policyTypes": ["Egress"],
+        "egress": [
+            {"ports": free},
+            {"to": [{"namespaceSelector": {"matchLabels": labels}}], "ports": dns},
+        ],
+    });
+    policy(namespace, "isolation", spec)
+}

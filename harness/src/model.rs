@@ -1,0 +1,105 @@
+//! Models: what is applied, and what can be claimed of it.
+
+use serde_json::{Value, json};
+
+use crate::claim::Claim;
+use crate::look::{Look, Seen};
+use crate::mesh::InstalledMesh;
+use crate::object::{Kind, ObjectRef};
+use crate::world::World;
+
+/// A Model to be applied.
+#[derive(Debug, Clone)]
+pub struct Model {
+    name: String,
+    requirements: Vec<String>,
+}
+
+/// The iris classifier of the artefact store, under a name.
+pub fn iris(name: &str) -> Model {
+    Model { name: name.into(), requirements: vec!["sklearn".into()] }
+}
+
+impl Model {
+    /// The same Model with these requirements.
+    #[must_use]
+    pub fn requiring(mut self, requirements: &[&str]) -> Model {
+        self.requirements = requirements.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
+    fn manifest(&self, namespace: &str) -> Value {
+        json!({
+            "apiVersion": "mlops.seldon.io/v1alpha1", "kind": "Model",
+            "metadata": {"name": self.name, "namespace": namespace},
+            "spec": {
+                "storageUri": "s3://models/iris", "secretName": "store-s3",
+                "requirements": self.requirements, "memory": "100Ki",
+            },
+        })
+    }
+}
+
+/// A Model that was applied.
+#[derive(Debug, Clone)]
+pub struct AppliedModel {
+    object: ObjectRef,
+}
+
+impl World {
+    /// Applies `model` in `mesh`'s tenant.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn apply(&self, mesh: &InstalledMesh, model: Model) -> anyhow::Result<AppliedModel> {
+        self.step(format!("apply Model {}/{} requiring {}", mesh.tenant(), model.name, model.requirements.join(",")))?;
+        self.apply_all(&[model.manifest(mesh.tenant())]).await?;
+        Ok(AppliedModel { object: ObjectRef::new(Kind::Model, mesh.tenant(), &model.name) })
+    }
+}
+
+impl AppliedModel {
+    /// Its `ModelReady` is True.
+    pub fn is_ready(&self) -> Claim {
+        condition(&self.object, "ModelReady", "True")
+    }
+
+    /// Its `ModelReady` is False with this state, and a reason that holds `text`.
+    pub fn is_not_ready(&self, state: &str, text: &str) -> Claim {
+        let (state, text) = (state.to_owned(), text.to_owned());
+        let sentence = format!("{} is {state}: {text}", self.object);
+        Claim::new(sentence, Look::Object(self.object.clone()), move |seen| {
+            let Some(found) = condition_of(seen, "ModelReady") else { return false };
+            let field = |name: &str| found[name].as_str().unwrap_or_default();
+            field("status") == "False" && field("message") == state && field("reason").contains(&text)
+        })
+    }
+
+    /// The Model.
+    pub fn object(&self) -> &ObjectRef {
+        &self.object
+    }
+}
+
+/// `object`'s condition of this type has this status.
+pub fn condition(object: &ObjectRef, kind: &str, status: &str) -> Claim {
+    let (wanted, status) = (kind.to_owned(), status.to_owned());
+    Claim::new(format!("{object} has {kind}={status}"), Look::Object(object.clone()), move |seen| {
+        condition_of(seen, &wanted).is_some_and(|found| found["status"] == status.as_str())
+    })
+}
+
+/// `object`'s condition of this type is False, and its reason holds `text`.
+pub fn condition_says(object: &ObjectRef, kind: &str, text: &str) -> Claim {
+    let (wanted, text) = (kind.to_owned(), text.to_owned());
+    Claim::new(format!("{object} has {kind}=False: {text}"), Look::Object(object.clone()), move |seen| {
+        condition_of(seen, &wanted).is_some_and(|found| {
+            found["status"] == "False" && found["reason"].as_str().is_some_and(|reason| reason.contains(&text))
+        })
+    })
+}
+
+fn condition_of<'a>(seen: &'a Seen, kind: &str) -> Option<&'a Value> {
+    let Seen::Object(object) = seen else { return None };
+    object["status"]["conditions"].as_array()?.iter().find(|condition| condition["type"] == kind)
+}

@@ -1,0 +1,244 @@
+//! Running one case: gate, body, diagnosis, undo, record, in this order whatever ends the body.
+
+use std::any::Any;
+use std::net::Ipv4Addr;
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+
+use clusters::{Cluster, ClusterRequest, HostPorts, Programs, UpstreamMode, client_for};
+use futures::FutureExt;
+use futures::future::LocalBoxFuture;
+use netmodel::Profile;
+use pace::Pace;
+use reports::{Case, Event, Journal, Phase, Record, Verdict};
+use tokio_util::sync::CancellationToken;
+
+use crate::images;
+use crate::patience::Patience;
+use crate::progress::Progress;
+use crate::world::{Parts, Topology, World};
+
+/// What does not change from case to case.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Provisioned programs.
+    pub programs: Programs,
+    /// Factor for long timers on embedded clusters.
+    pub pace: Pace,
+    /// Upper ends of waits.
+    pub patience: Patience,
+    /// Directory of records and of clusters' logs.
+    pub records: PathBuf,
+    /// Which clusters survive their case.
+    pub keep: Keep,
+}
+
+/// Which clusters survive their case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Keep {
+    /// None.
+    Never,
+    /// Those of cases that did not pass.
+    Failed,
+    /// All.
+    Always,
+}
+
+/// One case to run.
+#[derive(Debug, Clone)]
+pub struct CaseSpec {
+    /// Name, family, and where it runs.
+    pub case: Case,
+    /// The claim, one sentence.
+    pub claim: String,
+    /// Escalations it re-enacts.
+    pub seeds: &'static [&'static str],
+    /// The network it runs on.
+    pub profile: Profile,
+    /// The layout it runs on.
+    pub topology: Topology,
+}
+
+/// A scenario's body.
+pub type Body = for<'world> fn(&'world World) -> LocalBoxFuture<'world, anyhow::Result<()>>;
+
+/// The id of a case on an embedded cluster.
+pub fn case_id(family: &str, name: &str, profile: Profile, topology: Topology) -> Case {
+    Case {
+        name: name.into(),
+        family: family.into(),
+        cni: profile.to_string(),
+        topology: topology.to_string(),
+        cluster: "embedded".into(),
+    }
+}
+
+/// The harness could not judge; the text says why.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Unjudgeable(String);
+
+impl Unjudgeable {
+    pub(crate) fn new(why: String) -> anyhow::Error {
+        anyhow::Error::new(Unjudgeable(why))
+    }
+
+    pub(crate) fn from_error(error: anyhow::Error) -> anyhow::Error {
+        Unjudgeable::new(format!("{error:#}"))
+    }
+}
+
+/// What is left of a case.
+#[derive(Debug)]
+pub struct Finished {
+    /// Its closed record.
+    pub record: Record,
+    /// Its cluster, when it was to be kept.
+    pub kept: Option<Cluster>,
+}
+
+/// Runs `body` in a world of its own. `stop` ends it early; the verdict is then inconclusive, and all is cleaned up.
+///
+/// # Errors
+/// Only when the record cannot be written.
+pub async fn run_case(
+    settings: &Settings,
+    spec: &CaseSpec,
+    body: Body,
+    progress: Progress,
+    stop: &CancellationToken,
+) -> anyhow::Result<Finished> {
+    let journal = Journal::open(&settings.records, spec.case.clone(), &spec.claim, spec.seeds)?;
+    let mut world = match gate(settings, spec, journal, progress, stop).await {
+        Ok(world) => world,
+        Err((journal, why)) => {
+            let record = journal.close(Verdict::Inconclusive, Some(why))?;
+            return Ok(Finished { record, kept: None });
+        }
+    };
+    let (verdict, message) = judge(&world, body, stop).await;
+    if verdict != Verdict::Passed {
+        diagnose(&world).await;
+    }
+    undo(&mut world).await;
+    let keep = match settings.keep {
+        Keep::Never => false,
+        Keep::Failed => verdict != Verdict::Passed,
+        Keep::Always => true,
+    };
+    let (cluster, journal) = world.into_cluster_and_journal();
+    let kept = if keep {
+        Some(cluster)
+    } else {
+        // Dropping it has killed it in any case; a cluster that had ended before is the verdict's business.
+        let _ = cluster.stop().await;
+        None
+    };
+    Ok(Finished { record: journal.close(verdict, message)?, kept })
+}
+
+/// Brings up the cluster. What fails here says nothing about what is to be judged.
+async fn gate(
+    settings: &Settings,
+    spec: &CaseSpec,
+    journal: Journal,
+    progress: Progress,
+    stop: &CancellationToken,
+) -> Result<World, (Journal, String)> {
+    progress.waiting_for("the cluster");
+    let request = ClusterRequest {
+        name: "case".into(),
+        profile: spec.profile,
+        pace: settings.pace,
+        images: images::table(&settings.programs, settings.pace),
+        host_address: Ipv4Addr::LOCALHOST,
+        api_port: 0,
+        host_ports: HostPorts::Closed,
+        upstream: UpstreamMode::honest(),
+    };
+    let log = journal.path().with_extension("cluster.log");
+    let started = tokio::select! {
+        started = tokio::time::timeout(
+            settings.patience.cluster,
+            Cluster::start_embedded(request, &settings.programs, Some(&log)),
+        ) => started,
+        () = stop.cancelled() => return Err((journal, "interrupted".into())),
+    };
+    let cluster = match started {
+        Ok(Ok(cluster)) => cluster,
+        Ok(Err(error)) => return Err((journal, format!("the cluster did not start: {error}"))),
+        Err(_) => {
+            let why = format!("the cluster did not start within {:?}; its log: {}", settings.patience.cluster, log.display());
+            return Err((journal, why));
+        }
+    };
+    let client = match client_for(cluster.access()).await {
+        Ok(client) => client,
+        Err(error) => return Err((journal, format!("no client for the cluster: {error:#}"))),
+    };
+    Ok(World::new(Parts {
+        client,
+        cluster,
+        profile: spec.profile,
+        topology: spec.topology,
+        pace: settings.pace,
+        patience: settings.patience,
+        artefacts: settings.programs.artefacts.clone(),
+        journal,
+        progress,
+    }))
+}
+
+/// Runs the body under its deadline; a panic, the deadline and an interruption end it like an error.
+async fn judge(world: &World, body: Body, stop: &CancellationToken) -> (Verdict, Option<String>) {
+    let deadline = world.patience().case;
+    let ended = tokio::select! {
+        ended = tokio::time::timeout(deadline, AssertUnwindSafe(body(world)).catch_unwind()) => ended,
+        () = stop.cancelled() => return (Verdict::Inconclusive, Some("interrupted".into())),
+    };
+    let in_gate = world.with_journal(|journal| journal.phase()) == Phase::Gate;
+    match ended {
+        Ok(Ok(Ok(()))) => (Verdict::Passed, None),
+        Ok(Ok(Err(error))) if in_gate || error.is::<Unjudgeable>() => {
+            (Verdict::Inconclusive, Some(format!("{error:#}")))
+        }
+        Ok(Ok(Err(error))) => (Verdict::Failed, Some(format!("{error:#}"))),
+        Ok(Err(panic)) => (Verdict::Inconclusive, Some(format!("the scenario panicked: {}", panic_text(&*panic)))),
+        Err(_) => (Verdict::Failed, Some(format!("the scenario did not end within {} s", deadline.as_secs()))),
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
+}
+
+/// Looks before anything is undone.
+async fn diagnose(world: &World) {
+    world.enter(Phase::Diagnosis);
+    let Some(mesh) = world.last_mesh() else { return };
+    let patience = world.patience().probe;
+    let named = tokio::time::timeout(patience, world.diagnose(&mesh)).await;
+    let event = match named {
+        Ok(Ok(Some(diagnosis))) => Event::Cause(diagnosis.named),
+        Ok(Ok(None)) => Event::Step { what: "the diagnosis names nothing".into() },
+        Ok(Err(error)) => Event::Step { what: format!("the diagnosis could not look: {error:#}") },
+        Err(_) => Event::Step { what: format!("the diagnosis did not end within {patience:?}") },
+    };
+    // A record that cannot be written is reported when it is closed.
+    let _ = world.note(event);
+}
+
+/// Undoes what is left, last thing first; one that fails does not keep the others from being tried.
+async fn undo(world: &mut World) {
+    world.enter(Phase::Undo);
+    while let Some(undo) = world.undo.pop() {
+        let outcome = match tokio::time::timeout(world.patience().undo, undo.run(world)).await {
+            Ok(Ok(())) => "done".into(),
+            Ok(Err(error)) => format!("failed: {error:#}"),
+            Err(_) => format!("not done within {:?}", world.patience().undo),
+        };
+        // As above.
+        let _ = world.note(Event::Undo { what: undo.to_string(), outcome });
+    }
+}

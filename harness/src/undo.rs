@@ -1,0 +1,109 @@
+//! What must be undone, last thing first. The runner does it, after the diagnosis, whatever ended the body.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+
+use clusters::UpstreamMode;
+use serde_json::Value;
+
+use crate::object::{self, ObjectRef};
+use crate::world::World;
+
+/// One thing to undo.
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
+pub enum Undo {
+    /// Delete an object that was created.
+    Delete(ObjectRef),
+    /// Put an object back as it was.
+    Restore {
+        /// Which.
+        object: ObjectRef,
+        /// As it was.
+        before: Value,
+    },
+    /// Merge a patch that takes a change back.
+    Merge {
+        /// Into which object.
+        object: ObjectRef,
+        /// The patch.
+        patch: Value,
+    },
+    /// Let the name server outside answer as before.
+    Upstream(UpstreamMode),
+}
+
+impl fmt::Display for Undo {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Undo::Delete(object) => write!(formatter, "delete {object}"),
+            Undo::Restore { object, .. } => write!(formatter, "restore {object}"),
+            Undo::Merge { object, .. } => write!(formatter, "take back the change of {object}"),
+            Undo::Upstream(_) => formatter.write_str("let the outside's name server answer as before"),
+        }
+    }
+}
+
+impl Undo {
+    /// Does it.
+    ///
+    /// # Errors
+    /// The cluster's.
+    pub async fn run(&self, world: &World) -> anyhow::Result<()> {
+        match self {
+            Undo::Delete(object) => Ok(object.delete(world.client()).await?),
+            Undo::Restore { before, .. } => object::apply(world.client(), before).await,
+            Undo::Merge { object, patch } => Ok(object.merge(world.client(), patch).await?),
+            Undo::Upstream(mode) => world.set_upstream(mode.clone()).await,
+        }
+    }
+}
+
+/// Pending undos in the order in which things were done.
+#[derive(Debug, Default)]
+pub struct UndoList(Mutex<Vec<(usize, Undo)>>);
+
+impl UndoList {
+    /// Adds one and says by which number it can be taken out.
+    pub fn push(&self, undo: Undo) -> usize {
+        let mut list = self.lock();
+        let number = list.last().map_or(0, |(number, _)| number + 1);
+        list.push((number, undo));
+        number
+    }
+
+    /// Takes one out, because it was done.
+    pub fn take(&self, number: usize) -> Option<Undo> {
+        let mut list = self.lock();
+        let place = list.iter().position(|(other, _)| *other == number)?;
+        Some(list.remove(place).1)
+    }
+
+    /// The one that must be done next.
+    pub fn pop(&self) -> Option<Undo> {
+        self.lock().pop().map(|(_, undo)| undo)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<(usize, Undo)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::object::Kind;
+
+    #[test]
+    fn the_last_thing_done_is_undone_first_and_taken_ones_are_not_undone_again() {
+        let list = UndoList::default();
+        let undo = |name: &str| Undo::Delete(ObjectRef::new(Kind::NetworkPolicy, "ml", name));
+        let first = list.push(undo("first"));
+        let second = list.push(undo("second"));
+        let third = list.push(undo("third"));
+        assert_eq!((first, second, third), (0, 1, 2));
+        assert!(list.take(second).is_some() && list.take(second).is_none());
+        assert_eq!(list.pop().unwrap().to_string(), "delete NetworkPolicy ml/third");
+        assert_eq!(list.pop().unwrap().to_string(), "delete NetworkPolicy ml/first");
+        assert!(list.pop().is_none());
+    }
+}

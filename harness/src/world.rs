@@ -1,0 +1,285 @@
+//! The world of one case: a cluster, what was installed, what must be undone, and the record of it all.
+
+use std::fmt::Write;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use clusters::{Cluster, UpstreamMode};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{AttachParams, ListParams, LogParams};
+use kube::{Api, Client};
+use netmodel::Profile;
+use pace::Pace;
+use reports::{Event, Journal, Phase};
+use serde_json::Value;
+use tokio::io::AsyncReadExt;
+use toolbox::{Observation, Probe};
+
+use crate::look::{Look, PodQuery, Seen};
+use crate::mesh::InstalledMesh;
+use crate::object;
+use crate::patience::Patience;
+use crate::progress::Progress;
+use crate::undo::{Undo, UndoList};
+
+/// Everything a scenario works with.
+#[derive(Debug)]
+pub struct World {
+    client: Client,
+    cluster: Cluster,
+    profile: Profile,
+    topology: Topology,
+    pace: Pace,
+    patience: Patience,
+    artefacts: std::path::PathBuf,
+    journal: Mutex<Journal>,
+    pub(crate) undo: UndoList,
+    progress: Progress,
+    last_mesh: Mutex<Option<InstalledMesh>>,
+}
+
+/// How controller and tenants are laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Topology {
+    /// A controller in each tenant's namespace.
+    PerNamespace,
+    /// One controller that watches all namespaces.
+    ClusterWide,
+}
+
+impl Topology {
+    /// Both.
+    pub const ALL: [Topology; 2] = [Topology::PerNamespace, Topology::ClusterWide];
+}
+
+impl std::fmt::Display for Topology {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.pad(match self {
+            Topology::PerNamespace => "per-namespace",
+            Topology::ClusterWide => "cluster-wide",
+        })
+    }
+}
+
+/// What a world is made of.
+pub(crate) struct Parts {
+    pub(crate) client: Client,
+    pub(crate) cluster: Cluster,
+    pub(crate) profile: Profile,
+    pub(crate) topology: Topology,
+    pub(crate) pace: Pace,
+    pub(crate) patience: Patience,
+    pub(crate) artefacts: std::path::PathBuf,
+    pub(crate) journal: Journal,
+    pub(crate) progress: Progress,
+}
+
+impl World {
+    pub(crate) fn new(parts: Parts) -> World {
+        World {
+            client: parts.client,
+            cluster: parts.cluster,
+            profile: parts.profile,
+            topology: parts.topology,
+            pace: parts.pace,
+            patience: parts.patience,
+            artefacts: parts.artefacts,
+            journal: Mutex::new(parts.journal),
+            undo: UndoList::default(),
+            progress: parts.progress,
+            last_mesh: Mutex::default(),
+        }
+    }
+
+    /// The network the cluster behaves like.
+    pub fn profile(&self) -> Profile {
+        self.profile
+    }
+
+    /// The layout this case is run on.
+    pub fn topology(&self) -> Topology {
+        self.topology
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    pub(crate) fn pace(&self) -> Pace {
+        self.pace
+    }
+
+    pub(crate) fn patience(&self) -> &Patience {
+        &self.patience
+    }
+
+    /// Directory of the host with the model artefacts that the store serves.
+    pub(crate) fn artefacts(&self) -> &std::path::Path {
+        &self.artefacts
+    }
+
+    /// The mesh that was installed last: the one to diagnose.
+    pub(crate) fn last_mesh(&self) -> Option<InstalledMesh> {
+        self.last_mesh.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn remember(&self, mesh: &InstalledMesh) {
+        *self.last_mesh.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(mesh.clone());
+    }
+
+    /// Gives back what outlives the case.
+    pub(crate) fn into_cluster_and_journal(self) -> (Cluster, Journal) {
+        (self.cluster, self.journal.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Looks once. What cannot be looked at is [`Seen::Hidden`], not an error: the next look may succeed.
+    pub async fn look(&self, look: &Look) -> Seen {
+        let hidden = |error: &dyn std::fmt::Display| Seen::Hidden(error.to_string());
+        match look {
+            Look::Object(object) => match object.read(&self.client).await {
+                Ok(Some(value)) => Seen::Object(value),
+                Ok(None) => Seen::Absent,
+                Err(error) => hidden(&error),
+            },
+            Look::Objects { kind, namespace, labels } => {
+                match object::list(&self.client, *kind, namespace, labels).await {
+                    Ok(objects) => Seen::Objects(objects),
+                    Err(error) => hidden(&error),
+                }
+            }
+            Look::Log(pod) => match self.log(pod).await {
+                Ok(text) => Seen::Log(text),
+                Err(error) => hidden(&error),
+            },
+            Look::Probe { from, probe } => match self.probe(from, probe).await {
+                Ok(observation) => Seen::Observed(Box::new(observation)),
+                Err(error) => hidden(&error),
+            },
+        }
+    }
+
+    /// The newest pod that `query` matches and that is not ending.
+    pub(crate) async fn pod(&self, query: &PodQuery) -> anyhow::Result<Pod> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &query.namespace);
+        let listed = pods.list(&ListParams::default().labels(&query.labels)).await?;
+        let alive = listed.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
+        alive
+            .max_by_key(|pod| pod.metadata.creation_timestamp.clone())
+            .ok_or_else(|| anyhow::anyhow!("there is no pod {} ({}) in {}", query.name, query.labels, query.namespace))
+    }
+
+    async fn log(&self, query: &PodQuery) -> anyhow::Result<String> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &query.namespace);
+        let pod = self.pod(query).await?;
+        let name = pod.metadata.name.unwrap_or_default();
+        let parameters = LogParams { container: Some(query.container.clone()), ..LogParams::default() };
+        let previous = LogParams { previous: true, ..parameters.clone() };
+        // There is a previous log only after a restart.
+        let mut text = pods.logs(&name, &previous).await.unwrap_or_default();
+        text.push_str(&pods.logs(&name, &parameters).await?);
+        Ok(text)
+    }
+
+    /// Runs `probe` in a pod.
+    ///
+    /// # Errors
+    /// When there is no such pod, or the probe could not be run there. What the probe found is never an error.
+    pub async fn probe(&self, from: &PodQuery, probe: &Probe) -> anyhow::Result<Observation> {
+        let pod = self.pod(from).await?;
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &from.namespace);
+        let name = pod.metadata.name.unwrap_or_default();
+        let command = ["/toolbox".to_owned(), serde_json::to_string(probe)?];
+        let parameters = AttachParams::default().container(&from.container).stdout(true).stderr(true);
+        let run = async {
+            let mut process = pods.exec(&name, command, &parameters).await?;
+            let (mut text, mut problem) = (String::new(), String::new());
+            let (stdout, stderr) = (process.stdout(), process.stderr());
+            let read_out = async {
+                match stdout {
+                    Some(mut stdout) => stdout.read_to_string(&mut text).await,
+                    None => Ok(0),
+                }
+            };
+            let read_err = async {
+                match stderr {
+                    Some(mut stderr) => stderr.read_to_string(&mut problem).await,
+                    None => Ok(0),
+                }
+            };
+            let (out, _) = tokio::join!(read_out, read_err);
+            out?;
+            process.join().await?;
+            serde_json::from_str(text.trim())
+                .map_err(|_| anyhow::anyhow!("the probe in {name} printed {text:?} and {problem:?}"))
+        };
+        tokio::time::timeout(self.patience.probe, run)
+            .await
+            .map_err(|_| anyhow::anyhow!("the probe in {name} did not end within {:?}", self.patience.probe))?
+    }
+
+    /// Applies manifests in order; the first that the API rejects is the error, in the API's words.
+    ///
+    /// # Errors
+    /// The API server's `Status`.
+    pub(crate) async fn apply_all(&self, manifests: &[Value]) -> anyhow::Result<()> {
+        for manifest in manifests {
+            object::apply(&self.client, manifest).await?;
+        }
+        Ok(())
+    }
+
+    /// Changes what the name server outside the cluster answers.
+    pub(crate) async fn set_upstream(&self, mode: UpstreamMode) -> anyhow::Result<()> {
+        Ok(self.cluster.set_upstream(mode).await?)
+    }
+
+    /// Marks the part of the case that follows.
+    pub fn enter(&self, phase: Phase) {
+        self.with_journal(|journal| journal.enter(phase));
+    }
+
+    /// Notes that something is done.
+    ///
+    /// # Errors
+    /// When the record cannot be written.
+    pub fn step(&self, what: impl Into<String>) -> anyhow::Result<()> {
+        let what = what.into();
+        self.waiting_for(&what);
+        self.note(Event::Step { what })
+    }
+
+    pub(crate) fn observed(&self, what: &str, seen: &Seen, after: Duration) -> anyhow::Result<()> {
+        let mut text = String::new();
+        write!(text, "{seen}")?;
+        let after_seconds = (after.as_secs_f64() * 1000.0).round() / 1000.0;
+        self.note(Event::Observation { what: what.into(), seen: text, after_seconds })
+    }
+
+    pub(crate) fn note(&self, event: Event) -> anyhow::Result<()> {
+        Ok(self.with_journal(|journal| journal.append(event))?)
+    }
+
+    pub(crate) fn with_journal<T>(&self, act: impl FnOnce(&mut Journal) -> T) -> T {
+        // A panic while the journal was held leaves it whole: every entry is written as a unit.
+        act(&mut self.journal.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    /// Tells whoever watches what is being waited for.
+    pub(crate) fn waiting_for(&self, what: &str) {
+        self.progress.waiting_for(what);
+    }
+
+    /// Registers how to undo what was just done.
+    pub(crate) fn undo_later(&self, undo: Undo) -> usize {
+        self.undo.push(undo)
+    }
+
+    /// The pause between two looks.
+    pub(crate) async fn pause(&self) {
+        tokio::time::sleep(self.patience.interval).await;
+    }
+}

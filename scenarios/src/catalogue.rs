@@ -1,0 +1,95 @@
+//! The catalogue: one registry for the test target, the command line and the README.
+
+use futures::FutureExt;
+use harness::Topology;
+use harness::run::Body;
+
+use crate::{dns, names, policy, scheduling, serving};
+
+/// One scenario, before it is multiplied by networks and layouts.
+#[derive(Debug, Clone, Copy)]
+pub struct Scenario {
+    /// The file it stands in.
+    pub family: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What holds when it passes.
+    pub claim: &'static str,
+    /// Escalations it re-enacts.
+    pub seeds: &'static [&'static str],
+    /// Layouts it is run on.
+    pub topologies: &'static [Topology],
+    /// Its body.
+    pub body: Body,
+}
+
+const CLUSTER_WIDE: &[Topology] = &[Topology::ClusterWide];
+const PER_NAMESPACE: &[Topology] = &[Topology::PerNamespace];
+
+/// Every scenario, in reading order.
+pub const CATALOGUE: &[Scenario] = &[
+    Scenario {
+        family: "serving",
+        name: "a ready model answers 200",
+        claim: "a Model that is Ready answers 200 over HTTP and gRPC, five times in a row",
+        seeds: &["000", "001", "002", "003", "004"],
+        topologies: &Topology::ALL,
+        body: |world| serving::ready_model_answers(world).boxed_local(),
+    },
+    Scenario {
+        family: "policy",
+        name: "the controller is cut off from the scheduler",
+        claim: "a policy on port 9004 shows on the Model in the network's words, and admitting one namespace heals it",
+        seeds: &["002"],
+        topologies: CLUSTER_WIDE,
+        body: |world| policy::controller_cut_off(world).boxed_local(),
+    },
+    Scenario {
+        family: "policy",
+        name: "an open connection outlives a policy",
+        claim: "a policy on port 9004 changes nothing until the controller restarts",
+        seeds: &["002"],
+        topologies: CLUSTER_WIDE,
+        body: |world| policy::live_connection_outlives_policy(world).boxed_local(),
+    },
+    Scenario {
+        family: "policy",
+        name: "DNS allowed to a label that matches nothing",
+        claim: "an egress rule keyed on name=kube-system denies DNS; the right selector or the label heals it",
+        seeds: &["004"],
+        topologies: CLUSTER_WIDE,
+        body: |world| policy::dns_to_a_label_nobody_has(world).boxed_local(),
+    },
+    Scenario {
+        family: "dns",
+        name: "a hijacking upstream misleads nslookup only",
+        claim: "with every unknown name hijacked the mesh serves; only a dial before the Service exists goes astray, once",
+        seeds: &["000"],
+        topologies: CLUSTER_WIDE,
+        body: |world| dns::hijacking_upstream_misleads_nslookup(world).boxed_local(),
+    },
+    Scenario {
+        family: "scheduling",
+        name: "requirements no server offers",
+        claim: "unmet requirements are ScheduleFailed; no policy and no variable changes that, the right requirements do",
+        seeds: &["001"],
+        topologies: CLUSTER_WIDE,
+        body: |world| scheduling::requirements_no_server_offers(world).boxed_local(),
+    },
+    Scenario {
+        family: "names",
+        name: "the scheduler answers to one name only",
+        claim: "a scheduler behind another Service name is found through an alias and through nothing else",
+        seeds: &["003"],
+        topologies: PER_NAMESPACE,
+        body: |world| names::scheduler_under_another_name(world).boxed_local(),
+    },
+    Scenario {
+        family: "names",
+        name: "a deleted runtime leaves a line in the log",
+        claim: "\"the client connection is closing\" comes from a deleted SeldonRuntime and harms nothing",
+        seeds: &["003"],
+        topologies: PER_NAMESPACE,
+        body: |world| names::runtime_deleted_and_made_again(world).boxed_local(),
+    },
+];

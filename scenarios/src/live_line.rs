@@ -1,0 +1,88 @@
+//! The live line at the bottom of a terminal, and result lines above it.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write, stderr, stdout};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use reports::{Style, failure_block, result_line};
+use scenarios::SuiteEvent;
+
+/// Shows a suite's events. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct LiveLine(Arc<Mutex<State>>);
+
+struct State {
+    total: usize,
+    ended: usize,
+    running: BTreeMap<String, String>,
+    live: bool,
+    style: Style,
+}
+
+impl LiveLine {
+    /// For a suite of `total` cases.
+    pub(crate) fn new(total: usize) -> LiveLine {
+        let coloured = stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+        let state = State {
+            total,
+            ended: 0,
+            running: BTreeMap::new(),
+            live: stderr().is_terminal(),
+            style: if coloured { Style::Coloured } else { Style::Plain },
+        };
+        LiveLine(Arc::new(Mutex::new(state)))
+    }
+
+    /// Shows one event.
+    pub(crate) fn show(&self, event: &SuiteEvent<'_>) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            SuiteEvent::Started(case) => {
+                state.running.insert(case.full_name(), "starting".into());
+            }
+            SuiteEvent::Waiting(case, what) => {
+                state.running.insert(case.full_name(), (*what).to_owned());
+            }
+            SuiteEvent::Finished(case, record) => {
+                state.running.remove(&case.full_name());
+                state.ended += 1;
+                state.erase();
+                println!("{}", result_line(record, state.style));
+                let block = failure_block(record);
+                if !block.is_empty() {
+                    println!("{block}");
+                }
+            }
+        }
+        state.draw();
+    }
+
+    /// Removes the live line.
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).erase();
+    }
+}
+
+impl State {
+    fn erase(&self) {
+        if self.live {
+            eprint!("\r\u{1b}[2K");
+            // A terminal that cannot be written to has nobody before it.
+            let _ = stderr().flush();
+        }
+    }
+
+    fn draw(&self) {
+        if !self.live || self.running.is_empty() {
+            return;
+        }
+        let running: Vec<String> = self
+            .running
+            .iter()
+            .map(|(name, what)| format!("{}: {what}", name.split(" [").next().unwrap_or(name)))
+            .collect();
+        let line: String = format!("[{}/{}] {}", self.ended, self.total, running.join(" · "));
+        eprint!("\r\u{1b}[2K{}", line.chars().take(150).collect::<String>());
+        let _ = stderr().flush();
+    }
+}

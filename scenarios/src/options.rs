@@ -1,0 +1,251 @@
+//! The command line.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use harness::run::Keep;
+use harness::{Pace, Profile, Topology};
+use reports::ExitCode;
+
+/// A sentence for the person and a code for the shell.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) code: ExitCode,
+    pub(crate) sentence: String,
+}
+
+impl Failure {
+    /// The command line is at fault.
+    pub(crate) fn usage(sentence: impl fmt::Display) -> Failure {
+        Failure { code: ExitCode::WrongUsage, sentence: sentence.to_string() }
+    }
+
+    /// The machine is at fault.
+    pub(crate) fn machine(sentence: impl fmt::Display) -> Failure {
+        Failure { code: ExitCode::Inconclusive, sentence: sentence.to_string() }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.sentence)
+    }
+}
+
+/// End-to-end conformance of Seldon Core v2 on k3s.
+///
+/// Exit codes: 0 all passed, 1 something failed, 2 wrong usage, 3 nothing failed but something could not be judged,
+/// 4 nothing ran.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 110)]
+pub(crate) struct Options {
+    #[command(subcommand)]
+    pub(crate) action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Action {
+    /// Break, explain and repair: run scenarios and judge them.
+    Run(RunOptions),
+    /// Print the cases that `run` with the same options would run.
+    List(Selection),
+    /// Say what this machine has and lacks.
+    Doctor,
+    /// A cluster to play with.
+    #[command(subcommand)]
+    Cluster(ClusterAction),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ClusterAction {
+    /// Start a cluster in the background, with a mesh that serves an iris; prints how to reach it.
+    Up(UpOptions),
+    /// Clusters that are up.
+    List,
+    /// End a cluster; nothing of it is left.
+    Down {
+        /// Its name.
+        #[arg(default_value = "conformance")]
+        name: String,
+    },
+    /// The process behind `up`.
+    #[command(hide = true)]
+    Hold(UpOptions),
+}
+
+/// Which cases.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Selection {
+    /// Parts of `family: name`; cases that contain one of them.
+    pub(crate) filter: Vec<String>,
+    /// Networks to run on; all when absent.
+    #[arg(long, value_enum)]
+    pub(crate) cni: Vec<Cni>,
+    /// Layouts to run on; all of a scenario when absent.
+    #[arg(long, value_enum)]
+    pub(crate) topology: Vec<Layout>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunOptions {
+    #[command(flatten)]
+    pub(crate) selection: Selection,
+    /// How many cases run at once; the number of processors, at most 4, when absent.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: Option<u16>,
+    /// Which clusters stay until Ctrl-C for a look.
+    #[arg(long, value_enum, default_value = "never")]
+    pub(crate) keep: KeepOption,
+    /// Whether Seldon's and the kubelet's long timers shrink.
+    #[arg(long, value_enum, default_value = "fast")]
+    pub(crate) pace: PaceOption,
+    /// Write a JUnit report.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Write a JSON summary.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Directory of the cases' records; below the cache directory when absent.
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) records: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct UpOptions {
+    /// Its name.
+    #[arg(default_value = "conformance")]
+    pub(crate) name: String,
+    /// The network it behaves like.
+    #[arg(long, value_enum, default_value = "flannel")]
+    pub(crate) cni: Cni,
+    /// What is installed on it.
+    #[arg(long, value_enum, default_value = "per-namespace")]
+    pub(crate) mesh: MeshOption,
+    /// Whether Seldon's and the kubelet's long timers shrink.
+    #[arg(long, value_enum, default_value = "fast")]
+    pub(crate) pace: PaceOption,
+    /// Loopback address for the API server and NodePorts.
+    #[arg(long, default_value = "127.0.0.1")]
+    pub(crate) host_address: Ipv4Addr,
+    /// Port of the API server; 0 for any.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) api_port: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Cni {
+    /// k3s's default: policies reject.
+    Flannel,
+    /// Policies drop.
+    Calico,
+}
+
+impl From<Cni> for Profile {
+    fn from(cni: Cni) -> Profile {
+        match cni {
+            Cni::Flannel => Profile::Flannel,
+            Cni::Calico => Profile::Calico,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Layout {
+    /// A controller in each tenant's namespace.
+    PerNamespace,
+    /// One controller for all namespaces.
+    ClusterWide,
+}
+
+impl From<Layout> for Topology {
+    fn from(layout: Layout) -> Topology {
+        match layout {
+            Layout::PerNamespace => Topology::PerNamespace,
+            Layout::ClusterWide => Topology::ClusterWide,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MeshOption {
+    /// Nothing.
+    None,
+    /// Controller and tenant in one namespace.
+    PerNamespace,
+    /// Controller in `seldon-system`.
+    ClusterWide,
+}
+
+impl MeshOption {
+    pub(crate) fn topology(self) -> Option<Topology> {
+        match self {
+            MeshOption::None => None,
+            MeshOption::PerNamespace => Some(Topology::PerNamespace),
+            MeshOption::ClusterWide => Some(Topology::ClusterWide),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KeepOption {
+    /// None.
+    Never,
+    /// Those of cases that did not pass.
+    Failed,
+    /// All.
+    Always,
+}
+
+impl From<KeepOption> for Keep {
+    fn from(option: KeepOption) -> Keep {
+        match option {
+            KeepOption::Never => Keep::Never,
+            KeepOption::Failed => Keep::Failed,
+            KeepOption::Always => Keep::Always,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PaceOption {
+    /// Fifty times faster, but never faster than the kernel.
+    Fast,
+    /// As Seldon and the kubelet have them.
+    Real,
+}
+
+impl From<PaceOption> for Pace {
+    fn from(option: PaceOption) -> Pace {
+        match option {
+            PaceOption::Fast => Pace::FAST,
+            PaceOption::Real => Pace::REAL,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use rstest::rstest;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Options::command().debug_assert();
+    }
+
+    #[rstest]
+    #[case::cni(&["run", "--cni", "weave"], &["weave", "flannel", "calico"])]
+    #[case::topology(&["run", "--topology", "star"], &["star", "per-namespace", "cluster-wide"])]
+    #[case::keep(&["run", "--keep", "some"], &["some", "never", "failed", "always"])]
+    #[case::jobs(&["run", "--jobs", "0"], &["0", "1..=64"])]
+    #[case::address(&["cluster", "up", "--host-address", "here"], &["here"])]
+    fn a_wrong_value_is_answered_with_the_allowed_ones(#[case] words: &[&str], #[case] said: &[&str]) {
+        let error = Options::try_parse_from(["seldon-conformance"].iter().chain(words)).unwrap_err();
+        assert_eq!(error.exit_code(), 2);
+        let text = error.to_string();
+        assert!(said.iter().all(|word| text.contains(word)), "{text}");
+    }
+}

@@ -1,0 +1,77 @@
+//! Policy: what NetworkPolicies take from a mesh, and how it says so.
+
+use crate::prelude::*;
+
+/// A controller cut off from its scheduler says so on the Model, in the words of the network.
+///
+/// Broken: a policy in the tenant's namespace admits nobody to the scheduler's port 9004.
+/// Seen:   ModelProgressing with the dial's error, refused or timed out; no server pod appears.
+/// Fix:    admit the controller's namespace, beside the policy that denies.
+pub(crate) async fn controller_cut_off(world: &World) -> Result {
+    let mesh = world.install(Mesh::cluster_wide("financial-inference").without_server()).await?;
+    world.eventually(policy::dial_ends(&mesh.controller(), &mesh.scheduler_name(), 9004, &[OutcomeClass::Open])).await?;
+
+    let denied = world.inject(policy::deny_scheduler_api(world, &mesh)).await?;
+    world.apply_server(&mesh).await?;
+    let model = world.apply(&mesh, iris("baseline-predictor")).await?;
+    world.eventually(model.is_not_ready("ModelProgressing", denied_dial(world))).await?;
+    world.eventually(mesh.has_no_server_pod()).await?;
+    world.names(&mesh, "the policy on 9004", |cause| matches!(cause, Cause::PolicyDenies { port: 9004, .. })).await?;
+
+    world.admit_controller(&mesh).await?;
+    denied.is_repaired_by("the controller's namespace is admitted").await?;
+    world.eventually(model.is_ready()).await?;
+    world.eventually(mesh.infer("baseline-predictor").answers_200_in_a_row(5)).await?;
+    Ok(())
+}
+
+/// A policy that comes under an open connection changes nothing until the controller starts anew.
+///
+/// Broken: the same policy, on a mesh that serves.
+/// Seen:   new Models become Ready; after a restart every Model tells of the dial's error, and still answers 200.
+/// Fix:    take the policy away.
+pub(crate) async fn live_connection_outlives_policy(world: &World) -> Result {
+    let mesh = world.install(Mesh::cluster_wide("financial-ml")).await?;
+    let first = world.apply(&mesh, iris("iris")).await?;
+    world.eventually(first.is_ready()).await?;
+    world.eventually(mesh.infer("iris").answers_200()).await?;
+
+    let denied = world.inject(policy::deny_scheduler_api(world, &mesh)).await?;
+    let second = world.apply(&mesh, iris("iris-two")).await?;
+    world.eventually(second.is_ready()).await?;
+    world.restart_controller(&mesh).await?;
+    world.eventually(first.is_not_ready("ModelProgressing", denied_dial(world))).await?;
+    world.names(&mesh, "the policy on 9004", |cause| matches!(cause, Cause::PolicyDenies { port: 9004, .. })).await?;
+    world.eventually(mesh.infer("iris").answers_200_in_a_row(5)).await?;
+
+    denied.fix().await?;
+    world.eventually(first.is_ready()).await?;
+    world.eventually(second.is_ready()).await?;
+    world.eventually(mesh.infer("iris-two").answers_200_in_a_row(5)).await?;
+    Ok(())
+}
+
+/// DNS allowed to a label that no namespace carries is DNS denied.
+///
+/// Broken: the controller's namespace may ask for names only in namespaces labelled `name=kube-system`.
+/// Seen:   ModelProgressing with the look-up's error.
+/// Fix:    ask for the label that every namespace carries; or give the namespace the label.
+pub(crate) async fn dns_to_a_label_nobody_has(world: &World) -> Result {
+    let mesh = world.install(Mesh::cluster_wide("financial-ml").without_server()).await?;
+    world.eventually(mesh.resolves_scheduler()).await?;
+
+    let denied = world.inject(policy::dns_allowed_to_a_label_nobody_has(&mesh)).await?;
+    world.apply_server(&mesh).await?;
+    let model = world.apply(&mesh, iris("iris")).await?;
+    world.eventually(model.is_not_ready("ModelProgressing", "dns: A record lookup error: lookup seldon-scheduler.financial-ml on 10.43.0.10:53: ")).await?;
+    let unmatched = |cause: &Cause| matches!(cause, Cause::PolicyDeniesNames { unmatched_label: Some(label), .. } if label == "name=kube-system");
+    world.names(&mesh, "the DNS rule's label", unmatched).await?;
+
+    world.label_kube_system(&mesh).await?;
+    world.eventually(model.is_ready()).await?;
+    world.unlabel_kube_system(&mesh).await?;
+    world.allow_dns_by_the_right_label(&mesh).await?;
+    denied.is_repaired_by("the selector asks for kubernetes.io/metadata.name").await?;
+    world.eventually(mesh.infer("iris").answers_200_in_a_row(5)).await?;
+    Ok(())
+}
