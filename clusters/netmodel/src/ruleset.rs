@@ -25,8 +25,10 @@
 //! ports and outside addresses, `endpoint/<address>/<protocol>/<port>` translates; `postrouting`
 //! masquerades. Services without endpoints refuse in chains that come after the policies.
 //!
-//! An ordinary user's transaction has to fit into a netlink message of twice
-//! `net.core.wmem_max` (212992 bytes unless changed). Sixty pods under twenty policies do.
+//! An ordinary user's transaction has to fit into one netlink message of `net.core.wmem_default`
+//! bytes (212992 unless changed), because nft 1.0.6 may not enlarge its buffer: about 2 kB for
+//! each policed pod. Ninety pods under twenty policies take 198 kB; more fail as a whole with
+//! "Message too long", and the rules before them stay.
 //!
 //! What the node must see to itself:
 //! * [`Attachment::Bridge`](crate::profile::Attachment): traffic between pods of one bridge meets

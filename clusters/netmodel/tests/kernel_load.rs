@@ -93,7 +93,7 @@ fn a_crowded_node_fits_into_one_transaction() {
         let specs: Vec<&str> = specs.iter().map(String::as_str).collect();
         let mut view = views::view(&specs);
         let pod = view.pods[0].clone();
-        for index in 0..60 {
+        for index in 0..90 {
             let mut next = pod.clone();
             next.metadata.name = Some(format!("crowd-{index}"));
             next.status.as_mut().expect("a status").pod_ip = Some(format!("10.42.0.{}", 20 + index));

@@ -51,8 +51,8 @@ impl Groups {
 
 /// Sets of addresses that rules speak of, each written once.
 ///
-/// A transaction has to fit into one netlink message, and an unprivileged user cannot make the
-/// socket's buffer larger than `net.core.wmem_max` allows: doubles would cost room.
+/// A transaction has to fit into one netlink message, and an unprivileged user cannot enlarge
+/// the socket's buffer: doubles would cost room.
 #[derive(Default)]
 struct AddressSets {
     known: Vec<Ranges>,
