@@ -159,7 +159,9 @@ impl Core {
             self.log_server(Level::Error, &line, "handleServerEvents", &[("error", &error)]);
             return;
         };
-        let Some(replicas) = wanted_size(server, self.store.most_replicas_wanted(name), change) else { return };
+        let Some(replicas) = wanted_size(server, self.store.most_replicas_wanted(name), change) else {
+            return;
+        };
         let direction = if change == ServerChange::WantsMore { "up" } else { "down" };
         let message = server.scaling_request(replicas);
         let line = format!("Server {name} is scaling {direction} to {replicas}");

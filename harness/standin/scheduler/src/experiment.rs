@@ -22,7 +22,9 @@ pub(crate) enum ExperimentError {
     DefaultNotACandidate { default: String, experiment: String },
     #[error("experiment {0} has no candidates or mirror")]
     Empty(String),
-    #[error("each candidate and mirror must be unique but found resource {resource} duplicated in experiment {experiment}")]
+    #[error(
+        "each candidate and mirror must be unique but found resource {resource} duplicated in experiment {experiment}"
+    )]
     Duplicate { resource: String, experiment: String },
 }
 
@@ -62,7 +64,11 @@ impl Experiment {
             on,
             default: request.default,
             candidates: request.candidates.into_iter().map(candidate).collect(),
-            mirror: request.mirror.map(|mirror| Part { name: mirror.name, share: mirror.percent, ready: false }),
+            mirror: request.mirror.map(|mirror| Part {
+                name: mirror.name,
+                share: mirror.percent,
+                ready: false,
+            }),
             active: false,
             deleted: false,
             description: String::new(),
@@ -114,7 +120,10 @@ impl Experiment {
         if let Some(default) = &self.default
             && !self.candidates.iter().any(|candidate| candidate.name == *default)
         {
-            return Err(ExperimentError::DefaultNotACandidate { default: default.clone(), experiment: experiment() });
+            return Err(ExperimentError::DefaultNotACandidate {
+                default: default.clone(),
+                experiment: experiment(),
+            });
         }
         if self.candidates.is_empty() && self.mirror.is_none() {
             return Err(ExperimentError::Empty(experiment()));
@@ -157,7 +166,8 @@ impl Experiments {
             return Err(ExperimentError::BaselineTaken { resource, experiment });
         }
         experiment.check_itself()?;
-        let previous = self.by_name.get(&experiment.name).and_then(|old| old.default.clone().map(|name| (old.on, name)));
+        let previous =
+            self.by_name.get(&experiment.name).and_then(|old| old.default.clone().map(|name| (old.on, name)));
         let mut released = None;
         if let Some((on, default)) = previous {
             self.baselines.remove(&(on.into(), default.clone()));
@@ -204,7 +214,12 @@ mod tests {
     use super::*;
     use rstest::rstest;
 
-    fn experiment(name: &str, default: Option<&str>, candidates: &[&str], mirror: Option<&str>) -> Experiment {
+    fn experiment(
+        name: &str,
+        default: Option<&str>,
+        candidates: &[&str],
+        mirror: Option<&str>,
+    ) -> Experiment {
         Experiment::requested(pb::Experiment {
             name: name.to_owned(),
             default: default.map(str::to_owned),

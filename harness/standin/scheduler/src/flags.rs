@@ -62,7 +62,12 @@ const KNOWN: &[(&str, Kind, &str, &str)] = &[
     ("allow-plaintxt", Switch, "true", "Allow plain text scheduler server"),
     ("dataflow-port", Unsigned, "9008", "dataflow server port"),
     ("db-path", Text, "", "State Db path"),
-    ("deleted-resource-ttl-seconds", Unsigned, "86400", "TTL for deleted experiments and pipelines (in seconds)"),
+    (
+        "deleted-resource-ttl-seconds",
+        Unsigned,
+        "86400",
+        "TTL for deleted experiments and pipelines (in seconds)",
+    ),
     ("enable-envoy-accesslog", Switch, "true", "Enable Envoy access log"),
     ("enable-model-autoscaling", Switch, "false", "Enable native model autoscaling feature"),
     ("enable-server-autoscaling", Switch, "true", "Enable native server autoscaling feature"),
@@ -161,9 +166,9 @@ impl Flags {
             index.map_or("", |index| values[index].as_str())
         };
         let port = |name: &str| {
-            text(name).parse::<u16>().map_err(|_| {
-                FlagError::Refused(format!("listen tcp: address {}: invalid port", text(name)))
-            })
+            text(name)
+                .parse::<u16>()
+                .map_err(|_| FlagError::Refused(format!("listen tcp: address {}: invalid port", text(name))))
         };
         let on = |name: &str| as_switch(text(name)).unwrap_or(false);
         let autoscaling = |name: &str| if on(name) { Autoscaling::On } else { Autoscaling::Off };
@@ -177,7 +182,9 @@ impl Flags {
             log_level: text("log-level").to_owned(),
             tracing_config_path: text("tracing-config-path").to_owned(),
             db_path: text("db-path").to_owned(),
-            ready_timeout: Duration::from_secs(text("scheduler-ready-timeout-seconds").parse().unwrap_or(300)),
+            ready_timeout: Duration::from_secs(
+                text("scheduler-ready-timeout-seconds").parse().unwrap_or(300),
+            ),
             model_autoscaling: autoscaling("enable-model-autoscaling"),
             server_autoscaling: autoscaling("enable-server-autoscaling"),
             envoy: EnvoySettings {

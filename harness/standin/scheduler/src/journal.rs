@@ -117,7 +117,8 @@ impl Journal {
 fn format_line(time: Timestamp, level: Level, message: &str, fields: &[(&str, &str)]) -> String {
     let mut fields = fields.to_vec();
     fields.sort_unstable();
-    let mut line = format!("time=\"{}\" level={level} msg={}", time.strftime("%Y-%m-%dT%H:%M:%SZ"), quoted(message));
+    let mut line =
+        format!("time=\"{}\" level={level} msg={}", time.strftime("%Y-%m-%dT%H:%M:%SZ"), quoted(message));
     for (name, value) in fields {
         line.push_str(&format!(" {name}={}", quoted(value)));
     }

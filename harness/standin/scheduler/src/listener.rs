@@ -71,7 +71,8 @@ impl Stream for Incoming {
                 std::task::ready!(pause.as_mut().poll(context));
                 self.pause = None;
             }
-            let accepted: io::Result<(TcpStream, SocketAddr)> = std::task::ready!(self.listener.poll_accept(context));
+            let accepted: io::Result<(TcpStream, SocketAddr)> =
+                std::task::ready!(self.listener.poll_accept(context));
             match accepted {
                 Ok((connection, _)) => {
                     // A connection that is gone already needs no options.

@@ -38,7 +38,8 @@ impl PipelineVersion {
     }
 
     pub(crate) fn message(&self) -> pb::PipelineWithState {
-        let moment = |time: Timestamp| pb::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() };
+        let moment =
+            |time: Timestamp| pb::Timestamp { seconds: time.as_second(), nanos: time.subsec_nanosecond() };
         pb::PipelineWithState {
             pipeline: Some(self.definition.clone()),
             state: Some(pb::PipelineVersionState {
@@ -90,7 +91,8 @@ impl Pipelines {
                 !matches!(latest.status, PipelineTerminate | PipelineTerminating | PipelineTerminated)
             })
         });
-        let generation = |pipeline: &pb::Pipeline| pipeline.kubernetes_meta.as_ref().map_or(0, |meta| meta.generation);
+        let generation =
+            |pipeline: &pb::Pipeline| pipeline.kubernetes_meta.as_ref().map_or(0, |meta| meta.generation);
         let latest = known.and_then(Pipeline::latest);
         if latest.is_some_and(|latest| {
             generation(&definition) > 0 && generation(&latest.definition) == generation(&definition)
@@ -136,7 +138,8 @@ impl Pipelines {
     /// What becomes of a pipeline when there is no dataflow engine: a removed one is gone, any other stays as it is.
     pub(crate) fn without_engines(&mut self, name: &str, version: u32) {
         let Some(pipeline) = self.by_name.get_mut(name) else { return };
-        let Some(version) = pipeline.versions.iter_mut().find(|candidate| candidate.version() == version) else {
+        let Some(version) = pipeline.versions.iter_mut().find(|candidate| candidate.version() == version)
+        else {
             return;
         };
         let status = match version.status {

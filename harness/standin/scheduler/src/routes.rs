@@ -121,7 +121,14 @@ impl RouteTable {
     }
 
     /// Lets a route lead to a version with this weight. Nothing happens while no replica holds the version.
-    pub(crate) fn add(&mut self, name: &str, version: &ModelVersion, server: &Server, weight: u32, share: Share) {
+    pub(crate) fn add(
+        &mut self,
+        name: &str,
+        version: &ModelVersion,
+        server: &Server,
+        weight: u32,
+        share: Share,
+    ) {
         let internal_name = version.internal_name();
         let assignment = version.assignment();
         if assignment.is_empty() {
@@ -139,7 +146,9 @@ impl RouteTable {
                     Protocol::Http => replica.http_port,
                     Protocol::Grpc => replica.grpc_port,
                 };
-                cluster.endpoints.insert((replica.inference_service.clone(), u32::try_from(port).unwrap_or(0)));
+                cluster
+                    .endpoints
+                    .insert((replica.inference_service.clone(), u32::try_from(port).unwrap_or(0)));
             }
             cluster.users.insert((name.to_owned(), internal_name.clone()));
             self.to_add.insert(cluster_name);
@@ -166,7 +175,10 @@ impl RouteTable {
     /// Clusters made or changed since the last call, with their names.
     pub(crate) fn take_added(&mut self) -> Vec<(String, Cluster)> {
         let names = std::mem::take(&mut self.to_add);
-        names.into_iter().filter_map(|name| self.clusters.get(&name).map(|cluster| (name.clone(), cluster.clone()))).collect()
+        names
+            .into_iter()
+            .filter_map(|name| self.clusters.get(&name).map(|cluster| (name.clone(), cluster.clone())))
+            .collect()
     }
 
     /// Clusters that went since the last call and have not come back.

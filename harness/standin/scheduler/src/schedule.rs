@@ -57,7 +57,8 @@ impl Store {
             return Outcome { result: Ok(()), events, wants_more: None };
         }
         let minimum = latest.min_replicas() as usize;
-        let partly = (minimum > 0).then(|| self.place_on_first(&candidates, &latest, desired, minimum)).flatten();
+        let partly =
+            (minimum > 0).then(|| self.place_on_first(&candidates, &latest, desired, minimum)).flatten();
         if let Some(events) = partly {
             self.scheduler_line(Level::Warning, ONLY_MIN_REPLICAS, "scheduleToServer", &[("model", name)]);
             let wants_more = self.scale_up_request(name);
@@ -73,7 +74,12 @@ impl Store {
 
     fn take_down(&mut self, name: &str, latest: &ModelVersion) -> Outcome {
         let live: Vec<u32> = self.models.get(name).map_or_else(Vec::new, |model| {
-            model.versions.iter().filter(|version| version.has_live_replicas()).map(|version| version.version).collect()
+            model
+                .versions
+                .iter()
+                .filter(|version| version.has_live_replicas())
+                .map(|version| version.version)
+                .collect()
         });
         let mut events = Events::new();
         for version in live {
@@ -136,7 +142,12 @@ impl Store {
                 ("replica", &index),
                 ("reason", &rejection.reason),
             ];
-            self.scheduler_line(Level::Debug, "Rejecting server replica for model", "filterReplicas", &fields);
+            self.scheduler_line(
+                Level::Debug,
+                "Rejecting server replica for model",
+                "filterReplicas",
+                &fields,
+            );
         }
         // Each stable sort overrules the one before: index, then free memory, then being there already.
         chosen.sort_by_key(|replica| replica.index);

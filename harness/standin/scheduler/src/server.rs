@@ -86,13 +86,32 @@ pub async fn serve(
 
     let port = doors.chainer.local_addr().context("the dataflow listener has no address")?.port();
     // No service: every call of a dataflow engine is answered UNIMPLEMENTED.
-    serve_door(Server::builder().add_routes(tonic::service::Routes::default()), doors.chainer, pace, &closing);
+    serve_door(
+        Server::builder().add_routes(tonic::service::Routes::default()),
+        doors.chainer,
+        pace,
+        &closing,
+    );
     journal.line(Level::Info, &format!("Chainer server running on {port}"), &[("source", "dataflow")]);
 
     let api = SchedulerApi { shared: shared.clone(), pace, stop: closing.clone() };
-    open(&journal, Server::builder().add_service(SchedulerServer::new(api)), doors.scheduler, &SCHEDULER, pace, &closing)?;
+    open(
+        &journal,
+        Server::builder().add_service(SchedulerServer::new(api)),
+        doors.scheduler,
+        &SCHEDULER,
+        pace,
+        &closing,
+    )?;
     let api = AgentApi::new(shared.clone(), pace, closing.clone());
-    open(&journal, Server::builder().add_service(AgentServiceServer::new(api)), doors.agents, &AGENTS, pace, &closing)?;
+    open(
+        &journal,
+        Server::builder().add_service(AgentServiceServer::new(api)),
+        doors.agents,
+        &AGENTS,
+        pace,
+        &closing,
+    )?;
 
     shared.ready().await;
     tokio::time::sleep(pace.wait(XDS_WAIT)).await;

@@ -48,7 +48,13 @@ pub(crate) enum StoreError {
         "State mismatch for {model}:{version} expected state {} but was {} when trying to move to state {}",
         expected.as_str_name(), found.as_str_name(), wanted.as_str_name()
     )]
-    StateMismatch { model: String, version: u32, expected: ReplicaState, found: ReplicaState, wanted: ReplicaState },
+    StateMismatch {
+        model: String,
+        version: u32,
+        expected: ReplicaState,
+        found: ReplicaState,
+        wanted: ReplicaState,
+    },
 }
 
 /// Models and servers by name.

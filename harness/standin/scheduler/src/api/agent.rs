@@ -100,7 +100,9 @@ impl AgentService for AgentApi {
     ) -> Result<Response<pb::AgentDrainResponse>, Status> {
         let request = request.into_inner();
         let known = self.shared.with(|core| {
-            core.store.server(&request.server_name).is_ok_and(|s| s.replicas.contains_key(&request.replica_idx))
+            core.store
+                .server(&request.server_name)
+                .is_ok_and(|s| s.replicas.contains_key(&request.replica_idx))
         });
         let waiting = self.shared.with(|core| core.drain_agent(&request.server_name, request.replica_idx));
         if let Some(done) = waiting {

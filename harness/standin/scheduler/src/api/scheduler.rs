@@ -100,7 +100,8 @@ impl Scheduler for SchedulerApi {
             }
             if request.is_first_sync && !core.gate.is_open() {
                 let opening = core.gate.expect(expected);
-                let line = format!("Signalling synchroniser with {expected} expected server agents to connect");
+                let line =
+                    format!("Signalling synchroniser with {expected} expected server agents to connect");
                 core.log_server(Level::Info, &line, "ServerNotify", &[]);
                 core.log_opening(opening);
             }
@@ -209,7 +210,8 @@ impl Scheduler for SchedulerApi {
             None => Ok(finite(core.model_statuses(versions))),
             Some(wanted) => {
                 let name = wanted.name.as_str();
-                let message = core.store.models.get(name).and_then(|model| model_message(name, model, versions));
+                let message =
+                    core.store.models.get(name).and_then(|model| model_message(name, model, versions));
                 let message = message.ok_or_else(|| refused(format!("Failed to find model {name}")))?;
                 Ok(finite(vec![message]))
             }
@@ -290,9 +292,8 @@ impl Scheduler for SchedulerApi {
     ) -> Result<Response<Self::SubscribePipelineStatusStream>, Status> {
         let subscriber = request.into_inner().subscriber_name;
         let subscription = self.subscription("SubscribePipelineStatus", "pipeline", subscriber);
-        Ok(subscription.open(Start::AfterGate, |core| {
-            (core.pipeline_statuses(false), core.audiences.pipelines.join())
-        }))
+        Ok(subscription
+            .open(Start::AfterGate, |core| (core.pipeline_statuses(false), core.audiences.pipelines.join())))
     }
 
     async fn subscribe_control_plane(
@@ -303,7 +304,8 @@ impl Scheduler for SchedulerApi {
         let subscriber = request.into_inner().subscriber_name;
         let subscription = self.subscription("SubscribeControlPlane", "control plane", subscriber);
         let shared = self.shared.clone();
-        let marker = |event: pb::control_plane_response::Event| pb::ControlPlaneResponse { event: event.into() };
+        let marker =
+            |event: pb::control_plane_response::Event| pb::ControlPlaneResponse { event: event.into() };
         let (sender, receiver) = mpsc::unbounded_channel();
         let response = subscription.open(Start::AtOnce, move |_| (vec![marker(SendServers)], receiver));
         tokio::spawn(async move {

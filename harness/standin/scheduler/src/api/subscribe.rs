@@ -58,9 +58,10 @@ impl Subscription {
         J: FnOnce(&mut Core) -> (Vec<T>, mpsc::UnboundedReceiver<T>) + Send + 'static,
     {
         let (sender, receiver) = mpsc::channel(1);
+        let journal = self.shared.with(|core| core.journal.clone());
+        let line = format!("Received subscribe request from {}", self.subscriber);
+        self.log(&journal, Level::Info, &line, &[]);
         tokio::spawn(async move {
-            let journal = self.shared.with(|core| core.journal.clone());
-            self.log(&journal, Level::Info, &format!("Received subscribe request from {}", self.subscriber), &[]);
             tokio::select! {
                 end = self.run(start, join, &sender) => match end {
                     Lost::Gone => {

@@ -50,11 +50,14 @@ impl Core {
         let mut orders: Vec<(Version, u32, Operation)> = Vec::new();
         if let Some(latest) = model.latest() {
             let replicas = latest.replicas_in(ReplicaState::LoadRequested);
-            orders.extend(replicas.into_iter().map(|replica| (latest.clone(), replica, Operation::LoadModel)));
+            orders
+                .extend(replicas.into_iter().map(|replica| (latest.clone(), replica, Operation::LoadModel)));
         }
         for version in &model.versions {
             let replicas = version.replicas_in(ReplicaState::UnloadRequested);
-            orders.extend(replicas.into_iter().map(|replica| (version.clone(), replica, Operation::UnloadModel)));
+            orders.extend(
+                replicas.into_iter().map(|replica| (version.clone(), replica, Operation::UnloadModel)),
+            );
         }
         for (version, replica, operation) in orders {
             self.order(&version, replica, operation);
@@ -193,8 +196,9 @@ impl Core {
         self.log_agents(Level::Debug, &line, "", &[]);
         for name in homeless {
             if self.schedule(&name).is_err() {
-                let line =
-                    format!("Failed to reschedule model {name} when server {server} replica {replica} disconnected");
+                let line = format!(
+                    "Failed to reschedule model {name} when server {server} replica {replica} disconnected"
+                );
                 self.log_agents(Level::Debug, &line, "", &[]);
             }
         }
@@ -221,8 +225,9 @@ impl Core {
         }
         for name in &models {
             if self.schedule(name).is_err() {
-                let line =
-                    format!("Failed to reschedule model {name} when server {server} replica {replica} draining");
+                let line = format!(
+                    "Failed to reschedule model {name} when server {server} replica {replica} draining"
+                );
                 self.log_agents(Level::Debug, &line, "", &[]);
                 // It has nowhere to go for the time being; waiting would not help it.
                 self.relocated(name);

@@ -14,7 +14,8 @@ use crate::routes::{PipelineRoute, PipelineSplit};
 /// Seldon 2.9.1 puts as many nameless shares of weight 0 in front as there are candidates; they are kept, since they
 /// turn even one candidate into a split with sticky routes.
 pub(super) fn experiment_route(experiment: &Experiment) -> PipelineRoute {
-    let split = |part: &crate::experiment::Part| PipelineSplit { pipeline: part.name.clone(), weight: part.share };
+    let split =
+        |part: &crate::experiment::Part| PipelineSplit { pipeline: part.name.clone(), weight: part.share };
     let mut splits = vec![PipelineSplit::default(); experiment.candidates.len()];
     splits.extend(experiment.candidates.iter().map(split));
     PipelineRoute { splits, mirror: experiment.mirror.as_ref().map(split) }
@@ -38,7 +39,11 @@ impl Core {
 
     /// The status of every pipeline, of its latest version or of all.
     pub(crate) fn pipeline_statuses(&self, all_versions: bool) -> Vec<pb::PipelineStatusResponse> {
-        self.pipelines.by_name.iter().map(|(name, pipeline)| pipeline_message(name, pipeline, all_versions)).collect()
+        self.pipelines
+            .by_name
+            .iter()
+            .map(|(name, pipeline)| pipeline_message(name, pipeline, all_versions))
+            .collect()
     }
 
     pub(super) fn on_pipeline(&mut self, name: &str, version: u32, cause: PipelineCause) {
@@ -64,8 +69,10 @@ impl Core {
     fn tell_pipeline(&mut self, name: &str, version: u32) {
         let Ok(pipeline) = self.pipelines.get(name) else { return };
         if let Some(version) = pipeline.versions.iter().find(|candidate| candidate.version() == version) {
-            let message =
-                pb::PipelineStatusResponse { pipeline_name: name.to_owned(), versions: vec![version.message()] };
+            let message = pb::PipelineStatusResponse {
+                pipeline_name: name.to_owned(),
+                versions: vec![version.message()],
+            };
             self.audiences.pipelines.tell(&message);
         }
     }
@@ -89,8 +96,10 @@ impl Core {
 
     fn note_pipeline_in_experiments(&mut self, name: &str) {
         let latest = self.pipelines.by_name.get(name).and_then(Pipeline::latest);
-        let ready = latest.is_some_and(|latest| latest.status == crate::pipeline::PipelineStatus::PipelineReady);
-        let concerned = self.experiments.by_name.values_mut().filter(|e| e.concerns(ResourceType::Pipeline, name));
+        let ready =
+            latest.is_some_and(|latest| latest.status == crate::pipeline::PipelineStatus::PipelineReady);
+        let concerned =
+            self.experiments.by_name.values_mut().filter(|e| e.concerns(ResourceType::Pipeline, name));
         let mut events = Vec::new();
         for experiment in concerned {
             experiment.note(name, ready);
@@ -109,7 +118,11 @@ impl Core {
 }
 
 /// The status message of a pipeline.
-pub(crate) fn pipeline_message(name: &str, pipeline: &Pipeline, all_versions: bool) -> pb::PipelineStatusResponse {
+pub(crate) fn pipeline_message(
+    name: &str,
+    pipeline: &Pipeline,
+    all_versions: bool,
+) -> pb::PipelineStatusResponse {
     let from = if all_versions { 0 } else { pipeline.versions.len().saturating_sub(1) };
     pb::PipelineStatusResponse {
         pipeline_name: name.to_owned(),

@@ -107,7 +107,8 @@ impl Core {
         self.route_batch_due = false;
         self.cache.update(&mut self.routes);
         for (name, number) in std::mem::take(&mut self.pending_versions) {
-            let Some(version) = self.store.models.get(&name).and_then(|model| model.version(number)).cloned() else {
+            let Some(version) = self.store.models.get(&name).and_then(|model| model.version(number)).cloned()
+            else {
                 continue;
             };
             if self.store.server(&version.server).is_err() {
@@ -199,7 +200,8 @@ impl Core {
     /// A model changed: experiments it is part of are looked at again.
     pub(super) fn note_in_experiments(&mut self, name: &str) {
         let ready = self.model_is_available(name);
-        let concerned = self.experiments.by_name.values_mut().filter(|e| e.concerns(ResourceType::Model, name));
+        let concerned =
+            self.experiments.by_name.values_mut().filter(|e| e.concerns(ResourceType::Model, name));
         let mut events = Vec::new();
         for experiment in concerned {
             experiment.note(name, ready);

@@ -76,7 +76,12 @@ impl Core {
             match self.store.server(&name).map(crate::store::Server::status) {
                 Ok(message) => self.audiences.servers.tell(&message),
                 Err(_) => {
-                    self.log_server(Level::Error, &format!("Failed to get server {name}"), "sendServerStatus", &[]);
+                    self.log_server(
+                        Level::Error,
+                        &format!("Failed to get server {name}"),
+                        "sendServerStatus",
+                        &[],
+                    );
                 }
             }
         }

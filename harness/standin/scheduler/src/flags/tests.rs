@@ -30,7 +30,10 @@ fn takes_what_the_stateful_set_passes() {
     assert_eq!(flags.ready_timeout, Duration::from_secs(600));
     assert_eq!(flags.envoy.pipeline_gateway_host, "seldon-pipelinegateway");
     assert_eq!(flags.envoy.successes, Successes::Logged);
-    assert_eq!((flags.scheduler_port, flags.agent_port, flags.envoy_port, flags.chainer_port), (9004, 9005, 9002, 9008));
+    assert_eq!(
+        (flags.scheduler_port, flags.agent_port, flags.envoy_port, flags.chainer_port),
+        (9004, 9005, 9002, 9008)
+    );
 }
 
 #[test]

@@ -106,7 +106,11 @@ pub(crate) fn check(pipeline: &pb::Pipeline) -> Result<(), PipelineError> {
     check_pipeline_input(pipeline)
 }
 
-fn check_sources(pipeline: &pb::Pipeline, step: &pb::PipelineStep, kind: Source) -> Result<(), PipelineError> {
+fn check_sources(
+    pipeline: &pb::Pipeline,
+    step: &pb::PipelineStep,
+    kind: Source,
+) -> Result<(), PipelineError> {
     let sources = match kind {
         Source::Input => &step.inputs,
         Source::Trigger => &step.triggers,
@@ -140,7 +144,10 @@ fn check_references(
     }
     for step in pipeline.output.iter().flat_map(|output| &output.steps).map(|step| step_of(step)) {
         if !steps.contains_key(step) {
-            return Err(PipelineError::UnknownOutputStep { pipeline: pipeline.name.clone(), step: step.to_owned() });
+            return Err(PipelineError::UnknownOutputStep {
+                pipeline: pipeline.name.clone(),
+                step: step.to_owned(),
+            });
         }
     }
     Ok(())
@@ -166,7 +173,8 @@ fn has_cycle(pipeline: &pb::Pipeline, steps: &BTreeMap<&str, &pb::PipelineStep>)
     let sources = |step: &'_ pb::PipelineStep| -> Vec<String> {
         step.inputs.iter().chain(&step.triggers).map(|source| step_of(source).to_owned()).collect()
     };
-    let owned: BTreeMap<&str, Vec<String>> = steps.iter().map(|(name, step)| (*name, sources(step))).collect();
+    let owned: BTreeMap<&str, Vec<String>> =
+        steps.iter().map(|(name, step)| (*name, sources(step))).collect();
     let mut left: BTreeMap<&str, BTreeSet<&str>> = owned
         .iter()
         .map(|(name, sources)| {
@@ -179,8 +187,7 @@ fn has_cycle(pipeline: &pb::Pipeline, steps: &BTreeMap<&str, &pb::PipelineStep>)
 }
 
 fn check_pipeline_input(pipeline: &pb::Pipeline) -> Result<(), PipelineError> {
-    const PREFIX: &str =
-        "A Pipeline inputs referencing another pipeline must be <pipeineName>.(inputs|outputs|step.<stepName>)";
+    const PREFIX: &str = "A Pipeline inputs referencing another pipeline must be <pipeineName>.(inputs|outputs|step.<stepName>)";
     const STEP_SUFFIX: &str = "A pipeline step must be <pipelineName>.step.<stepName>.(inputs|outputs)";
     const TOO_LONG: &str = "The input is too long. It must be <pipelineName>.(inputs|outputs).(tensorName)? or \
          <pipelineName>.step.<stepName>.<inputs|outputs>.<tensorName>";
@@ -199,7 +206,10 @@ fn check_pipeline_input(pipeline: &pb::Pipeline) -> Result<(), PipelineError> {
         let parts: Vec<&str> = external.split('.').collect();
         match parts.as_slice() {
             [_] => {
-                return wrong(external, "A Pipeline name must also specify one of inputs, outputs or a step name");
+                return wrong(
+                    external,
+                    "A Pipeline name must also specify one of inputs, outputs or a step name",
+                );
             }
             [_, side] | [_, side, _] if tensor_side(side) => {}
             [_, "step", _] => return wrong(external, STEP_SUFFIX),

@@ -48,7 +48,8 @@ fn refuses(#[case] wrong: pb::Pipeline, #[case] text: &str) {
 #[test]
 fn the_same_generation_is_one_version_and_another_the_next() {
     let mut pipelines = Pipelines::default();
-    let mut definition = pipeline("p", vec![step("a", &["p.inputs"]), step("b", &["a.outputs"])], &["b.outputs"]);
+    let mut definition =
+        pipeline("p", vec![step("a", &["p.inputs"]), step("b", &["a.outputs"])], &["b.outputs"]);
     assert_eq!(pipelines.load(definition.clone(), fresh_uid(), |_| true).unwrap(), Some(1));
     assert_eq!(pipelines.load(definition.clone(), fresh_uid(), |_| true).unwrap(), None);
     definition.kubernetes_meta.as_mut().unwrap().generation = 2;

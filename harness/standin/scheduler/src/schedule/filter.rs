@@ -42,14 +42,22 @@ pub(crate) fn reject_server(version: &ModelVersion, server: &Server) -> Option<R
     let met = |requirement: &String| capabilities.iter().any(|capability| capability == requirement.trim());
     if !version.requirements().iter().all(met) {
         let (wants, has) = (go_list(version.requirements()), go_list(capabilities));
-        return reject("ServerRequirementsFilter", format!("model requirements {wants}, server capabilities {has}"));
+        return reject(
+            "ServerRequirementsFilter",
+            format!("model requirements {wants}, server capabilities {has}"),
+        );
     }
     None
 }
 
 /// The first filter that rejects the replica, if any.
-pub(crate) fn reject_replica(version: &ModelVersion, server: &Server, replica: &Replica) -> Option<Rejection> {
-    let there = version.server == server.name && version.replica_state(replica.index).already_loading_or_loaded();
+pub(crate) fn reject_replica(
+    version: &ModelVersion,
+    server: &Server,
+    replica: &Replica,
+) -> Option<Rejection> {
+    let there =
+        version.server == server.name && version.replica_state(replica.index).already_loading_or_loaded();
     let free = replica.available_memory.saturating_sub(replica.reserved_memory);
     let required = version.required_memory();
     if required > free && !there {
@@ -61,7 +69,8 @@ pub(crate) fn reject_replica(version: &ModelVersion, server: &Server, replica: &
     });
     if explainer && !replica.capabilities.iter().any(|capability| capability == "alibi-explain") {
         // The false is Seldon's own slip: it prints whether the model is no explainer.
-        let reason = format!("model is explainer false replica capabilities {}", go_list(&replica.capabilities));
+        let reason =
+            format!("model is explainer false replica capabilities {}", go_list(&replica.capabilities));
         return reject("ExplainerFilter", reason);
     }
     if replica.draining {

@@ -51,7 +51,8 @@ fn store(replicas: &[(&str, u32, u64)]) -> Store {
 /// Where the newest version of a model is, as `server:replica=State …`.
 fn placed(store: &Store, name: &str) -> String {
     let latest = store.latest(name).unwrap();
-    let replicas = latest.replicas.iter().map(|(index, status)| format!("{index}={}", status.state.as_str_name()));
+    let replicas =
+        latest.replicas.iter().map(|(index, status)| format!("{index}={}", status.state.as_str_name()));
     format!("{}:{}", latest.server, replicas.collect::<Vec<_>>().join(","))
 }
 
@@ -114,7 +115,8 @@ fn a_wanted_version(
     #[case] expected: ModelState,
 ) {
     let mut model = definition("m", 1);
-    let spec = pb::DeploymentSpec { replicas: desired, min_replicas: minimum, ..pb::DeploymentSpec::default() };
+    let spec =
+        pb::DeploymentSpec { replicas: desired, min_replicas: minimum, ..pb::DeploymentSpec::default() };
     model.deployment_spec = Some(spec);
     let version = version(model, replicas);
     assert_eq!(status_of(&version, Standing::Latest, Life::Wanted, other_available).state, expected);
@@ -266,12 +268,21 @@ fn memory_is_reserved_until_the_model_is_loaded() {
     store.schedule("m").result.unwrap();
     let replica = |store: &Store| -> Replica { store.servers["s"].replicas[&0].clone() };
     assert_eq!(replica(&store).reserved_memory, 60);
-    for (from, to) in [
-        (ReplicaState::LoadRequested, ReplicaState::Loading),
-        (ReplicaState::Loading, ReplicaState::Loaded),
-    ] {
+    for (from, to) in
+        [(ReplicaState::LoadRequested, ReplicaState::Loading), (ReplicaState::Loading, ReplicaState::Loaded)]
+    {
         let (model, server) = ("m", "s");
-        let step = Step { model, version: 1, server, replica: 0, from, to, reason: "", available_memory: Some(40), runtime: None };
+        let step = Step {
+            model,
+            version: 1,
+            server,
+            replica: 0,
+            from,
+            to,
+            reason: "",
+            available_memory: Some(40),
+            runtime: None,
+        };
         store.step(step).unwrap();
     }
     assert_eq!((replica(&store).reserved_memory, replica(&store).available_memory), (0, 40));

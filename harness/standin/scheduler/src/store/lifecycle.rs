@@ -41,7 +41,10 @@ pub(crate) fn difference(old: &pb::Model, new: &pb::Model) -> Difference {
     } else if old.model_spec != new.model_spec {
         Difference::Model
     } else {
-        Difference::Around { deployment: old.deployment_spec != new.deployment_spec, meta: old.meta != new.meta }
+        Difference::Around {
+            deployment: old.deployment_spec != new.deployment_spec,
+            meta: old.meta != new.meta,
+        }
     }
 }
 

@@ -24,7 +24,11 @@ impl Store {
         let model = self.models.get(name).ok_or_else(|| StoreError::UnknownModel(name.to_owned()))?;
         let latest = model.latest().ok_or_else(|| StoreError::UnknownModel(name.to_owned()))?;
         if latest.version != version {
-            return Err(StoreError::NotLatest { model: name.to_owned(), got: version, latest: latest.version });
+            return Err(StoreError::NotLatest {
+                model: name.to_owned(),
+                got: version,
+                latest: latest.version,
+            });
         }
         if server_name.is_empty() {
             return Ok(vec![Event::model(name, version)]);
@@ -52,20 +56,25 @@ impl Store {
     }
 
     fn assign(&mut self, name: &str, number: u32, server_name: &str, replicas: &[u32]) -> bool {
-        let Some(version) = self.models.get_mut(name).and_then(|model| model.version_mut(number)) else { return false };
+        let Some(version) = self.models.get_mut(name).and_then(|model| model.version_mut(number)) else {
+            return false;
+        };
         let memory = version.required_memory();
         let wanted: BTreeSet<u32> = replicas.iter().copied().collect();
         let mut changed = false;
         for replica in &wanted {
             if !version.replica_state(*replica).already_loading_or_loaded() {
                 version.set_replica(*replica, ReplicaState::LoadRequested, "");
-                if let Some(replica) = self.servers.get_mut(server_name).and_then(|s| s.replicas.get_mut(replica)) {
+                if let Some(replica) =
+                    self.servers.get_mut(server_name).and_then(|s| s.replicas.get_mut(replica))
+                {
                     replica.reserve(memory);
                 }
                 changed = true;
             }
         }
-        let held: Vec<(u32, ReplicaState)> = version.replicas.iter().map(|(index, s)| (*index, s.state)).collect();
+        let held: Vec<(u32, ReplicaState)> =
+            version.replicas.iter().map(|(index, s)| (*index, s.state)).collect();
         for (replica, state) in held {
             if wanted.contains(&replica) {
                 continue;
@@ -112,7 +121,8 @@ impl Store {
         let Some(version) = model.version_mut(number) else {
             return Err(StoreError::UnknownVersion(name.to_owned(), number));
         };
-        let held: Vec<(u32, ReplicaState)> = version.replicas.iter().map(|(index, s)| (*index, s.state)).collect();
+        let held: Vec<(u32, ReplicaState)> =
+            version.replicas.iter().map(|(index, s)| (*index, s.state)).collect();
         let mut changed = false;
         for (replica, state) in held.into_iter().filter(|(_, state)| !state.unloading_or_unloaded()) {
             let setting = format!(

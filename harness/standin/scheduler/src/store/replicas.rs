@@ -39,24 +39,31 @@ impl Store {
                 model.add(ModelVersion::new(definition, loaded.version));
             }
             if let Some(version) = model.version_mut(loaded.version) {
-                let status = ReplicaStatus { state: ReplicaState::Loaded, reason: String::new(), changed: None };
+                let status =
+                    ReplicaStatus { state: ReplicaState::Loaded, reason: String::new(), changed: None };
                 version.replicas.insert(request.replica_idx, status);
                 version.server.clone_from(name);
             }
             model.refresh(loaded.version, Standing::Latest, Life::Wanted);
             events.push(Event::model(&model_name, loaded.version));
         }
-        events.push(Event::Server { name: name.clone(), change: ServerChange::Connected(request.replica_idx) });
+        events
+            .push(Event::Server { name: name.clone(), change: ServerChange::Connected(request.replica_idx) });
         events
     }
 
     fn replica(&self, server: &str, replica: u32) -> Result<&Replica, StoreError> {
-        let known = self.servers.get(server).ok_or_else(|| StoreError::NoServerToRemove(server.to_owned()))?;
+        let known =
+            self.servers.get(server).ok_or_else(|| StoreError::NoServerToRemove(server.to_owned()))?;
         known.replicas.get(&replica).ok_or_else(|| StoreError::NoReplicaToRemove(server.to_owned(), replica))
     }
 
     /// A replica is gone, and with the last one the server. Returns the models that need another place.
-    pub(crate) fn remove_replica(&mut self, name: &str, index: u32) -> Result<(Vec<String>, Events), StoreError> {
+    pub(crate) fn remove_replica(
+        &mut self,
+        name: &str,
+        index: u32,
+    ) -> Result<(Vec<String>, Events), StoreError> {
         let replica = self.replica(name, index)?.clone();
         if let Some(server) = self.servers.get_mut(name) {
             server.replicas.remove(&index);
@@ -95,7 +102,9 @@ impl Store {
         }
         let mut models = Vec::new();
         for key in loaded {
-            if let Some(version) = self.models.get_mut(&key.model).and_then(|model| model.version_mut(key.version)) {
+            if let Some(version) =
+                self.models.get_mut(&key.model).and_then(|model| model.version_mut(key.version))
+            {
                 version.set_replica(index, ReplicaState::Draining, "trigger to drain");
                 models.push(key.model);
             }
@@ -106,6 +115,10 @@ impl Store {
     /// The highest number of replicas any model wants on that server.
     pub(crate) fn most_replicas_wanted(&self, server: &str) -> u32 {
         let latest = self.models.values().filter_map(super::Model::latest);
-        latest.filter(|version| version.server == server).map(ModelVersion::desired_replicas).max().unwrap_or(0)
+        latest
+            .filter(|version| version.server == server)
+            .map(ModelVersion::desired_replicas)
+            .max()
+            .unwrap_or(0)
     }
 }

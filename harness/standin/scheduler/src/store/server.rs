@@ -36,7 +36,12 @@ impl Replica {
     pub(crate) fn announced(request: &agent::AgentSubscribeRequest) -> Replica {
         let config = request.replica_config.clone().unwrap_or_default();
         let key = |loaded: &agent::ModelVersion| ModelVersionKey {
-            model: loaded.model.as_ref().and_then(|model| model.meta.as_ref()).map_or("", |meta| &meta.name).to_owned(),
+            model: loaded
+                .model
+                .as_ref()
+                .and_then(|model| model.meta.as_ref())
+                .map_or("", |meta| &meta.name)
+                .to_owned(),
             version: loaded.version,
         };
         Replica {
@@ -98,13 +103,17 @@ impl Server {
 
     /// Names of all models loaded or loading on any replica.
     pub(crate) fn models(&self) -> BTreeSet<String> {
-        let keys = |replica: &Replica| replica.loaded.iter().chain(&replica.loading).cloned().collect::<Vec<_>>();
+        let keys =
+            |replica: &Replica| replica.loaded.iter().chain(&replica.loading).cloned().collect::<Vec<_>>();
         self.replicas.values().flat_map(keys).map(|key| key.model).collect()
     }
 
     /// Replicas with no model on them.
     pub(crate) fn empty_replicas(&self) -> usize {
-        self.replicas.values().filter(|replica| replica.loaded.is_empty() && replica.loading.is_empty()).count()
+        self.replicas
+            .values()
+            .filter(|replica| replica.loaded.is_empty() && replica.loading.is_empty())
+            .count()
     }
 
     /// The status the operator is sent; draining replicas do not count.

@@ -48,7 +48,9 @@ impl Count {
                     count.load_failed += 1;
                     life == Life::Wanted
                 }
-                ReplicaState::UnloadEnvoyRequested | ReplicaState::UnloadRequested | ReplicaState::Unloading => {
+                ReplicaState::UnloadEnvoyRequested
+                | ReplicaState::UnloadRequested
+                | ReplicaState::Unloading => {
                     count.unloading += 1;
                     false
                 }
@@ -73,7 +75,12 @@ impl Count {
 /// The rules of Seldon 2.9.1: a deleted or superseded version is on its way out; otherwise one failed replica fails it,
 /// and it is available with all its replicas, with its minimum, or with any at all while it takes over from another
 /// available version.
-pub(crate) fn status_of(version: &ModelVersion, standing: Standing, life: Life, other_available: bool) -> VersionStatus {
+pub(crate) fn status_of(
+    version: &ModelVersion,
+    standing: Standing,
+    life: Life,
+    other_available: bool,
+) -> VersionStatus {
     let count = Count::of(version, life);
     let (mut reason, mut changed) = (String::new(), count.latest);
     let state = if life == Life::Deleted || standing == Standing::Superseded {
@@ -90,7 +97,8 @@ pub(crate) fn status_of(version: &ModelVersion, standing: Standing, life: Life, 
         ModelState::ModelFailed
     } else {
         let enough = version.deployment().is_some_and(|spec| {
-            count.available == spec.replicas || (spec.min_replicas > 0 && count.available >= spec.min_replicas)
+            count.available == spec.replicas
+                || (spec.min_replicas > 0 && count.available >= spec.min_replicas)
         });
         if enough || (count.available > 0 && other_available) {
             ModelState::ModelAvailable
@@ -168,7 +176,11 @@ pub(crate) enum Versions {
 }
 
 /// The status message of a model; `None` while it has no version.
-pub(crate) fn model_message(name: &str, model: &Model, versions: Versions) -> Option<pb::ModelStatusResponse> {
+pub(crate) fn model_message(
+    name: &str,
+    model: &Model,
+    versions: Versions,
+) -> Option<pb::ModelStatusResponse> {
     let latest = model.latest()?;
     let versions = match versions {
         Versions::Latest => vec![version_message(latest)],

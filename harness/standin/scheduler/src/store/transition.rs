@@ -59,8 +59,10 @@ impl Store {
         version.set_replica(step.replica, step.to, step.reason);
         let fields = [("func", "updateModelStateImpl"), ("source", "MemoryStore")];
         let (name, number, on, at) = (step.model, step.version, step.server, step.replica);
-        let setting =
-            format!("Setting model {name} version {number} on server {on} replica {at} to {}", step.to.as_str_name());
+        let setting = format!(
+            "Setting model {name} version {number} on server {on} replica {at} to {}",
+            step.to.as_str_name()
+        );
         self.journal.line(Level::Debug, &setting, &fields);
         let key = ModelVersionKey { model: name.to_owned(), version: number };
         let mut left = false;
@@ -68,7 +70,11 @@ impl Store {
             let list = format!("server {on} replica {at} list of loaded / loading models");
             match step.to {
                 ReplicaState::Loading | ReplicaState::Loaded => {
-                    self.journal.line(Level::Info, &format!("Adding model {name}({number}) to {list}"), &fields);
+                    self.journal.line(
+                        Level::Info,
+                        &format!("Adding model {name}({number}) to {list}"),
+                        &fields,
+                    );
                     if step.to == ReplicaState::Loading {
                         replica.loading.insert(key);
                     } else {
@@ -77,7 +83,11 @@ impl Store {
                     }
                 }
                 ReplicaState::Unloaded | ReplicaState::LoadFailed => {
-                    self.journal.line(Level::Info, &format!("Removing model {name}({number}) from {list}"), &fields);
+                    self.journal.line(
+                        Level::Info,
+                        &format!("Removing model {name}({number}) from {list}"),
+                        &fields,
+                    );
                     replica.loading.remove(&key);
                     replica.loaded.remove(&key);
                     left = true;

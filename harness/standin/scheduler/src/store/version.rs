@@ -17,7 +17,7 @@ pub(crate) trait ReplicaStateExt {
     fn can_receive_traffic(self) -> bool;
     fn already_loading_or_loaded(self) -> bool;
     fn unloading_or_unloaded(self) -> bool;
-    fn is_loading_or_loaded(self) -> bool;
+    fn loading_or_loaded(self) -> bool;
     /// Nothing is left to be done there.
     fn inactive(self) -> bool;
 }
@@ -36,7 +36,7 @@ impl ReplicaStateExt for ReplicaState {
         matches!(self, UnloadEnvoyRequested | UnloadRequested | Unloading | Unloaded | Self::Unknown)
     }
 
-    fn is_loading_or_loaded(self) -> bool {
+    fn loading_or_loaded(self) -> bool {
         self == Self::LoadRequested || self.already_loading_or_loaded()
     }
 
@@ -117,7 +117,9 @@ impl ModelVersion {
         let runtime = spec.model_runtime_info.as_ref().and_then(|info| info.model_runtime_info.as_ref());
         let instances = match runtime {
             Some(Runtime::Mlserver(settings)) => u64::from(settings.parallel_workers),
-            Some(Runtime::Triton(config)) => config.cpu.first().map_or(0, |cpu| u64::from(cpu.instance_count)),
+            Some(Runtime::Triton(config)) => {
+                config.cpu.first().map_or(0, |cpu| u64::from(cpu.instance_count))
+            }
             None => 1,
         };
         spec.memory_bytes.unwrap_or(0).wrapping_mul(instances)
@@ -144,7 +146,11 @@ impl ModelVersion {
 
     /// Replicas in exactly this state.
     pub(crate) fn replicas_in(&self, state: ReplicaState) -> Vec<u32> {
-        self.replicas.iter().filter(|(_, status)| status.state == state).map(|(replica, _)| *replica).collect()
+        self.replicas
+            .iter()
+            .filter(|(_, status)| status.state == state)
+            .map(|(replica, _)| *replica)
+            .collect()
     }
 
     /// Replicas a route should lead to; the draining ones only when there are no others.
@@ -152,8 +158,12 @@ impl ModelVersion {
         let serving = |state| {
             matches!(state, ReplicaState::Loaded | ReplicaState::Available | ReplicaState::LoadedUnavailable)
         };
-        let assigned: Vec<u32> =
-            self.replicas.iter().filter(|(_, status)| serving(status.state)).map(|(replica, _)| *replica).collect();
+        let assigned: Vec<u32> = self
+            .replicas
+            .iter()
+            .filter(|(_, status)| serving(status.state))
+            .map(|(replica, _)| *replica)
+            .collect();
         if assigned.is_empty() { self.replicas_in(ReplicaState::Draining) } else { assigned }
     }
 
@@ -166,7 +176,7 @@ impl ModelVersion {
     }
 
     pub(crate) fn is_loading_or_loaded_on(&self, server: &str, replica: u32) -> bool {
-        self.server == server && self.replica_state(replica).is_loading_or_loaded()
+        self.server == server && self.replica_state(replica).loading_or_loaded()
     }
 
     fn inactive(&self) -> bool {
@@ -236,7 +246,11 @@ impl Model {
             .as_ref()
             .and_then(|meta| meta.kubernetes_meta.as_ref())
             .map_or(0, |kubernetes| kubernetes.generation);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "Seldon 2.9.1 converts it so")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "Seldon 2.9.1 converts it so"
+        )]
         let first = (generation as u32).max(1);
         let number = self.latest().map_or(first, |latest| latest.version + 1);
         self.add(ModelVersion::new(definition, number));

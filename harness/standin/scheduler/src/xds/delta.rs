@@ -131,10 +131,14 @@ impl Stream {
         if subscription.awaits_acknowledgement {
             return None;
         }
-        let wanted = |name: &String| subscription.interest == Interest::Everything || subscription.names.contains(name);
+        let wanted = |name: &String| {
+            subscription.interest == Interest::Everything || subscription.names.contains(name)
+        };
         let changed: Vec<xds::Resource> = resources
             .iter()
-            .filter(|(name, resource)| wanted(name) && subscription.held.get(*name) != Some(&resource.version))
+            .filter(|(name, resource)| {
+                wanted(name) && subscription.held.get(*name) != Some(&resource.version)
+            })
             .map(|(name, resource)| xds::Resource {
                 name: name.clone(),
                 version: resource.version.clone(),

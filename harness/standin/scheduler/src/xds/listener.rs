@@ -8,7 +8,9 @@ use envoy_types::pb::envoy::config::route::v3 as rds;
 use envoy_types::pb::envoy::config::tap::v3 as tap;
 use envoy_types::pb::envoy::extensions::access_loggers::file::v3 as file_log;
 use envoy_types::pb::envoy::extensions::common::tap::v3 as tap_config;
-use envoy_types::pb::envoy::extensions::filters::http::{lua::v3 as lua, router::v3 as router, tap::v3 as tap_filter};
+use envoy_types::pb::envoy::extensions::filters::http::{
+    lua::v3 as lua, router::v3 as router, tap::v3 as tap_filter,
+};
 use envoy_types::pb::envoy::extensions::filters::network::http_connection_manager::v3 as hcm;
 use envoy_types::pb::envoy::r#type::matcher::v3 as matcher;
 use envoy_types::pb::google::protobuf::{Any, BoolValue};
@@ -64,7 +66,9 @@ pub(crate) fn permanent(settings: &EnvoySettings) -> Resources {
 fn listener(name: &str, host: &str, port: u32, routes: &str, settings: &EnvoySettings) -> lds::Listener {
     let manager = lds::Filter {
         name: "envoy.filters.network.http_connection_manager".to_owned(),
-        config_type: Some(lds::filter::ConfigType::TypedConfig(any(&connection_manager(name, routes, settings)))),
+        config_type: Some(lds::filter::ConfigType::TypedConfig(any(&connection_manager(
+            name, routes, settings,
+        )))),
     };
     lds::Listener {
         name: name.to_owned(),
@@ -127,7 +131,10 @@ fn payload_tap() -> tap_filter::Tap {
     };
     let rule = |rule| predicate::MatchPredicate { rule: Some(rule) };
     let either = MatchSet {
-        rules: vec![rule(Rule::HttpResponseHeadersMatch(header())), rule(Rule::HttpRequestHeadersMatch(header()))],
+        rules: vec![
+            rule(Rule::HttpResponseHeadersMatch(header())),
+            rule(Rule::HttpRequestHeadersMatch(header())),
+        ],
     };
     let sink = tap::OutputSink {
         output_sink_type: Some(tap::output_sink::OutputSinkType::FilePerTap(tap::FilePerTapSink {

@@ -147,7 +147,8 @@ fn pipeline_routes(
         }
     }
     for protocol in PROTOCOLS {
-        let targets: Vec<Target> = route.splits.iter().map(|split| Target::pipeline(split, protocol)).collect();
+        let targets: Vec<Target> =
+            route.splits.iter().map(|split| Target::pipeline(split, protocol)).collect();
         let percent = route.mirror.as_ref().map(|mirror| mirror.weight);
         service.push(weighted(name, &suffix("_pipeline", protocol, ""), &targets, percent, protocol));
         if let Some(mirror) = &route.mirror {
@@ -184,7 +185,8 @@ fn matches(name: &str, specifier: HeaderMatchSpecifier) -> rds::HeaderMatcher {
 }
 
 fn matches_text(name: &str, pattern: matcher::string_matcher::MatchPattern) -> rds::HeaderMatcher {
-    let matcher = matcher::StringMatcher { match_pattern: Some(pattern), ..matcher::StringMatcher::default() };
+    let matcher =
+        matcher::StringMatcher { match_pattern: Some(pattern), ..matcher::StringMatcher::default() };
     matches(name, HeaderMatchSpecifier::StringMatch(matcher))
 }
 
@@ -251,7 +253,11 @@ fn weighted(
     let cluster = |target: &Target| rds::weighted_cluster::ClusterWeight {
         name: target.cluster.clone(),
         weight: Some(UInt32Value { value: target.weight }),
-        request_headers_to_remove: if target.strip { vec![INTERNAL_MODEL_HEADER.to_owned()] } else { Vec::new() },
+        request_headers_to_remove: if target.strip {
+            vec![INTERNAL_MODEL_HEADER.to_owned()]
+        } else {
+            Vec::new()
+        },
         request_headers_to_add: vec![header(INTERNAL_MODEL_HEADER, &target.name)],
         response_headers_to_add: vec![header(ROUTE_HEADER, &target.mark())],
         ..rds::weighted_cluster::ClusterWeight::default()
@@ -263,7 +269,10 @@ fn weighted(
     let action = rds::RouteAction {
         timeout: no_timeout(),
         cluster_specifier: Some(ClusterSpecifier::WeightedClusters(clusters)),
-        request_mirror_policies: mirror_percent.map(|percent| mirror_policy(percent, protocol)).into_iter().collect(),
+        request_mirror_policies: mirror_percent
+            .map(|percent| mirror_policy(percent, protocol))
+            .into_iter()
+            .collect(),
         ..rds::RouteAction::default()
     };
     let headers = vec![is_for(name), matches(ROUTE_HEADER, HeaderMatchSpecifier::PresentMatch(false))];

@@ -48,7 +48,8 @@ async fn converse(
     mut requests: Streaming<xds::DeltaDiscoveryRequest>,
     answers: mpsc::UnboundedSender<Result<xds::DeltaDiscoveryResponse, Status>>,
 ) {
-    let (journal, (mut published, mut updates)) = shared.with(|core| (core.journal.clone(), core.cache.watch()));
+    let (journal, (mut published, mut updates)) =
+        shared.with(|core| (core.journal.clone(), core.cache.watch()));
     let mut stream = Stream::new(&node);
     loop {
         tokio::select! {

@@ -55,8 +55,9 @@ async fn a_second_stream_of_a_replica_waits_for_the_first_to_end() {
     let first = mesh.agent(replica("mlserver", 0)).await;
     mesh.logged("Received subscribe request from mlserver:0").await;
     let mut second = mesh.agent(replica("mlserver", 0)).await;
-    let subscriptions =
-        |mesh: &Mesh| mesh.log().iter().filter(|l| l.contains("Received subscribe request from mlserver:0")).count();
+    let subscriptions = |mesh: &Mesh| {
+        mesh.log().iter().filter(|l| l.contains("Received subscribe request from mlserver:0")).count()
+    };
     assert!(tokio::time::timeout(Duration::from_millis(50), second.orders.0.message()).await.is_err());
     assert_eq!(subscriptions(&mesh), 1);
     drop(first);
@@ -75,8 +76,15 @@ async fn a_report_out_of_turn_is_refused_with_the_states() {
     agent.load("iris", 1).await;
     let refused = agent.report("iris", 1, Event::Unloaded, "").await;
     assert_eq!(refused.code(), tonic::Code::Internal);
-    let (start, end) = ("State mismatch for iris:1 expected state Unloading but was ", "when trying to move to state Unloaded");
-    assert!(refused.message().starts_with(start) && refused.message().ends_with(end), "{}", refused.message());
+    let (start, end) = (
+        "State mismatch for iris:1 expected state Unloading but was ",
+        "when trying to move to state Unloaded",
+    );
+    assert!(
+        refused.message().starts_with(start) && refused.message().ends_with(end),
+        "{}",
+        refused.message()
+    );
 }
 
 #[tokio::test]
@@ -91,7 +99,8 @@ async fn draining_moves_models_to_another_replica_first() {
     models.until(is("iris", "ModelAvailable")).await;
     let draining = tokio::spawn(async move { (zero.drain().await, zero) });
     one.load("iris", 1).await;
-    let status = models.until(|s| brief(s).contains("ModelAvailable") && s.versions[0].model_replica_state.len() == 2);
+    let status =
+        models.until(|s| brief(s).contains("ModelAvailable") && s.versions[0].model_replica_state.len() == 2);
     let states = replica_states(&status.await);
     assert_eq!(states[&0], "Draining");
     assert_eq!(states[&1], "Available");
@@ -99,7 +108,8 @@ async fn draining_moves_models_to_another_replica_first() {
     assert!(success);
     drop(zero);
     mesh.logged("Client replica mlserver:0 has disconnected").await;
-    let request = pb::ModelStatusRequest { subscriber_name: "lab".to_owned(), ..pb::ModelStatusRequest::default() };
+    let request =
+        pb::ModelStatusRequest { subscriber_name: "lab".to_owned(), ..pb::ModelStatusRequest::default() };
     let mut statuses = mesh.operator.model_status(request).await.unwrap().into_inner();
     assert_eq!(replica_states(&statuses.message().await.unwrap().unwrap()).len(), 1);
 }
@@ -118,7 +128,10 @@ async fn draining_the_only_replica_ends_soon_and_the_model_keeps_answering() {
     // It stays with its server, for the draining replica still answers.
     assert!(brief(&status).starts_with("iris:1 ScheduleFailed @mlserver +1 -0"), "{}", brief(&status));
     mesh.logged("filter=ReplicaDrainingFilter func=filterReplicas model=iris reason=\"Replica server 0 is draining check true\"").await;
-    mesh.logged("msg=\"Failed to reschedule model iris when server mlserver replica 0 draining\" source=AgentServer").await;
+    mesh.logged(
+        "msg=\"Failed to reschedule model iris when server mlserver replica 0 draining\" source=AgentServer",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -128,7 +141,8 @@ async fn fewer_replicas_than_wanted_are_used_when_the_minimum_is_met() {
     let mut agent = mesh.agent(replica("mlserver", 0)).await;
     let mut models = mesh.models().await;
     let mut three = model("three", 1);
-    three.deployment_spec = Some(pb::DeploymentSpec { replicas: 2, min_replicas: 1, ..pb::DeploymentSpec::default() });
+    three.deployment_spec =
+        Some(pb::DeploymentSpec { replicas: 2, min_replicas: 1, ..pb::DeploymentSpec::default() });
     mesh.load(three).await;
     agent.load("three", 1).await;
     models.until(is("three", "ModelAvailable")).await;
@@ -169,5 +183,8 @@ async fn a_server_sent_to_zero_loses_its_models() {
     models.until(is("iris", "ModelAvailable")).await;
     mesh.notify(&[("mlserver", 0)], false).await;
     models.until(is("iris", "ScheduleFailed")).await;
-    mesh.logged("filter=DeletedServerFilter func=filterServer model=iris reason=\"expected replicas 0 != 0\"").await;
+    mesh.logged(
+        "filter=DeletedServerFilter func=filterServer model=iris reason=\"expected replicas 0 != 0\"",
+    )
+    .await;
 }

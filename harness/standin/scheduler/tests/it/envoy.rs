@@ -8,7 +8,7 @@ use seldon_proto::scheduler as pb;
 use tonic::transport::Channel;
 
 use crate::mesh::{Agent, Mesh, is, meta, model, replica};
-use crate::proxy::{Backend, Envoy, FRONT, Request, in_own_network};
+use crate::proxy::{Backend, Envoy, FRONT, Request, with_envoy};
 
 struct Stage {
     mesh: Mesh,
@@ -52,7 +52,7 @@ async fn converged(request: Request) {
 
 #[test]
 fn http_requests_are_routed_as_by_the_real_one() {
-    in_own_network("envoy::http_requests_are_routed_as_by_the_real_one", async {
+    with_envoy("envoy::http_requests_are_routed_as_by_the_real_one", async {
         let stage = stage(&["iris"]).await;
         let iris = |request: Request| request.header("seldon-model", "iris");
         let routed = [
@@ -77,9 +77,15 @@ fn http_requests_are_routed_as_by_the_real_one() {
             assert_eq!(answer.status, 200, "{told}");
             assert_eq!(answer.header("x-seldon-route"), Some(":iris_1:"), "{told}");
             assert_eq!(answer.header("server"), Some("envoy"));
-            assert!(answer.header("x-envoy-upstream-service-time").is_some() && answer.header("date").is_some());
+            assert!(
+                answer.header("x-envoy-upstream-service-time").is_some() && answer.header("date").is_some()
+            );
             let seen = stage.backend.take();
-            assert_eq!((seen[0].internal.as_slice(), seen[0].model.as_slice()), (&["iris_1".to_owned()][..], &["iris".to_owned()][..]), "{told}");
+            assert_eq!(
+                (seen[0].internal.as_slice(), seen[0].model.as_slice()),
+                (&["iris_1".to_owned()][..], &["iris".to_owned()][..]),
+                "{told}"
+            );
         }
         let unrouted = [
             Request::infer("/v2/models/nope/infer").header("seldon-model", "nope"),
@@ -93,7 +99,8 @@ fn http_requests_are_routed_as_by_the_real_one() {
             assert_eq!((answer.status, answer.body.as_str()), (404, ""), "{told}");
             assert_eq!(answer.header_names(), ["date", "server", "connection", "content-length"], "{told}");
         }
-        for path in ["/v2/docs", "/v2/health/ready", "/seldon/seldon-mesh/iris/v2/docs", "/v2/pipelines/iris"] {
+        for path in ["/v2/docs", "/v2/health/ready", "/seldon/seldon-mesh/iris/v2/docs", "/v2/pipelines/iris"]
+        {
             let answer = Request::get(path).send().await;
             assert_eq!(answer.status, 404, "{path}");
             assert_eq!(answer.header_names(), ["date", "server", "content-length"], "{path}");
@@ -115,7 +122,7 @@ async fn unload(mut stage: Stage) {
 
 #[test]
 fn the_configuration_is_that_of_the_real_one() {
-    in_own_network("envoy::the_configuration_is_that_of_the_real_one", async {
+    with_envoy("envoy::the_configuration_is_that_of_the_real_one", async {
         let mut mesh = Mesh::start().await;
         mesh.declare(&[("mlserver", 1)]).await;
         let mut agent = mesh.agent(replica("mlserver", 0)).await;
@@ -125,7 +132,8 @@ fn the_configuration_is_that_of_the_real_one() {
         statuses.until(is("iris", "ModelAvailable")).await;
         mesh.logged("Scheduler is ready").await;
         let envoy = Envoy::start(&mesh.envoy).await;
-        let recorded: serde_json::Value = serde_json::from_str(include_str!("recorded/envoy-config.json")).unwrap();
+        let recorded: serde_json::Value =
+            serde_json::from_str(include_str!("recorded/envoy-config.json")).unwrap();
         let ours = dynamic(&envoy.config().await);
         for kind in ["clusters", "listeners", "routes"] {
             assert_eq!(ours[kind], recorded[kind], "{kind}");
@@ -153,7 +161,8 @@ fn dynamic(dump: &serde_json::Value) -> serde_json::Value {
     let section = |list: &str, path: &str| {
         let configs = dump["configs"].as_array().unwrap();
         let items = configs.iter().find_map(|config| config[list].as_array()).unwrap();
-        let mut items: Vec<serde_json::Value> = items.iter().filter_map(|item| item.pointer(path).cloned()).collect();
+        let mut items: Vec<serde_json::Value> =
+            items.iter().filter_map(|item| item.pointer(path).cloned()).collect();
         items.iter_mut().for_each(clean);
         items.sort_by_key(|item| item["name"].as_str().unwrap().to_owned());
         items
@@ -167,7 +176,7 @@ fn dynamic(dump: &serde_json::Value) -> serde_json::Value {
 
 #[test]
 fn grpc_requests_are_routed_by_metadata_alone() {
-    in_own_network("envoy::grpc_requests_are_routed_by_metadata_alone", async {
+    with_envoy("envoy::grpc_requests_are_routed_by_metadata_alone", async {
         let _stage = stage(&["iris"]).await;
         let channel = Channel::from_shared(format!("http://{FRONT}")).unwrap().connect().await.unwrap();
         let mut client = GrpcInferenceServiceClient::new(channel);
@@ -191,7 +200,7 @@ fn grpc_requests_are_routed_by_metadata_alone() {
 
 #[test]
 fn what_cannot_be_reached_is_a_503_with_its_cause() {
-    in_own_network("envoy::what_cannot_be_reached_is_a_503_with_its_cause", async {
+    with_envoy("envoy::what_cannot_be_reached_is_a_503_with_its_cause", async {
         let mut stage = stage(&["iris"]).await;
         let step = pb::PipelineStep { name: "iris".to_owned(), ..pb::PipelineStep::default() };
         let pipeline = pb::Pipeline { name: "p1".to_owned(), steps: vec![step], ..pb::Pipeline::default() };
@@ -225,9 +234,10 @@ fn what_cannot_be_reached_is_a_503_with_its_cause() {
 
 #[test]
 fn experiments_split_pin_and_mirror() {
-    in_own_network("envoy::experiments_split_pin_and_mirror", async {
+    with_envoy("envoy::experiments_split_pin_and_mirror", async {
         let mut stage = stage(&["iris", "iris-b", "one"]).await;
-        let candidates = ["iris", "iris-b"].map(|name| pb::ExperimentCandidate { name: name.to_owned(), weight: 50 });
+        let candidates =
+            ["iris", "iris-b"].map(|name| pb::ExperimentCandidate { name: name.to_owned(), weight: 50 });
         let experiment = pb::Experiment {
             name: "ab".to_owned(),
             default: Some("iris".to_owned()),
@@ -255,10 +265,16 @@ fn experiments_split_pin_and_mirror() {
             assert_eq!(routes.keys().collect::<Vec<_>>(), [":iris-b_1:", ":iris_1:"], "{name}");
             assert!(routes.values().all(|count| (20..=80).contains(count)), "{name}: {routes:?}");
             let seen = stage.backend.saw(200, &path).await;
-            let mirrored: Vec<&str> =
-                seen.iter().filter(|seen| seen.internal == ["one_1"]).map(|seen| seen.authority.as_str()).collect();
+            let mirrored: Vec<&str> = seen
+                .iter()
+                .filter(|seen| seen.internal == ["one_1"])
+                .map(|seen| seen.authority.as_str())
+                .collect();
             assert_eq!(mirrored.len(), 100, "{name}");
-            assert!(mirrored.iter().all(|authority| authority.starts_with("seldon-mesh-shadow")), "{mirrored:?}");
+            assert!(
+                mirrored.iter().all(|authority| authority.starts_with("seldon-mesh-shadow")),
+                "{mirrored:?}"
+            );
         }
         for _ in 0..20 {
             let answer = ask("ab.experiment").header("x-seldon-route", ":iris-b_1:").send().await;
@@ -272,7 +288,7 @@ fn experiments_split_pin_and_mirror() {
 
 #[test]
 fn an_update_loses_no_request() {
-    in_own_network("envoy::an_update_loses_no_request", async {
+    with_envoy("envoy::an_update_loses_no_request", async {
         let mut stage = stage(&["iris"]).await;
         converged(Request::infer("/v2/models/iris/infer")).await;
         let load = tokio::spawn(async {
@@ -297,7 +313,9 @@ fn an_update_loses_no_request() {
 mod grpc {
     //! Something that answers as an agent's gRPC proxy might.
 
-    use seldon_proto::inference::grpc_inference_service_server::{GrpcInferenceService, GrpcInferenceServiceServer};
+    use seldon_proto::inference::grpc_inference_service_server::{
+        GrpcInferenceService, GrpcInferenceServiceServer,
+    };
     use seldon_proto::inference::*;
     use tokio_stream::wrappers::TcpListenerStream;
     use tonic::{Request, Response, Status, Streaming};
@@ -346,7 +364,10 @@ mod grpc {
         ) -> Answer<Self::ModelStreamInferStream> {
             Err(Status::unimplemented(""))
         }
-        async fn repository_index(&self, _: Request<RepositoryIndexRequest>) -> Answer<RepositoryIndexResponse> {
+        async fn repository_index(
+            &self,
+            _: Request<RepositoryIndexRequest>,
+        ) -> Answer<RepositoryIndexResponse> {
             Err(Status::unimplemented(""))
         }
         async fn repository_model_load(

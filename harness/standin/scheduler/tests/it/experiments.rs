@@ -18,7 +18,8 @@ async fn mesh_with(models: &[&str]) -> (Mesh, Agent) {
 }
 
 fn experiment(name: &str, default: Option<&str>, candidates: &[&str]) -> pb::StartExperimentRequest {
-    let candidates = candidates.iter().map(|name| pb::ExperimentCandidate { name: (*name).to_owned(), weight: 50 });
+    let candidates =
+        candidates.iter().map(|name| pb::ExperimentCandidate { name: (*name).to_owned(), weight: 50 });
     pb::StartExperimentRequest {
         experiment: Some(pb::Experiment {
             name: name.to_owned(),
@@ -48,7 +49,8 @@ async fn an_experiment_on_ready_models_becomes_active() {
     mesh.logged("msg=\"Trying to setup experiment for iris\" func=addExperimentModelBaselineTraffic").await;
     mesh.operator.stop_experiment(pb::StopExperimentRequest { name: "ab".to_owned() }).await.unwrap();
     statuses.until(|status| !status.active).await;
-    mesh.logged("msg=\"Failed to find model version iris:0 so ignoring event\" func=updateServerModelStatus").await;
+    mesh.logged("msg=\"Failed to find model version iris:0 so ignoring event\" func=updateServerModelStatus")
+        .await;
 }
 
 #[tokio::test]
@@ -62,7 +64,8 @@ async fn an_experiment_on_a_missing_model_stays_inactive_and_tells_no_reason() {
     let error = "no live replica for model nosuch for model route badcand.experiment";
     mesh.logged(&format!("msg=\"Failed to process sync for experiment badcand\" error=\"{error}\"")).await;
     // The reason is kept all the same, for who asks.
-    let request = pb::ExperimentStatusRequest { subscriber_name: "lab".to_owned(), name: Some("badcand".to_owned()) };
+    let request =
+        pb::ExperimentStatusRequest { subscriber_name: "lab".to_owned(), name: Some("badcand".to_owned()) };
     let mut answer = mesh.operator.experiment_status(request).await.unwrap().into_inner();
     assert_eq!(answer.message().await.unwrap().unwrap().status_description, error);
 }
@@ -72,7 +75,8 @@ async fn the_loss_of_a_part_is_told_with_its_reason() {
     let (mut mesh, mut agent) = mesh_with(&["iris", "one"]).await;
     let mut statuses = follow(&mut mesh).await;
     let mut request = experiment("mir", Some("iris"), &["iris"]);
-    request.experiment.as_mut().unwrap().mirror = Some(pb::ExperimentMirror { name: "one".to_owned(), percent: 50 });
+    request.experiment.as_mut().unwrap().mirror =
+        Some(pb::ExperimentMirror { name: "one".to_owned(), percent: 50 });
     mesh.operator.start_experiment(request).await.unwrap();
     statuses.until(|status| status.active && status.mirror_ready).await;
     mesh.unload("one", 2).await;
@@ -101,7 +105,10 @@ async fn a_pipeline_without_dataflow_engines_stays_in_create() {
     assert_eq!(state.status().as_str_name(), "PipelineCreate");
     assert!(state.models_ready);
     assert_eq!(status.versions[0].pipeline.as_ref().unwrap().uid.len(), 20);
-    mesh.logged(&format!("level=warning msg=\"{text}\" func=handlePipelineEvent pipeline=p1 source=dataflow")).await;
+    mesh.logged(&format!(
+        "level=warning msg=\"{text}\" func=handlePipelineEvent pipeline=p1 source=dataflow"
+    ))
+    .await;
     mesh.logged("msg=\"Adding normal pipeline route p1.pipeline\" func=addPipeline").await;
     mesh.operator.unload_pipeline(pb::UnloadPipelineRequest { name: "p1".to_owned() }).await.unwrap();
     statuses.until(|status| reason(status).status().as_str_name() == "PipelineTerminated").await;

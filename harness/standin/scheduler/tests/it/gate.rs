@@ -67,5 +67,8 @@ async fn an_unknown_model_has_no_status() {
     let model = Some(pb::ModelReference { name: "nope".to_owned(), version: None });
     let request = pb::ModelStatusRequest { subscriber_name: "lab".to_owned(), model, all_versions: false };
     let refused = mesh.operator.model_status(request).await.unwrap_err();
-    assert_eq!((refused.code(), refused.message()), (tonic::Code::FailedPrecondition, "Failed to find model nope"));
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (tonic::Code::FailedPrecondition, "Failed to find model nope")
+    );
 }

@@ -24,7 +24,7 @@ pub(crate) struct Mesh {
     pub(crate) journal: Journal,
     pub(crate) operator: SchedulerClient<Channel>,
     pub(crate) envoy: String,
-    agents_address: String,
+    pub(crate) agents_address: String,
     stop: CancellationToken,
 }
 
@@ -186,10 +186,21 @@ impl Agent {
     pub(crate) async fn order(&mut self) -> String {
         let order = self.orders.next().await;
         let version = order.model_version.clone().unwrap();
-        format!("{} {}:{}", order.operation().as_str_name(), name_of(&version.model.unwrap()), version.version)
+        format!(
+            "{} {}:{}",
+            order.operation().as_str_name(),
+            name_of(&version.model.unwrap()),
+            version.version
+        )
     }
 
-    pub(crate) async fn report(&mut self, model: &str, version: u32, event: Event, message: &str) -> tonic::Status {
+    pub(crate) async fn report(
+        &mut self,
+        model: &str,
+        version: u32,
+        event: Event,
+        message: &str,
+    ) -> tonic::Status {
         let message = agent::ModelEventMessage {
             server_name: self.announcement.server_name.clone(),
             replica_idx: self.announcement.replica_idx,
@@ -216,7 +227,8 @@ impl Agent {
     }
 
     pub(crate) async fn drain(&mut self) -> bool {
-        let (server_name, replica_idx) = (self.announcement.server_name.clone(), self.announcement.replica_idx);
+        let (server_name, replica_idx) =
+            (self.announcement.server_name.clone(), self.announcement.replica_idx);
         let answer = self.client.agent_drain(agent::AgentDrainRequest { server_name, replica_idx });
         tokio::time::timeout(PATIENCE, answer).await.unwrap().unwrap().into_inner().success
     }

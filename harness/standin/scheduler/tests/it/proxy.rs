@@ -9,35 +9,22 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::{Child, Command};
 
 use crate::mesh::PATIENCE;
+use crate::network::in_own_network;
 
 /// Names the program; without it the tests with the real Envoy are skipped.
 const PROGRAM: &str = "CONFORMANCE_ENVOY";
-const INSIDE: &str = "STANDIN_SCHEDULER_OWN_NETWORK";
 
 /// Where clients come in.
 pub(crate) const FRONT: &str = "127.0.0.1:9000";
 const ADMIN: &str = "127.0.0.1:9901";
 
-/// Runs a test below `unshare`: Envoy's ports are fixed, and other tests may want them at the same time.
-pub(crate) fn in_own_network(test: &str, body: impl Future<Output = ()>) {
+/// Runs a test that needs Envoy: its ports are fixed, so it gets a network of its own.
+pub(crate) fn with_envoy(test: &str, body: impl Future<Output = ()>) {
     if std::env::var_os(PROGRAM).is_none() {
         eprintln!("skipped {test}: {PROGRAM} names no Envoy program");
         return;
     }
-    if std::env::var_os(INSIDE).is_none() {
-        let status = std::process::Command::new("unshare")
-            .args(["--user", "--map-root-user", "--net", "--pid", "--fork", "--kill-child", "--"])
-            .arg(std::env::current_exe().unwrap())
-            .args(["--exact", test, "--nocapture"])
-            .env(INSIDE, "1")
-            .status()
-            .unwrap();
-        assert!(status.success(), "{test} failed in its own network: {status}");
-        return;
-    }
-    let up = std::process::Command::new("ip").args(["link", "set", "lo", "up"]).status().unwrap();
-    assert!(up.success(), "cannot bring up the loopback interface");
-    tokio::runtime::Runtime::new().unwrap().block_on(body);
+    in_own_network(test, body);
 }
 
 /// A running Envoy.
@@ -132,7 +119,8 @@ impl Request {
             stream.write_all(text.as_bytes()).await.unwrap();
             let (first, headers) = read_head(&mut stream).await.unwrap();
             let status = first.split(' ').nth(1).unwrap().parse().unwrap();
-            let body = if self.method == "HEAD" { String::new() } else { read_body(&mut stream, &headers).await };
+            let body =
+                if self.method == "HEAD" { String::new() } else { read_body(&mut stream, &headers).await };
             Answer { status, headers, body }
         };
         tokio::time::timeout(PATIENCE, exchange).await.expect("no answer")
@@ -170,7 +158,8 @@ async fn read_head(stream: &mut BufReader<TcpStream>) -> Option<(String, Vec<(St
         }
         lines.push(line);
     }
-    let header = |line: &String| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned()));
+    let header =
+        |line: &String| line.split_once(": ").map(|(name, value)| (name.to_lowercase(), value.to_owned()));
     let headers = lines[1..].iter().filter_map(header).collect();
     Some((lines.remove(0), headers))
 }
@@ -238,7 +227,8 @@ impl Backend {
         let mut turns = tokio::time::interval(Duration::from_millis(2));
         let waiting = async {
             loop {
-                let seen: Vec<Seen> = self.seen.lock().unwrap().iter().filter(|seen| seen.path == path).cloned().collect();
+                let seen: Vec<Seen> =
+                    self.seen.lock().unwrap().iter().filter(|seen| seen.path == path).cloned().collect();
                 if seen.len() >= count {
                     return seen;
                 }
@@ -253,7 +243,11 @@ async fn answer(mut stream: BufReader<TcpStream>, memory: Arc<Mutex<Vec<Seen>>>)
     while let Some((first, headers)) = read_head(&mut stream).await {
         read_body(&mut stream, &headers).await;
         let all = |name: &str| {
-            headers.iter().filter(|(known, _)| known == name).map(|(_, value)| value.clone()).collect::<Vec<_>>()
+            headers
+                .iter()
+                .filter(|(known, _)| known == name)
+                .map(|(_, value)| value.clone())
+                .collect::<Vec<_>>()
         };
         let seen = Seen {
             path: first.split(' ').nth(1).unwrap_or_default().to_owned(),
@@ -264,7 +258,8 @@ async fn answer(mut stream: BufReader<TcpStream>, memory: Arc<Mutex<Vec<Seen>>>)
         memory.lock().unwrap().push(seen);
         let head = first.starts_with("HEAD");
         let body = if head { "" } else { "{}" };
-        let text = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{body}");
+        let text =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{body}");
         if stream.write_all(text.as_bytes()).await.is_err() {
             return;
         }

@@ -27,5 +27,8 @@ async fn a_model_the_scheduler_does_not_know_cannot_be_unloaded() {
     let model = Some(seldon_proto::scheduler::ModelReference { name: "gone".to_owned(), version: None });
     let request = seldon_proto::scheduler::UnloadModelRequest { model, kubernetes_meta: None };
     let refused = mesh.operator.unload_model(request).await.unwrap_err();
-    assert_eq!((refused.code(), refused.message()), (tonic::Code::FailedPrecondition, "Model gone not found"));
+    assert_eq!(
+        (refused.code(), refused.message()),
+        (tonic::Code::FailedPrecondition, "Model gone not found")
+    );
 }

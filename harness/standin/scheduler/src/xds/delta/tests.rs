@@ -33,7 +33,11 @@ fn subscribe(kind: &str, names: &[&str]) -> DeltaDiscoveryRequest {
 }
 
 fn acknowledge(kind: &str) -> DeltaDiscoveryRequest {
-    DeltaDiscoveryRequest { type_url: kind.to_owned(), response_nonce: "1".to_owned(), ..DeltaDiscoveryRequest::default() }
+    DeltaDiscoveryRequest {
+        type_url: kind.to_owned(),
+        response_nonce: "1".to_owned(),
+        ..DeltaDiscoveryRequest::default()
+    }
 }
 
 /// `Cluster +a +b -c`
