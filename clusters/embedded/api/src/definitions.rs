@@ -49,7 +49,7 @@ pub(crate) fn withdraw(state: &Arc<State>, definition: &Value) {
         call(state, Arc::new(resource), "", Part::Main).remove_all();
     }
     state.catalog.set_custom(&shelf, Vec::new());
-    state.store.drop_shelf(&shelf);
+    state.store.end_watches(&shelf);
 }
 
 fn shelf(definition: &Value) -> crate::store::ShelfName {

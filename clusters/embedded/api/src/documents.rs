@@ -44,6 +44,7 @@ pub(crate) fn prune(
     duplicate: &[String],
     validation: FieldValidation,
 ) -> Outcome<Vec<String>> {
+    tidy(resource, document);
     let unknown = match &resource.origin {
         Origin::Builtin => {
             let gvk = &resource.gvk;
@@ -61,11 +62,37 @@ pub(crate) fn prune(
         FieldValidation::Warn => Ok(strict::warnings(&unknown, duplicate)),
         FieldValidation::Strict => match strict::refusal(&unknown, duplicate) {
             None => Ok(Vec::new()),
-            Some(why) => Err(match &resource.origin {
-                Origin::Builtin => Status::cannot_decode(&resource.gvk, &why).into(),
-                Origin::Custom(_) => Failure::bad_request(why),
-            }),
+            Some(why) => Err(Status::cannot_decode(&resource.gvk, &why).into()),
         },
+    }
+}
+
+/// Removes what says nothing: nulls in documents of built-in kinds, empty maps and lists in metadata.
+pub(crate) fn tidy(resource: &Resource, document: &mut Value) {
+    if matches!(resource.origin, Origin::Builtin) {
+        remove_nulls(document);
+    }
+    if let Some(metadata) = document.get_mut("metadata").and_then(Value::as_object_mut) {
+        let says_nothing = |value: &Value| match value {
+            Value::Object(map) => map.is_empty(),
+            Value::Array(list) => list.is_empty(),
+            Value::String(text) => text.is_empty(),
+            other => other.is_null(),
+        };
+        // An empty list of managed fields is a wish to clear them.
+        metadata.retain(|key, value| key == "managedFields" || !says_nothing(value));
+    }
+}
+
+fn remove_nulls(value: &mut Value) {
+    match value {
+        Value::Object(map) => {
+            // These two are written even when they are null.
+            map.retain(|key, value| !value.is_null() || key == "lastProbeTime" || key == "creationTimestamp");
+            map.values_mut().for_each(remove_nulls);
+        }
+        Value::Array(list) => list.iter_mut().for_each(remove_nulls),
+        _ => {}
     }
 }
 

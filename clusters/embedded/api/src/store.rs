@@ -194,9 +194,11 @@ impl Store {
         Ok((changes, complete))
     }
 
-    /// Ends every watch of a shelf and forgets it. For kinds that are no longer served.
-    pub(crate) fn drop_shelf(&self, shelf: &str) {
-        self.lock().shelves.remove(shelf);
+    /// Ends every watch of a shelf. For kinds that are no longer served.
+    pub(crate) fn end_watches(&self, shelf: &str) {
+        if let Some(found) = self.lock().shelves.get_mut(shelf) {
+            found.end_watches();
+        }
     }
 
     /// How many objects each shelf holds, by name, in order.

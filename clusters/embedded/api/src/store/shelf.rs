@@ -133,6 +133,11 @@ impl Shelf {
         Ok(self.history.range(start..).take(limit).cloned().collect())
     }
 
+    /// Drops what the present watches wait for; later ones wait for something new.
+    pub(super) fn end_watches(&mut self) {
+        self.wake = watch::Sender::new(0);
+    }
+
     pub(super) fn subscribe(&self) -> watch::Receiver<u64> {
         self.wake.subscribe()
     }

@@ -52,7 +52,8 @@ impl Call {
             Some(version) if !options.send_initial_events => Start::After(version),
             _ => Start::With(self.state.store.list(&self.resource.shelf, &self.namespace)),
         };
-        let body = Body::from_stream(events(writer, selection, options, start, deadline));
+        let wake = self.state.store.changes(&self.resource.shelf);
+        let body = Body::from_stream(events(writer, selection, options, start, wake, deadline));
         Ok(reply::response(StatusCode::OK, wanted.encoding.content_type(), body))
     }
 }
@@ -71,12 +72,12 @@ fn events(
     selection: Selection,
     options: ListOptions,
     start: Start,
+    mut wake: tokio::sync::watch::Receiver<u64>,
     deadline: Instant,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send + 'static {
     async_stream::stream! {
         let state = writer.call.state.clone();
         let shelf = writer.call.resource.shelf.clone();
-        let mut wake = state.store.changes(&shelf);
         let mut reached = match start {
             Start::After(version) => version,
             Start::With(snapshot) => {
@@ -93,6 +94,8 @@ fn events(
                 snapshot.revision
             }
         };
+        // The kind is no longer served: what happened until then is still told.
+        let mut withdrawn = false;
         let mut next_bookmark = Instant::now() + BOOKMARK_INTERVAL;
         loop {
             wake.borrow_and_update();
@@ -113,8 +116,11 @@ fn events(
             if more {
                 continue;
             }
+            if withdrawn {
+                return;
+            }
             tokio::select! {
-                changed = wake.changed() => if changed.is_err() { return },
+                changed = wake.changed() => withdrawn = changed.is_err(),
                 () = tokio::time::sleep_until(deadline) => return,
                 () = state.stop.cancelled() => return,
                 () = tokio::time::sleep_until(next_bookmark), if options.bookmarks => {
