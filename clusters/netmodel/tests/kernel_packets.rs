@@ -253,3 +253,25 @@ fn calico_unknown_pods() {
         unknown_pods(Profile::Calico, OutcomeClass::Timeout, OutcomeClass::Timeout);
     });
 }
+
+/// A client that dials often is refused six times at once; the other dials hear nothing before
+/// the kernel sends their SYN again, a second later.
+#[test]
+fn flannel_refusals_are_limited() {
+    namespace::run("flannel_refusals_are_limited", || {
+        start(Profile::Flannel);
+        rig::limit_refusals();
+        load(&views::view(&["{podSelector: {}, policyTypes: [Ingress]}"]), Profile::Flannel);
+        let target = SocketAddr::from((SERVER, 8080));
+        let look = |from| rig::within(from, move || rig::look(target, Protocol::Tcp).0);
+        let dials: Vec<_> = (0..20).map(|_| look("np-client")).collect();
+        let ends: Vec<_> = dials.into_iter().map(|dial| dial.join().expect("a dial")).collect();
+        let count = |class| ends.iter().filter(|end| **end == class).count();
+        let refused = count(OutcomeClass::Refused);
+        // A slow machine may spread the dials over a second more.
+        assert!((6..=8).contains(&refused), "{refused} of 20 refused: {ends:?}");
+        assert_eq!(refused + count(OutcomeClass::Timeout), 20, "{ends:?}");
+        // Each client has a limit of its own.
+        assert_eq!(look("far-client").join().expect("a dial"), OutcomeClass::Refused);
+    });
+}

@@ -31,6 +31,11 @@ pub(crate) const PODS: [(&str, &str); 4] = [
     ("far-server", "10.42.0.8"),
 ];
 
+/// On top of [`build`]: refusals limited as on any node, one a second and client after six.
+pub(crate) fn limit_refusals() {
+    set("net/ipv4/icmp_ratelimit", "1000");
+}
+
 /// On top of [`build`] for flannel: what a node does that cannot have its bridge filtered.
 pub(crate) fn route_between_bridge_ports() {
     set("net/bridge/bridge-nf-call-iptables", "0");
