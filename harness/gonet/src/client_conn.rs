@@ -151,6 +151,6 @@ async fn keep_trying(connection: Weak<Inner>) {
         if connected || !open {
             return;
         }
-        tokio::time::sleep(options.pace.wait(BackOff::GRPC.wait(failures))).await;
+        tokio::time::sleep(options.pace.wait(options.back_off.wait(failures))).await;
     }
 }

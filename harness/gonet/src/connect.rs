@@ -9,6 +9,7 @@ use pace::Pace;
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 
+use crate::client_conn::BackOff;
 use crate::dial::dial_tcp;
 use crate::link::{Ending, Link};
 use crate::resolver::Resolver;
@@ -31,7 +32,8 @@ pub struct KeepAlive {
 
 impl KeepAlive {
     /// What Seldon 2.9.1's programs set: a ping after 60 s, 2 s for its answer.
-    pub const SELDON: KeepAlive = KeepAlive { time: Duration::from_secs(60), timeout: Duration::from_secs(2) };
+    pub const SELDON: KeepAlive =
+        KeepAlive { time: Duration::from_secs(60), timeout: Duration::from_secs(2) };
 }
 
 /// How to connect. Times are unscaled; the pace is applied inside.
@@ -43,18 +45,27 @@ pub struct ConnectOptions {
     pub keepalive: Option<KeepAlive>,
     /// Resolves the name; `None` reads this machine's files at each attempt.
     pub resolver: Option<Resolver>,
+    /// Waits between the attempts of a [`crate::ClientConn`].
+    pub back_off: BackOff,
 }
 
 impl ConnectOptions {
-    /// No keepalive, the machine's resolver.
+    /// No keepalive, the machine's resolver, grpc-go's back-off.
     pub fn new(pace: Pace) -> ConnectOptions {
-        ConnectOptions { pace, keepalive: None, resolver: None }
+        ConnectOptions { pace, keepalive: None, resolver: None, back_off: BackOff::GRPC }
     }
 
     /// With the keepalive of Seldon's programs.
     #[must_use]
     pub fn with_keepalive(mut self, keepalive: KeepAlive) -> ConnectOptions {
         self.keepalive = Some(keepalive);
+        self
+    }
+
+    /// With another back-off.
+    #[must_use]
+    pub fn with_back_off(mut self, back_off: BackOff) -> ConnectOptions {
+        self.back_off = back_off;
         self
     }
 
@@ -125,9 +136,8 @@ async fn open(
     options: &ConnectOptions,
 ) -> Result<(Channel, Arc<Ending>), String> {
     let left = deadline.saturating_duration_since(Instant::now());
-    let stream = dial_tcp(address, left)
-        .await
-        .map_err(|error| format!("transport: Error while dialing: {error}"))?;
+    let stream =
+        dial_tcp(address, left).await.map_err(|error| format!("transport: Error while dialing: {error}"))?;
     let in_transport = |error: &dyn std::fmt::Display| format!("transport: {error}");
     let (link, ending, preface) = Link::new(stream).map_err(|error| in_transport(&error))?;
     let path = link.path().to_owned();

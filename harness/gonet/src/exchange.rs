@@ -57,17 +57,17 @@ async fn over_udp(server: SocketAddr, query: &Message, deadline: Instant) -> Res
     let local = socket.local_addr().map_err(dial)?;
     let path = format!("udp {local}->{server}");
     let bytes = query.to_vec().map_err(|_| LookupFailure::Malformed)?;
-    socket
-        .send(&bytes)
-        .await
-        .map_err(|error| LookupFailure::Socket(format!("write {path}: {}", go_text(Operation::Write, &error))))?;
+    socket.send(&bytes).await.map_err(|error| {
+        LookupFailure::Socket(format!("write {path}: {}", go_text(Operation::Write, &error)))
+    })?;
     let mut buffer = vec![0; usize::from(PAYLOAD)];
     loop {
         let Ok(received) = tokio::time::timeout_at(deadline, socket.recv(&mut buffer)).await else {
             return Err(LookupFailure::Timeout(format!("read {path}: i/o timeout")));
         };
-        let length = received
-            .map_err(|error| LookupFailure::Socket(format!("read {path}: {}", go_text(Operation::Read, &error))))?;
+        let length = received.map_err(|error| {
+            LookupFailure::Socket(format!("read {path}: {}", go_text(Operation::Read, &error)))
+        })?;
         // Anything that is not the answer to this very question is ignored, as Go ignores it.
         if let Some(answer) = parse(&buffer[..length], query) {
             return Ok(answer);

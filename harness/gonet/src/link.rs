@@ -35,12 +35,15 @@ pub(crate) struct Link {
     stream: TcpStream,
     path: String,
     ending: Arc<Ending>,
-    /// Told the outcome of the first read: `Ok`, or Go's words for what came instead of a server's preface.
-    first: Option<oneshot::Sender<Result<(), String>>>,
+    /// Told the outcome of the first read.
+    first: Option<oneshot::Sender<Preface>>,
 }
 
+/// What a server's first bytes were: `Ok`, or Go's words for what came instead of a preface.
+pub(crate) type Preface = Result<(), String>;
+
 impl Link {
-    pub(crate) fn new(stream: TcpStream) -> io::Result<(Link, Arc<Ending>, oneshot::Receiver<Result<(), String>>)> {
+    pub(crate) fn new(stream: TcpStream) -> io::Result<(Link, Arc<Ending>, oneshot::Receiver<Preface>)> {
         let path = format!("tcp {}->{}", stream.local_addr()?, stream.peer_addr()?);
         let ending = Arc::new(Ending::default());
         let (first, preface) = oneshot::channel();
@@ -53,7 +56,7 @@ impl Link {
         &self.path
     }
 
-    fn answered(&mut self, outcome: Result<(), String>) {
+    fn answered(&mut self, outcome: Preface) {
         if let Some(first) = self.first.take() {
             // Nobody listens when the attempt was given up meanwhile.
             let _ = first.send(outcome);
@@ -103,7 +106,7 @@ impl AsyncRead for Link {
 }
 
 /// Whether a server's first bytes can be the start of HTTP/2.
-fn preface(bytes: &[u8]) -> Result<(), String> {
+fn preface(bytes: &[u8]) -> Preface {
     match bytes {
         [high, middle, low, ..] if u32::from_be_bytes([0, *high, *middle, *low]) > LARGEST_FRAME => {
             Err("http2: frame too large".to_owned())
@@ -113,7 +116,11 @@ fn preface(bytes: &[u8]) -> Result<(), String> {
 }
 
 impl AsyncWrite for Link {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let result = std::task::ready!(Pin::new(&mut self.stream).poll_write(context, bytes));
         Poll::Ready(result.map_err(|error| {
             // A reset may be met by the writer first; in Go it is the reader that reports the end of a connection.

@@ -44,7 +44,9 @@ impl Resolver {
                     let address = words.next().and_then(|word| word.parse::<IpAddr>().ok());
                     resolver.servers.extend(address.map(|address| SocketAddr::new(address, 53)));
                 }
-                Some("search") => resolver.search = words.map(rooted).filter(|domain| domain != ".").collect(),
+                Some("search") => {
+                    resolver.search = words.map(rooted).filter(|domain| domain != ".").collect()
+                }
                 Some("domain") => resolver.search = words.next().map(rooted).into_iter().collect(),
                 Some("options") => words.for_each(|word| resolver.option(word)),
                 _ => {}
@@ -142,7 +144,10 @@ impl Resolver {
     pub(crate) async fn ask_txt(&self, name: &str, limit: Duration) {
         let deadline = Instant::now() + limit;
         for full in self.names(name) {
-            if !matches!(self.try_name(&full, RecordType::TXT, deadline).await, Err((_, LookupFailure::NotFound))) {
+            if !matches!(
+                self.try_name(&full, RecordType::TXT, deadline).await,
+                Err((_, LookupFailure::NotFound))
+            ) {
                 return;
             }
         }
@@ -164,7 +169,8 @@ impl Resolver {
             return vec![name.to_owned()];
         }
         let bare = rooted(name);
-        let searched = self.search.iter().map(|domain| format!("{bare}{domain}")).filter(|full| full.len() <= 254);
+        let searched =
+            self.search.iter().map(|domain| format!("{bare}{domain}")).filter(|full| full.len() <= 254);
         if name.matches('.').count() >= self.ndots {
             std::iter::once(bare.clone()).chain(searched).collect()
         } else {
@@ -201,7 +207,8 @@ fn rooted(name: &str) -> String {
 /// RFC 6724 as far as it matters here: addresses without a route go last, otherwise IPv6 goes before IPv4.
 fn reachable_first(mut addresses: Vec<IpAddr>) -> Vec<IpAddr> {
     let has_route = |address: &IpAddr| {
-        let any: SocketAddr = if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
+        let any: SocketAddr =
+            if address.is_ipv4() { ([0, 0, 0, 0], 0).into() } else { ([0u16; 8], 0).into() };
         std::net::UdpSocket::bind(any).and_then(|socket| socket.connect((*address, 9))).is_ok()
     };
     if addresses.iter().any(IpAddr::is_ipv6) {

@@ -63,7 +63,8 @@ impl GoStatus {
             return GoStatus::unavailable(text);
         }
         // A connection that this side gave up without having read its end: only the keepalive does that.
-        if find("keep-alive timed out").is_some() || find("stream closed because of a broken pipe").is_some() {
+        if find("keep-alive timed out").is_some() || find("stream closed because of a broken pipe").is_some()
+        {
             return GoStatus::unavailable(KEEPALIVE);
         }
         if find("Timeout expired").is_some() {

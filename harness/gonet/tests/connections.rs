@@ -1,5 +1,7 @@
 //! What a gRPC client sees of refused, foreign and broken servers.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -31,7 +33,10 @@ impl AgentService for Quiet {
         Ok(Response::new(Box::pin(futures::stream::pending())))
     }
 
-    async fn agent_event(&self, _: Request<ModelEventMessage>) -> Result<Response<ModelEventResponse>, Status> {
+    async fn agent_event(
+        &self,
+        _: Request<ModelEventMessage>,
+    ) -> Result<Response<ModelEventResponse>, Status> {
         Ok(Response::new(ModelEventResponse {}))
     }
 
@@ -42,7 +47,10 @@ impl AgentService for Quiet {
         Ok(Response::new(ModelScalingTriggerResponse {}))
     }
 
-    async fn agent_drain(&self, _: Request<AgentDrainRequest>) -> Result<Response<AgentDrainResponse>, Status> {
+    async fn agent_drain(
+        &self,
+        _: Request<AgentDrainRequest>,
+    ) -> Result<Response<AgentDrainResponse>, Status> {
         Err(Status::failed_precondition("not now"))
     }
 }
@@ -126,7 +134,10 @@ async fn a_reset_before_the_preface_names_both_ends() {
     let target = options();
     let (outcome, ()) = tokio::join!(connect("127.0.0.1", port, &target), reset);
     let desc = outcome.unwrap_err().desc;
-    assert!(desc.starts_with("connection error: desc = \"error reading server preface: read tcp 127.0.0.1:"), "{desc}");
+    assert!(
+        desc.starts_with("connection error: desc = \"error reading server preface: read tcp 127.0.0.1:"),
+        "{desc}"
+    );
     assert!(desc.ends_with(&format!("->127.0.0.1:{port}: read: connection reset by peer\"")), "{desc}");
 }
 
@@ -193,7 +204,10 @@ async fn a_reset_connection_names_both_ends() {
     relay.await.unwrap();
     let text = GoStatus::from_tonic(&stream.message().await.unwrap_err()).to_string();
     let expected = format!("->127.0.0.1:{port}: read: connection reset by peer");
-    assert!(text.starts_with("rpc error: code = Unavailable desc = error reading from server: read tcp 127."), "{text}");
+    assert!(
+        text.starts_with("rpc error: code = Unavailable desc = error reading from server: read tcp 127."),
+        "{text}"
+    );
     assert!(text.ends_with(&expected), "{text}");
 }
 
@@ -222,7 +236,10 @@ async fn a_silent_peer_fails_the_keepalive() {
     silence.send(()).unwrap();
     let _both_ends_stay_open = relay.await.unwrap();
     let text = GoStatus::from_tonic(&stream.message().await.unwrap_err()).to_string();
-    assert_eq!(text, "rpc error: code = Unavailable desc = keepalive ping failed to receive ACK within timeout");
+    assert_eq!(
+        text,
+        "rpc error: code = Unavailable desc = keepalive ping failed to receive ACK within timeout"
+    );
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! Lookups against a scripted name server on loopback.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -76,7 +78,9 @@ fn ip(text: &str) -> IpAddr {
 #[tokio::test]
 async fn a_two_label_name_is_found_through_the_search_list() {
     let server = Server::start(|name, record| match (name, record) {
-        ("seldon-scheduler.ml.svc.cluster.local.", RecordType::A) => Answer::Address(Ipv4Addr::new(10, 43, 0, 7)),
+        ("seldon-scheduler.ml.svc.cluster.local.", RecordType::A) => {
+            Answer::Address(Ipv4Addr::new(10, 43, 0, 7))
+        }
         ("seldon-scheduler.ml.svc.cluster.local.", _) => Answer::Empty,
         _ => Answer::Code(ResponseCode::NXDomain),
     })
@@ -84,7 +88,10 @@ async fn a_two_label_name_is_found_through_the_search_list() {
     let found = server.resolver().lookup_host("seldon-scheduler.ml", LIMIT).await.unwrap();
     assert_eq!(found, [ip("10.43.0.7")]);
     let asked = server.asked.lock().unwrap();
-    assert!(!asked.iter().any(|line| line.ends_with(" seldon-scheduler.ml.")), "asked the bare name: {asked:?}");
+    assert!(
+        !asked.iter().any(|line| line.ends_with(" seldon-scheduler.ml.")),
+        "asked the bare name: {asked:?}"
+    );
 }
 
 #[tokio::test]
@@ -159,5 +166,8 @@ async fn a_refused_server_is_named_with_both_ends() {
     assert!(text.ends_with(&format!("->{closed}: read: connection refused")), "{text}");
     let options = ConnectOptions::new(Pace::FAST).with_resolver(resolver);
     let status = connect("x", 9004, &options).await.unwrap_err().desc;
-    assert!(status.starts_with(&format!("dns: A record lookup error: lookup x on {closed}: read udp")), "{status}");
+    assert!(
+        status.starts_with(&format!("dns: A record lookup error: lookup x on {closed}: read udp")),
+        "{status}"
+    );
 }

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use futures::{Stream, StreamExt};
 use gonet::GoStatus;
 use http::HeaderMap;
-use seldon_proto::inference::grpc_inference_service_server::{GrpcInferenceService, GrpcInferenceServiceServer};
+use seldon_proto::inference::grpc_inference_service_server::{
+    GrpcInferenceService, GrpcInferenceServiceServer,
+};
 use seldon_proto::inference::{
     ModelInferRequest, ModelInferResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest,
     ModelReadyResponse, RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest,
-    RepositoryModelLoadResponse, RepositoryModelUnloadRequest, RepositoryModelUnloadResponse, ServerLiveRequest,
-    ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
+    RepositoryModelLoadResponse, RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
+    ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse, ServerReadyRequest,
+    ServerReadyResponse,
 };
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::metadata::{MetadataMap, MetadataValue};
@@ -55,12 +58,14 @@ impl GrpcProxy {
 
     /// The internal model a call names, in memory.
     async fn model(&self, metadata: &MetadataMap) -> Result<String, Status> {
-        let value = |name| metadata.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
+        let value =
+            |name| metadata.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         let (internal, asked) = (value("seldon-internal-model"), value("seldon-model"));
         let external = names::original(&internal).map_or(asked, |(model, _)| model.to_owned());
         if internal.is_empty() || external.is_empty() {
-            let text =
-                format!("Failed to extract model name seldon-internal-model:[{internal}] seldon-model:[{external}]");
+            let text = format!(
+                "Failed to extract model name seldon-internal-model:[{internal}] seldon-model:[{external}]"
+            );
             self.log.error(&text);
             return Err(Status::failed_precondition(text));
         }
@@ -117,7 +122,8 @@ fn answered(answer: Response<ModelInferResponse>, id: &str) -> Response<ModelInf
     for own in ["content-type", "date", "server", "accept-encoding"] {
         trailers.remove(own);
     }
-    let protocol: Vec<_> = trailers.keys().filter(|name| name.as_str().starts_with("grpc-")).cloned().collect();
+    let protocol: Vec<_> =
+        trailers.keys().filter(|name| name.as_str().starts_with("grpc-")).cloned().collect();
     for name in protocol {
         trailers.remove(name);
     }
@@ -141,7 +147,10 @@ fn unimplemented<T>(method: &str) -> Result<T, Status> {
 impl GrpcInferenceService for GrpcProxy {
     type ModelStreamInferStream = Pin<Box<dyn Stream<Item = Result<ModelInferResponse, Status>> + Send>>;
 
-    async fn model_infer(&self, request: Request<ModelInferRequest>) -> Result<Response<ModelInferResponse>, Status> {
+    async fn model_infer(
+        &self,
+        request: Request<ModelInferRequest>,
+    ) -> Result<Response<ModelInferResponse>, Status> {
         let (metadata, _, mut message) = request.into_parts();
         let model = self.model(&metadata).await?;
         message.model_name.clone_from(&model);
@@ -170,12 +179,17 @@ impl GrpcInferenceService for GrpcProxy {
         let model = self.model(request.metadata()).await?;
         let call = || {
             let message = ModelMetadataRequest { name: model.clone(), version: String::new() };
-            async move { client(self.channel().await?).model_metadata(message).await.map_err(|status| go(&status)) }
+            async move {
+                client(self.channel().await?).model_metadata(message).await.map_err(|status| go(&status))
+            }
         };
         self.with_reload(&model, call).await.map(|answer| Response::new(answer.into_inner()))
     }
 
-    async fn model_ready(&self, request: Request<ModelReadyRequest>) -> Result<Response<ModelReadyResponse>, Status> {
+    async fn model_ready(
+        &self,
+        request: Request<ModelReadyRequest>,
+    ) -> Result<Response<ModelReadyResponse>, Status> {
         let model = self.model(request.metadata()).await?;
         let call = || {
             let message = ModelReadyRequest { name: model.clone(), version: String::new() };
@@ -199,16 +213,23 @@ impl GrpcInferenceService for GrpcProxy {
             std::future::ready(message)
         });
         let request = onward(messages, &metadata, &request_id::create());
-        let answers = client(self.channel().await?).model_stream_infer(request).await.map_err(|status| go(&status))?;
+        let answers =
+            client(self.channel().await?).model_stream_infer(request).await.map_err(|status| go(&status))?;
         let answers = answers.into_inner().map(|answer| answer.map_err(|status| go(&status)));
         Ok(Response::new(Box::pin(answers)))
     }
 
-    async fn server_live(&self, _: Request<ServerLiveRequest>) -> Result<Response<ServerLiveResponse>, Status> {
+    async fn server_live(
+        &self,
+        _: Request<ServerLiveRequest>,
+    ) -> Result<Response<ServerLiveResponse>, Status> {
         unimplemented("ServerLive")
     }
 
-    async fn server_ready(&self, _: Request<ServerReadyRequest>) -> Result<Response<ServerReadyResponse>, Status> {
+    async fn server_ready(
+        &self,
+        _: Request<ServerReadyRequest>,
+    ) -> Result<Response<ServerReadyResponse>, Status> {
         unimplemented("ServerReady")
     }
 

@@ -38,7 +38,8 @@ async fn exchange(
     let resolver = gonet::Resolver::system(pace);
     let addresses =
         resolver.lookup_host(host, pace.network(DIAL)).await.map_err(|error| format!("dial tcp: {error}"))?;
-    let address = addresses.first().map(|ip| SocketAddr::new(*ip, port)).ok_or("dial tcp: missing address")?;
+    let address =
+        addresses.first().map(|ip| SocketAddr::new(*ip, port)).ok_or("dial tcp: missing address")?;
     let stream = gonet::dial_tcp(address, pace.dial(DIAL)).await.map_err(|error| error.to_string())?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| broken(&error))?;

@@ -37,7 +37,12 @@ impl HttpProxy {
     ///
     /// # Errors
     /// Never in practice: the path pattern is fixed.
-    pub(crate) fn new(residency: Arc<Residency>, host: &str, port: u16, log: &Log) -> Result<HttpProxy, regex::Error> {
+    pub(crate) fn new(
+        residency: Arc<Residency>,
+        host: &str,
+        port: u16,
+        log: &Log,
+    ) -> Result<HttpProxy, regex::Error> {
         let client = Client::builder(TokioExecutor::new()).build_http();
         // The version in a path is dropped: a replica's repository knows only the internal name.
         let path = Arc::new(Regex::new(r"(/v2/models/)([\w\-]+)(/versions/\w+)?(.*)$")?);
@@ -70,16 +75,19 @@ impl HttpProxy {
         let mut path = parts.uri.path().to_owned();
         if internal.is_empty() || external.is_empty() {
             // Seldon 2.9.1 hands such a request on without a usable target and fails it.
-            self.log.warn(format!("Failed to extract model name {INTERNAL_MODEL}:[{internal}] {MODEL}:[{external}]"));
+            self.log.warn(format!(
+                "Failed to extract model name {INTERNAL_MODEL}:[{internal}] {MODEL}:[{external}]"
+            ));
             return go_http::empty(StatusCode::BAD_GATEWAY);
         }
         if self.residency.ensure(&internal).await.is_err() {
             self.log.error(format!("Cannot load model in agent {internal}"));
             return go_http::not_found();
         }
-        path = self.path.replace(&path, |found: &regex::Captures<'_>| {
-            format!("{}{internal}{}", &found[1], &found[4])
-        }).into_owned();
+        path = self
+            .path
+            .replace(&path, |found: &regex::Captures<'_>| format!("{}{internal}{}", &found[1], &found[4]))
+            .into_owned();
         let Ok(body) = body.collect().await else { return go_http::empty(StatusCode::BAD_GATEWAY) };
         let query = parts.uri.query().map(|query| format!("?{query}")).unwrap_or_default();
         let Ok(target) = format!("http://{}{path}{query}", self.backend).parse::<Uri>() else {

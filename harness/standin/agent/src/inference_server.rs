@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use gonet::{ClientConn, ConnectOptions, GoStatus};
+use gonet::{BackOff, ClientConn, ConnectOptions, GoStatus};
 use pace::Pace;
 use seldon_proto::inference::grpc_inference_service_client::GrpcInferenceServiceClient;
 use seldon_proto::inference::{
@@ -37,7 +37,11 @@ pub(crate) fn client(channel: Channel) -> GrpcInferenceServiceClient<Channel> {
 
 impl InferenceServer {
     pub(crate) fn new(host: &str, port: u16, pace: Pace) -> InferenceServer {
-        InferenceServer { connection: ClientConn::new(host, port, ConnectOptions::new(pace)), pace }
+        // No pace shortens MLServer's start, so many paced attempts fall into it; unbounded, their waits would
+        // outgrow it as real ones never do.
+        let max = if pace == Pace::REAL { BackOff::GRPC.max } else { Duration::from_secs(5) };
+        let options = ConnectOptions::new(pace).with_back_off(BackOff { max, ..BackOff::GRPC });
+        InferenceServer { connection: ClientConn::new(host, port, options), pace }
     }
 
     /// The channel for one call of a proxy.
@@ -76,11 +80,18 @@ impl InferenceServer {
     /// Every model the server knows: name and state such as `READY`.
     pub(crate) async fn index(&self) -> Result<Vec<(String, String)>, GoStatus> {
         let call = |mut client: GrpcInferenceServiceClient<Channel>| async move {
-            client.repository_index(RepositoryIndexRequest::default()).await.map(|answer| answer.into_inner().models)
+            client
+                .repository_index(RepositoryIndexRequest::default())
+                .await
+                .map(|answer| answer.into_inner().models)
         };
         let models = self.retried(CONTROL_LIMIT, call).await?;
         // MLServer lists a model without a name when its repository is empty.
-        Ok(models.into_iter().filter(|model| !model.name.is_empty()).map(|model| (model.name, model.state)).collect())
+        Ok(models
+            .into_iter()
+            .filter(|model| !model.name.is_empty())
+            .map(|model| (model.name, model.state))
+            .collect())
     }
 
     /// Calls until the answer is no passing failure.
@@ -96,7 +107,9 @@ impl InferenceServer {
             let mut wait = FIRST_WAIT;
             for attempt in 1.. {
                 let outcome = match self.connection.channel().await {
-                    Ok(channel) => call(client(channel)).await.map_err(|status| GoStatus::from_tonic(&status)),
+                    Ok(channel) => {
+                        call(client(channel)).await.map_err(|status| GoStatus::from_tonic(&status))
+                    }
                     Err(status) => Err(status),
                 };
                 match outcome {

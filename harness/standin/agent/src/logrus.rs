@@ -156,7 +156,11 @@ mod tests {
         vec![("func", "Copy"), ("source_uri", ":http,url=\"http://s:1\":m"), ("destination_uri", "/mnt/agent/rclone/1")],
         "time=\"T\" level=info msg=\"will copy model artifacts\" destination_uri=/mnt/agent/rclone/1 func=Copy \
          source_uri=\":http,url=\\\"http://s:1\\\":m\"\n")]
-    fn lines_are_logruss(#[case] message: &str, #[case] fields: Vec<(&'static str, &str)>, #[case] expected: &str) {
+    fn lines_are_logruss(
+        #[case] message: &str,
+        #[case] fields: Vec<(&'static str, &str)>,
+        #[case] expected: &str,
+    ) {
         let fields: Vec<_> = fields.into_iter().map(|(key, text)| (key, text.to_owned())).collect();
         assert_eq!(line("T", Level::Info, message, &fields), expected);
     }

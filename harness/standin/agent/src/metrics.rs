@@ -21,7 +21,12 @@ pub(crate) struct Labels {
 ///
 /// # Errors
 /// When the port cannot be had.
-pub(crate) async fn start(port: u16, labels: Labels, residency: Arc<Residency>, log: &Log) -> std::io::Result<()> {
+pub(crate) async fn start(
+    port: u16,
+    labels: Labels,
+    residency: Arc<Residency>,
+    log: &Log,
+) -> std::io::Result<()> {
     log.with("source", "PrometheusMetrics").info(format!("Starting metrics server on port {port}"));
     let listener = go_http::listen(port).await?;
     tokio::spawn(go_http::serve(listener, move |request, _| {

@@ -20,7 +20,8 @@ pub(crate) fn complete(folder: &Path, model: &str, version: u32, spec: &ModelSpe
         Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string())?,
         Err(_) => from_requirements(folder, &spec.requirements)?,
     };
-    let fields = settings.as_object_mut().ok_or("json: cannot unmarshal model-settings.json: not an object")?;
+    let fields =
+        settings.as_object_mut().ok_or("json: cannot unmarshal model-settings.json: not an object")?;
     fields.insert("name".to_owned(), json!(model));
     let parameters = fields.entry("parameters").or_insert_with(|| json!({}));
     let parameters = parameters.as_object_mut().ok_or("json: cannot unmarshal parameters: not an object")?;
@@ -28,7 +29,8 @@ pub(crate) fn complete(folder: &Path, model: &str, version: u32, spec: &ModelSpe
     if !spec.parameters.is_empty() {
         let extra = parameters.entry("extra").or_insert_with(|| Value::Object(Map::new()));
         let extra = extra.as_object_mut().ok_or("json: cannot unmarshal extra: not an object")?;
-        extra.extend(spec.parameters.iter().map(|parameter| (parameter.name.clone(), json!(parameter.value))));
+        extra
+            .extend(spec.parameters.iter().map(|parameter| (parameter.name.clone(), json!(parameter.value))));
     }
     fs::write(&path, settings.to_string()).map_err(|error| format!("open {}: {error}", path.display()))
 }
@@ -77,7 +79,8 @@ fn artefact(folder: &Path, extensions: &[&str], implementation: &str) -> Result<
 
 fn explainer(folder: &Path) -> Result<Value, String> {
     let entries = fs::read_dir(folder).map_err(|error| error.to_string())?.flatten();
-    let mut saved: Vec<_> = entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name()).collect();
+    let mut saved: Vec<_> =
+        entries.filter(|entry| entry.path().is_dir()).map(|entry| entry.file_name()).collect();
     saved.sort();
     let Some(first) = saved.first() else {
         return Err(format!("Failed to find alibi-explain saved folder in {}", folder.display()));
@@ -134,7 +137,8 @@ mod tests {
     #[test]
     fn settings_of_the_artefact_are_kept_and_renamed() {
         let folder = tempfile::tempdir().unwrap();
-        let own = json!({"name": "mine", "implementation": "x.Y", "parameters": {"uri": "./z", "version": "v9"}});
+        let own =
+            json!({"name": "mine", "implementation": "x.Y", "parameters": {"uri": "./z", "version": "v9"}});
         fs::write(folder.path().join(FILE), own.to_string()).unwrap();
         let mut spec = spec(&[]);
         spec.parameters.push(ParameterSpec { name: "a".into(), value: "b".into() });

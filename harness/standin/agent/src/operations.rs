@@ -81,7 +81,12 @@ impl Operations {
         }
     }
 
-    async fn try_load(&self, subject: &Subject, order: &ModelOperationMessage, number: u64) -> Result<(), String> {
+    async fn try_load(
+        &self,
+        subject: &Subject,
+        order: &ModelOperationMessage,
+        number: u64,
+    ) -> Result<(), String> {
         let log = self.log.with("func", "LoadModel");
         let _exclusive = self.residency.exclusive(&subject.internal).await;
         log.info(format!("Load model {subject}"));
@@ -106,7 +111,12 @@ impl Operations {
     }
 
     /// Fetches and loads.
-    async fn bring(&self, subject: &Subject, order: &ModelOperationMessage, log: &Log) -> Result<(), Failure> {
+    async fn bring(
+        &self,
+        subject: &Subject,
+        order: &ModelOperationMessage,
+        log: &Log,
+    ) -> Result<(), Failure> {
         let Some(version) = &order.model_version else { return Ok(()) };
         let spec = version.model.as_ref().and_then(|model| model.model_spec.clone()).unwrap_or_default();
         let text = self.storage(order).await.map_err(Failure::before_download)?;

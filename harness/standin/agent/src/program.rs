@@ -52,14 +52,18 @@ async fn run_to_end(
     log.info(format!("Setting log level to {}", settings.log_level_name));
     let log = &Log::new(settings.log_level);
     let settings = Arc::new(settings);
-    let mut terminated = signals().map_err(|error| Fatal("Failed to listen for signals", error.to_string()))?;
+    let mut terminated =
+        signals().map_err(|error| Fatal("Failed to listen for signals", error.to_string()))?;
     let readiness = Arc::new(Readiness::default());
     readiness::start(settings.readiness_port, readiness.clone(), log).await.map_err(|error| {
         Fatal("Failed to start readiness service, agent will never be marked as ready", error.to_string())
     })?;
     let agent = tokio::select! {
         agent = Agent::start(settings, client, readiness, pace, log) => agent?,
-        () = terminated.recv() => return Ok(shut_down(None, log)),
+        () = terminated.recv() => {
+            shut_down(None, log);
+            return Ok(());
+        }
     };
     let stop = agent.link.stop.clone();
     tokio::select! {
@@ -92,9 +96,12 @@ fn shut_down(agent: Option<&Agent>, log: &Log) {
     let Some(agent) = agent else { return };
     agent.link.operations.log.with("func", "StopSchedulerStream").info("Shutting down stream to scheduler");
     agent.link.operations.scheduler.close();
-    for (key, name) in
-        [("source", "DrainerService"), ("source", "StatsAnalyzerService"), ("source", "AgentDebug"), ("Source", "GRPCProxy")]
-    {
+    for (key, name) in [
+        ("source", "DrainerService"),
+        ("source", "StatsAnalyzerService"),
+        ("source", "AgentDebug"),
+        ("Source", "GRPCProxy"),
+    ] {
         log.with(key, name).info("Start graceful shutdown");
         log.with(key, name).info("Finished graceful shutdown");
     }
@@ -159,10 +166,7 @@ impl Agent {
             .check(Phase::Start)
             .await
             .map_err(|error| Fatal("Failed to wait for all agent dependent services to be ready", error))?;
-        rclone
-            .start()
-            .await
-            .map_err(|error| Fatal("Failed to initialise rclone config listener", error))?;
+        rclone.start().await.map_err(|error| Fatal("Failed to initialise rclone config listener", error))?;
         Ok(agent)
     }
 
@@ -203,9 +207,10 @@ impl Agent {
             Phase::Running => settings.ready_after_start,
         };
         let deadline = Instant::now() + phase.limit(real, pace);
-        let rclone = until_ready("Model Repository (rclone)", Weight::Auxiliary, deadline, pace, &log, async || {
-            operations.repository.rclone().ready().await
-        });
+        let rclone =
+            until_ready("Model Repository (rclone)", Weight::Auxiliary, deadline, pace, &log, async || {
+                operations.repository.rclone().ready().await
+            });
         let server = async {
             let live = async || self.live().await;
             let mut outcome =
@@ -262,7 +267,12 @@ impl OwnServers {
         let announce = |name: &str| wait.info(format!("Starting and waiting for {name}"));
         let residency = &operations.residency;
         announce("Reverse HTTP/REST Proxy");
-        let http = match HttpProxy::new(residency.clone(), &settings.inference_host, settings.inference_http_port, log) {
+        let http = match HttpProxy::new(
+            residency.clone(),
+            &settings.inference_host,
+            settings.inference_http_port,
+            log,
+        ) {
             Ok(proxy) => proxy.start(settings.proxy_http_port).await.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
@@ -291,8 +301,9 @@ impl OwnServers {
 fn folders(settings: &Settings, log: &Log) -> Result<(std::path::PathBuf, std::path::PathBuf), Fatal> {
     let (models, downloads) = (settings.folder.join("models"), settings.folder.join("rclone"));
     for folder in [&models, &downloads] {
-        std::fs::create_dir_all(folder)
-            .map_err(|error| Fatal("Failed to create required folders", format!("{}: {error}", folder.display())))?;
+        std::fs::create_dir_all(folder).map_err(|error| {
+            Fatal("Failed to create required folders", format!("{}: {error}", folder.display()))
+        })?;
     }
     let (shown, cache) = (models.display(), downloads.display());
     log.info(format!("Model repository dir {shown}, Rclone repository dir {cache} "));
@@ -330,7 +341,8 @@ fn replica_config(settings: &Settings, log: &Log) -> ReplicaConfig {
         capabilities: settings.capabilities.clone(),
         over_commit_percentage: settings.over_commit,
     };
-    let capabilities: String = config.capabilities.iter().map(|name| format!(" capabilities:\"{name}\"")).collect();
+    let capabilities: String =
+        config.capabilities.iter().map(|name| format!(" capabilities:\"{name}\"")).collect();
     let over_commit = match config.over_commit_percentage {
         0 => String::new(),
         percentage => format!(" overCommitPercentage:{percentage}"),

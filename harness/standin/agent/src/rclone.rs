@@ -26,7 +26,14 @@ pub(crate) struct Rclone {
 }
 
 impl Rclone {
-    pub(crate) fn new(host: &str, port: u16, folder: &Path, cluster: Arc<Cluster>, pace: Pace, log: &Log) -> Rclone {
+    pub(crate) fn new(
+        host: &str,
+        port: u16,
+        folder: &Path,
+        cluster: Arc<Cluster>,
+        pace: Pace,
+        log: &Log,
+    ) -> Rclone {
         log.info(format!("Rclone server {host}:{port} with model-cache:{}", folder.display()));
         let log = log.with("Source", "RCloneClient");
         Rclone { host: host.to_owned(), port, folder: folder.to_owned(), cluster, pace, log }
@@ -36,7 +43,10 @@ impl Rclone {
         let bytes = body.to_string().into_bytes();
         let (status, answer) = post_json(&self.host, self.port, path, bytes, self.pace).await?;
         if status != StatusCode::OK {
-            return Err(format!("Failed rclone request to host:{} port:{} path:{path}", self.host, self.port));
+            return Err(format!(
+                "Failed rclone request to host:{} port:{} path:{path}",
+                self.host, self.port
+            ));
         }
         serde_json::from_slice(&answer).map_err(|error| error.to_string())
     }
@@ -50,7 +60,12 @@ impl Rclone {
     ///
     /// # Errors
     /// The text the scheduler is told.
-    pub(crate) async fn copy(&self, model: &str, uri: &str, remote: Option<&Remote>) -> Result<PathBuf, String> {
+    pub(crate) async fn copy(
+        &self,
+        model: &str,
+        uri: &str,
+        remote: Option<&Remote>,
+    ) -> Result<PathBuf, String> {
         let source = remote.map_or_else(|| Ok(uri.to_owned()), |remote| remote.inline(uri))?;
         let target = self.folder.join(names::download_number(model, uri).to_string());
         self.log
@@ -65,7 +80,9 @@ impl Rclone {
                 self.load_remotes(&self.cluster.configuration()).await?;
                 self.call("/sync/copy", request).await
             };
-            again.await.map_err(|error| format!("Failed to sync/copy {uri} to {} {error}", target.display()))?;
+            again
+                .await
+                .map_err(|error| format!("Failed to sync/copy {uri} to {} {error}", target.display()))?;
         }
         // An empty source is a success to rclone.
         if target.exists() { Ok(target) } else { Err(format!("Failed to download from {uri} any files")) }

@@ -42,7 +42,9 @@ impl Readiness {
     }
 
     fn is_ready(&self) -> bool {
-        self.subscribed.load(Ordering::Relaxed) && !self.is_draining() && self.critical.load(Ordering::Relaxed)
+        self.subscribed.load(Ordering::Relaxed)
+            && !self.is_draining()
+            && self.critical.load(Ordering::Relaxed)
     }
 
     fn answer(&self) -> http::Response<go_http::Body> {
@@ -96,7 +98,10 @@ mod tests {
         readiness.set_critical(true);
         assert_eq!(seen(&readiness).await, (503, "The agent is not ready\n".to_owned()));
         readiness.subscribed();
-        assert_eq!(seen(&readiness).await, (200, "The agent and its dependent sub-services are ready".to_owned()));
+        assert_eq!(
+            seen(&readiness).await,
+            (200, "The agent and its dependent sub-services are ready".to_owned())
+        );
         readiness.drain();
         assert_eq!(seen(&readiness).await.0, 503);
     }

@@ -79,7 +79,8 @@ fn choose_version(model: &str, wanted: Option<u32>, download: &Path) -> Result<P
     }
     let mut found = Vec::new();
     with_settings(download, &mut found).map_err(|error| error.to_string())?;
-    let number = |folder: &Path| folder.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+    let number =
+        |folder: &Path| folder.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
     let mut versions: Vec<(u32, PathBuf)> =
         found.into_iter().filter_map(|folder| Some((number(&folder)?, folder))).collect();
     versions.sort();
@@ -137,7 +138,11 @@ mod tests {
     #[case::wanted(&["1/model-settings.json", "12/model-settings.json"], Some(1), Ok("1"))]
     #[case::no_settings(&["model.joblib"], None, Ok(""))]
     #[case::absent(&["1/model-settings.json"], Some(2), Err("for m_1 for passed in version 2"))]
-    fn version_folders(#[case] files: &[&str], #[case] wanted: Option<u32>, #[case] expected: Result<&str, &str>) {
+    fn version_folders(
+        #[case] files: &[&str],
+        #[case] wanted: Option<u32>,
+        #[case] expected: Result<&str, &str>,
+    ) {
         let download = tempfile::tempdir().unwrap();
         for file in files {
             let path = download.path().join(file);

@@ -119,7 +119,9 @@ impl Settings {
         if let (None, Some(text)) = (r.flags.get("capabilities"), variable("SELDON_SERVER_CAPABILITIES")) {
             capabilities = list(&text);
             let shown = capabilities.join(" ");
-            log.info(format!("Setting capabilities from env SELDON_SERVER_CAPABILITIES with value [{shown}]"));
+            log.info(format!(
+                "Setting capabilities from env SELDON_SERVER_CAPABILITIES with value [{shown}]"
+            ));
         }
         let memory = r.tagged("memory-bytes", "MEMORY_REQUEST", "memory request", "1000000")?;
         let inference_http_port = r.port("inference-http-port", "SELDON_SERVER_HTTP_PORT", "8080")?;
@@ -176,7 +178,9 @@ impl Settings {
             log_level_name,
             server_type,
             tracing_config: r.flag("tracing-config-path", ""),
-            parallel_workers: variable("MLSERVER_PARALLEL_WORKERS").and_then(|text| text.parse().ok()).unwrap_or(1),
+            parallel_workers: variable("MLSERVER_PARALLEL_WORKERS")
+                .and_then(|text| text.parse().ok())
+                .unwrap_or(1),
             ready_after_start: times.ready_after_start,
             ready_before_start: times.ready_before_start,
             load_retries: times.load_retries,
@@ -198,14 +202,24 @@ impl Times {
     /// The tagged numbers, in the order in which the agent prints them; some are read and never used there either.
     fn read(r: &Reader<'_>) -> Result<Times, String> {
         let number = |flag, variable, tag, default| r.tagged::<u64>(flag, variable, tag, default);
-        number("model-inference-lag-threshold", "SELDON_MODEL_INFERENCE_LAG_THRESHOLD", "inference lag threshold", "30")?;
+        number(
+            "model-inference-lag-threshold",
+            "SELDON_MODEL_INFERENCE_LAG_THRESHOLD",
+            "inference lag threshold",
+            "30",
+        )?;
         number(
             "model-inactive-seconds-threshold",
             "SELDON_MODEL_INACTIVE_SECONDS_THRESHOLD",
             "inactive model seconds threshold",
             "30",
         )?;
-        number("scaling-stats-period-seconds", "SELDON_SCALING_STATS_PERIOD_SECONDS", "scaling stats period seconds", "5")?;
+        number(
+            "scaling-stats-period-seconds",
+            "SELDON_SCALING_STATS_PERIOD_SECONDS",
+            "scaling stats period seconds",
+            "5",
+        )?;
         let after = number(
             "max-elapsed-time-ready-sub-service-after-start-seconds",
             "SELDON_MAX_TIME_READY_SUB_SERVICE_AFTER_START_SECONDS",
@@ -224,17 +238,28 @@ impl Times {
             "period ready sub service seconds",
             "60",
         )?;
-        number("max-load-elapsed-time-minutes", "SELDON_MAX_LOAD_ELAPSED_TIME_MINUTES", "max load elapsed time minutes", "120")?;
+        number(
+            "max-load-elapsed-time-minutes",
+            "SELDON_MAX_LOAD_ELAPSED_TIME_MINUTES",
+            "max load elapsed time minutes",
+            "120",
+        )?;
         number(
             "max-unload-elapsed-time-minutes",
             "SELDON_MAX_UNLOAD_ELAPSED_TIME_MINUTES",
             "max unload elapsed time minutes",
             "15",
         )?;
-        let load = number("max-load-retry-count", "SELDON_MAX_LOAD_RETRY_COUNT", "max load retry count", "5")?;
-        let unload = number("max-unload-retry-count", "SELDON_MAX_UNLOAD_RETRY_COUNT", "max unload retry count", "1")?;
-        let grace =
-            number("unload-grace-period-seconds", "SELDON_UNLOAD_GRACE_PERIOD_SECONDS", "unload grace seconds", "2")?;
+        let load =
+            number("max-load-retry-count", "SELDON_MAX_LOAD_RETRY_COUNT", "max load retry count", "5")?;
+        let unload =
+            number("max-unload-retry-count", "SELDON_MAX_UNLOAD_RETRY_COUNT", "max unload retry count", "1")?;
+        let grace = number(
+            "unload-grace-period-seconds",
+            "SELDON_UNLOAD_GRACE_PERIOD_SECONDS",
+            "unload grace seconds",
+            "2",
+        )?;
         let count = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
         Ok(Times {
             ready_after_start: Duration::from_secs(after),
@@ -325,7 +350,10 @@ mod tests {
         assert_eq!(settings.inference_service, "my-server-2");
         assert_eq!(settings.scheduler_host, "seldon-scheduler");
         assert_eq!(settings.capabilities, ["mlserver", "sklearn"]);
-        assert_eq!((settings.memory, settings.over_commit, settings.parallel_workers), (1_073_741_824, 10, 1));
+        assert_eq!(
+            (settings.memory, settings.over_commit, settings.parallel_workers),
+            (1_073_741_824, 10, 1)
+        );
     }
 
     #[test]

@@ -82,7 +82,10 @@ mod tests {
     }
 
     #[rstest]
-    #[case::other("store:models", "name from URI (store) does not match secret (s3); are you using the right storage config?")]
+    #[case::other(
+        "store:models",
+        "name from URI (store) does not match secret (s3); are you using the right storage config?"
+    )]
     #[case::inline(":http,url=x:y", "Can't get remote from URI with configuration included inline")]
     #[case::plain("/mnt/x", "Failed to find : in /mnt/x for rclone name match")]
     fn a_uri_that_does_not_fit_is_refused(#[case] uri: &str, #[case] text: &str) {

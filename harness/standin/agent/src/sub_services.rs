@@ -77,10 +77,8 @@ pub(crate) async fn until_ready(
         if again >= deadline {
             break Err(error);
         }
-        log.error_field(&error).info(format!(
-            "Waiting for {name} service to become ready... next check in {}",
-            tenths(wait)
-        ));
+        log.error_field(&error)
+            .info(format!("Waiting for {name} service to become ready... next check in {}", tenths(wait)));
         tokio::time::sleep_until(again).await;
     };
     Outcome { name, weight, result }
@@ -94,8 +92,9 @@ pub(crate) fn judge(outcomes: Vec<Outcome>, phase: Phase, log: &Log) -> Result<(
     let mut missing = Vec::new();
     for Outcome { name, weight, result } in outcomes {
         let Err(error) = result else { continue };
-        log.error_field(&error)
-            .error(format!("Giving up on waiting for {name} service to become ready; service marked as failed"));
+        log.error_field(&error).error(format!(
+            "Giving up on waiting for {name} service to become ready; service marked as failed"
+        ));
         if phase.is_critical(weight) {
             missing.push(name);
         } else {
