@@ -11,7 +11,7 @@ mod runtime;
 mod server;
 
 pub use components::seldon_config;
-pub use runtime::{rclone_gs_public, seldon_runtime};
+pub use runtime::{rclone_gs_public, seldon_runtime, seldon_runtime_manifest};
 pub use server::server_config;
 
 /// The chart values that a mesh of this house differs in.

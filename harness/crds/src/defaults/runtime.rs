@@ -37,6 +37,18 @@ pub fn seldon_runtime(namespace: &str) -> SeldonRuntime {
     object
 }
 
+/// [`seldon_runtime`] as the chart writes it: with every switch spelled out, also those that are off.
+///
+/// The operator's first update drops them, which makes generation 2 of it.
+pub fn seldon_runtime_manifest(namespace: &str) -> serde_json::Value {
+    let mut manifest = serde_json::json!(seldon_runtime(namespace));
+    manifest["spec"]["disableAutoUpdate"] = serde_json::json!(false);
+    for over in manifest["spec"]["overrides"].as_array_mut().into_iter().flatten() {
+        over["disable"] = serde_json::json!(false);
+    }
+    manifest
+}
+
 /// Secret `seldon-rclone-gs-public`: the anonymous Google Cloud Storage remote. Every agent dies without it.
 pub fn rclone_gs_public(namespace: &str) -> Secret {
     let remote = "type: \"google cloud storage\"\nname: gs\nparameters:\n  anonymous: true\n";

@@ -122,6 +122,7 @@ pub(crate) struct Options {
     pub(crate) leader_elect: bool,
     pub(crate) clusterwide: bool,
     pub(crate) log_level: String,
+    pub(crate) kubeconfig: String,
 }
 
 /// Why the program ends at once, with what it prints.
@@ -177,6 +178,7 @@ pub(crate) fn parse(arguments: &[String], program: &str, release: Release) -> Re
         leader_elect: text("leader-elect") == "true",
         clusterwide: text("clusterwide") == "true",
         log_level: text("log-level"),
+        kubeconfig: text("kubeconfig"),
     })
 }
 

@@ -143,3 +143,50 @@ impl Candidate {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use embedded_api::{ApiServer, Config};
+    use crate::journal::Level;
+
+    fn candidate(client: &kube::Client, identity: &str) -> Candidate {
+        Candidate {
+            cluster: Cluster::new(client.clone()),
+            namespace: "default".to_owned(),
+            identity: identity.to_owned(),
+            journal: Journal::memory(Level::Info).0,
+            times: Times { duration: Duration::from_millis(300), retry: Duration::from_millis(40) },
+        }
+    }
+
+    async fn holder(client: &kube::Client) -> LeaseSpec {
+        let lease: Lease = Cluster::new(client.clone()).get("default", LEASE).await.unwrap();
+        lease.spec.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_lease_is_not_given_back_but_waited_out() {
+        let client = ApiServer::new(Config::default()).client();
+        candidate(&client, "old").acquire().await;
+        let begin = Instant::now();
+        candidate(&client, "new").acquire().await;
+        assert!(begin.elapsed() >= Duration::from_millis(300), "{:?}", begin.elapsed());
+        let spec = holder(&client).await;
+        assert_eq!((spec.holder_identity.as_deref(), spec.lease_transitions), (Some("new"), Some(1)));
+    }
+
+    #[tokio::test]
+    async fn a_renewed_lease_keeps_others_out() {
+        let client = ApiServer::new(Config::default()).client();
+        let first = candidate(&client, "first");
+        first.acquire().await;
+        let second = candidate(&client, "second");
+        tokio::select! {
+            () = first.hold() => panic!("lost"),
+            () = second.acquire() => panic!("two leaders"),
+            () = sleep(Duration::from_millis(900)) => {}
+        }
+        assert_eq!(holder(&client).await.holder_identity.as_deref(), Some("first"));
+    }
+}

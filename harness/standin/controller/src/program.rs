@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use gonet::ConnectOptions;
 use kube::Client;
+use kube::config::{KubeConfigOptions, Kubeconfig};
 use pace::Pace;
 use serde_json::json;
 
@@ -90,7 +91,7 @@ async fn run(options: Options, journal: Journal) -> anyhow::Result<()> {
     let setup = journal.named("setup");
     setup.info("Setting log level", &[("level", json!(options.log_level))]);
     let reach = reach(&options, &setup);
-    let config = kube::Config::infer().await.context("unable to get kubeconfig")?;
+    let config = configuration(&options.kubeconfig).await.context("unable to get kubeconfig")?;
     let client = Client::try_from(config).context("unable to start manager")?;
     start_servers(&options, &journal).await?;
     let home = std::env::var("POD_NAMESPACE").unwrap_or_else(|_| "seldon-mesh".to_owned());
@@ -119,6 +120,19 @@ async fn run(options: Options, journal: Journal) -> anyhow::Result<()> {
         ended = work => ended,
         told = told_to_stop() => told,
     }
+}
+
+/// The flag, else `KUBECONFIG`, else the pod's own account, else the home directory's file.
+async fn configuration(flag: &str) -> anyhow::Result<kube::Config> {
+    if !flag.is_empty() {
+        let file = Kubeconfig::read_from(flag)?;
+        return Ok(kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?);
+    }
+    let in_pod = std::env::var_os("KUBECONFIG").is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    if in_pod {
+        return Ok(kube::Config::incluster_env()?);
+    }
+    Ok(kube::Config::infer().await?)
 }
 
 async fn start_servers(options: &Options, journal: &Journal) -> anyhow::Result<()> {

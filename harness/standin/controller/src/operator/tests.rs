@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tonic::Status;
 
 use self::fake_scheduler::Running;
-use self::lab::{Lab, NAMESPACE, condition, timeless};
+use self::lab::{Lab, NAMESPACE, TENANT, condition, timeless};
 
 fn iris() -> Value {
     json!({"storageUri": "s3://models/iris", "requirements": ["sklearn"], "memory": "100Ki"})
@@ -219,7 +219,8 @@ async fn a_resync_sends_everything_again() {
     let calls = scheduler
         .until(|calls| calls.iter().filter(|call| call.starts_with("load iris")).count() == 2)
         .await;
-    let order: Vec<&str> = calls.iter().rev().take(3).rev().map(String::as_str).collect();
+    let order: Vec<&str> = calls.iter().map(String::as_str).filter(|call| !call.starts_with("servers")).collect();
+    let order = &order[order.len() - 3..];
     assert_eq!(order, ["start experiment ab", "load pipeline p1", "load iris generation 1"]);
     lab.until_logged(1, "Handled state on reconnect").await;
     assert!(lab.text().contains(r#"{"event": "event:SEND_RESOURCES"}"#), "{}", lab.text());
@@ -309,4 +310,38 @@ async fn a_refused_experiment_says_so_under_a_foreign_type() {
     lab.apply::<Experiment>("ab", json!({"candidates": [{"name": "iris", "weight": 100}]})).await;
     let experiment = lab.until::<Experiment>("ab", "refused", |e| condition(e, "ModelReady").is_some()).await;
     insta::assert_json_snapshot!("refused_experiment", timeless(&experiment));
+}
+
+#[tokio::test]
+async fn a_silent_scheduler_makes_other_tenants_wait() {
+    let (lab, scheduler) = (Lab::new().await, Running::start().await);
+    let port = scheduler.address.port();
+    // It accepts and never says a word.
+    let silent = tokio::net::TcpListener::bind(("127.0.0.2", port)).await.unwrap();
+    let hosts = format!("127.0.0.1 seldon-scheduler.{NAMESPACE}\n127.0.0.2 seldon-scheduler.{TENANT}");
+    lab.operate_with_hosts(port, Pace::FAST, &hosts);
+    let api: kube::Api<Server> = kube::Api::namespaced(lab.client.clone(), TENANT);
+    let server = Server::new("mlserver", serde_json::from_value(json!({"serverConfig": "mlserver"})).unwrap());
+    api.create(&Default::default(), &server).await.unwrap();
+    lab.until_logged(1, "Dialing scheduler\t{\"host\": \"seldon-scheduler.tenant\"").await;
+    lab.apply::<Model>("iris", iris()).await;
+    scheduler.until_said("load iris generation 1").await;
+    let text = lab.text();
+    let failed = text.find("Failed smoke test on scheduler\t{\"namespace\": \"tenant\"}").expect(&text);
+    let dialled = text.find("Dialing scheduler\t{\"host\": \"seldon-scheduler.seldon-mesh\"").expect(&text);
+    assert!(failed < dialled, "{text}");
+    drop(silent);
+}
+
+#[tokio::test]
+async fn the_charts_runtime_is_at_its_second_generation() {
+    let lab = Lab::new().await;
+    lab.operate(free_port().await, Pace::FAST);
+    let manifest = seldon_crds::defaults::seldon_runtime_manifest(NAMESPACE);
+    let api: kube::Api<kube::api::DynamicObject> =
+        kube::Api::namespaced_with(lab.client.clone(), NAMESPACE, &kube::api::ApiResource::erase::<SeldonRuntime>(&()));
+    api.create(&Default::default(), &serde_json::from_value(manifest).unwrap()).await.unwrap();
+    let held = |runtime: &Value| !runtime["metadata"]["finalizers"].is_null();
+    let runtime = lab.until::<SeldonRuntime>("seldon", "held", held).await;
+    assert_eq!(runtime["metadata"]["generation"], 2);
 }

@@ -169,7 +169,7 @@ fn step(step: &PipelineStep) -> proto::PipelineStep {
         inputs_join: join(step.inputs_join_type),
         triggers: step.triggers.clone(),
         triggers_join: join(step.triggers_join_type),
-        batch: step.batch.as_ref().map(|batch| proto::Batch { size: batch.size, window_ms: batch.window_ms, ..Default::default() }),
+        batch: step.batch.as_ref().map(|batch| proto::Batch { size: batch.size, window_ms: batch.window_ms }),
     }
 }
 

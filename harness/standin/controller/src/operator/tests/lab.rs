@@ -21,6 +21,8 @@ use crate::journal::{Journal, Level};
 use crate::operator::Operator;
 
 pub(super) const NAMESPACE: &str = "seldon-mesh";
+/// Another namespace, without a scheduler.
+pub(super) const TENANT: &str = "tenant";
 
 /// An API server, and the lines the operator printed.
 pub(super) struct Lab {
@@ -38,8 +40,10 @@ impl Lab {
             definitions.create(&PostParams::default(), &definition).await.unwrap();
         }
         let namespaces: Api<Namespace> = Api::all(client.clone());
-        let namespace = serde_json::from_value(json!({"metadata": {"name": NAMESPACE}})).unwrap();
-        namespaces.create(&PostParams::default(), &namespace).await.unwrap();
+        for name in [NAMESPACE, TENANT] {
+            let namespace = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+            namespaces.create(&PostParams::default(), &namespace).await.unwrap();
+        }
         let (journal, lines) = Journal::memory(Level::Info);
         let lab = Lab { client, lines, journal };
         let values = Values::testable(NAMESPACE);
@@ -50,13 +54,17 @@ impl Lab {
 
     /// Starts an operator whose schedulers are all on one loopback port.
     pub(super) fn operate(&self, port: u16, pace: Pace) {
-        let hosts = format!("127.0.0.1 seldon-scheduler.{NAMESPACE}");
-        let resolver = Resolver::from_resolv_conf("", pace).with_hosts(&hosts);
+        self.operate_with_hosts(port, pace, &format!("127.0.0.1 seldon-scheduler.{NAMESPACE}"));
+    }
+
+    /// Starts an operator that finds schedulers in a hosts file, all on one port.
+    pub(super) fn operate_with_hosts(&self, port: u16, pace: Pace, hosts: &str) {
+        let resolver = Resolver::from_resolv_conf("", pace).with_hosts(hosts);
         let operator = Operator {
             client: self.client.clone(),
             journal: self.journal.clone(),
             pace,
-            reach: Reach::Listed([NAMESPACE.to_owned()].into()),
+            reach: Reach::All,
             home: NAMESPACE.to_owned(),
             scheduler_port: port,
             connect: ConnectOptions::new(pace).with_resolver(resolver),
