@@ -94,7 +94,7 @@ async fn write(client: kube::Client, node: String, mut entries: mpsc::UnboundedR
         if let Some((name, count)) = written.get_mut(&key) {
             *count += 1;
             let patch = Patch::Merge(json!({"count": *count, "lastTimestamp": time}));
-            if api.patch(name, &PatchParams::default(), &patch).await.is_ok() {
+            if api.patch(name, &PatchParams { field_manager: Some("kubelet".to_owned()), ..PatchParams::default() }, &patch).await.is_ok() {
                 continue;
             }
         }
@@ -114,7 +114,7 @@ async fn write(client: kube::Client, node: String, mut entries: mpsc::UnboundedR
             "reportingInstance": node,
         });
         let Ok(event) = serde_json::from_value(event) else { continue };
-        match api.create(&PostParams::default(), &event).await {
+        match api.create(&PostParams { field_manager: Some("kubelet".to_owned()), ..PostParams::default() }, &event).await {
             Ok(_) => {
                 written.insert(key, (name, 1));
             }

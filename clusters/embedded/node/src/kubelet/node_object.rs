@@ -43,13 +43,13 @@ async fn register(shared: &Shared) -> Result<(), kube::Error> {
     let api: Api<Node> = Api::all(shared.client.clone());
     let name = &shared.settings.name;
     let node = serde_json::from_value(object(name)).map_err(kube::Error::SerdeError)?;
-    match api.create(&PostParams::default(), &node).await {
+    match api.create(&PostParams { field_manager: Some("kubelet".to_owned()), ..PostParams::default() }, &node).await {
         Ok(_) => {}
         Err(kube::Error::Api(status)) if status.code == 409 => {}
         Err(error) => return Err(error),
     }
     let status = json!({"status": status(shared)});
-    api.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.map(drop)
+    api.patch_status(name, &PatchParams { field_manager: Some("kubelet".to_owned()), ..PatchParams::default() }, &Patch::Merge(status)).await.map(drop)
 }
 
 fn object(name: &str) -> Value {
@@ -119,11 +119,11 @@ async fn renew(shared: &Shared) -> Result<(), kube::Error> {
     let name = &shared.settings.name;
     let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
     let spec = json!({"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": now});
-    match api.patch(name, &PatchParams::default(), &Patch::Merge(json!({"spec": spec}))).await {
+    match api.patch(name, &PatchParams { field_manager: Some("kubelet".to_owned()), ..PatchParams::default() }, &Patch::Merge(json!({"spec": spec}))).await {
         Err(kube::Error::Api(status)) if status.code == 404 => {
             let lease = json!({"metadata": {"name": name, "namespace": "kube-node-lease"}, "spec": spec});
             let lease = serde_json::from_value(lease).map_err(kube::Error::SerdeError)?;
-            api.create(&PostParams::default(), &lease).await.map(drop)
+            api.create(&PostParams { field_manager: Some("kubelet".to_owned()), ..PostParams::default() }, &lease).await.map(drop)
         }
         other => other.map(drop),
     }

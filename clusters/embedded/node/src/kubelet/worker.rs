@@ -169,7 +169,7 @@ async fn publish_once(runtime: &PodRuntime, last: &mut Option<serde_json::Value>
     let api: Api<Pod> = Api::namespaced(runtime.shared.client.clone(), &runtime.namespace);
     let patch = Patch::Merge(json!({"metadata": {"uid": runtime.uid}, "status": status}));
     for attempt in 0..5 {
-        match api.patch_status(&runtime.name, &PatchParams::default(), &patch).await {
+        match api.patch_status(&runtime.name, &PatchParams { field_manager: Some("kubelet".to_owned()), ..PatchParams::default() }, &patch).await {
             Ok(_) => {
                 *last = Some(status);
                 return;

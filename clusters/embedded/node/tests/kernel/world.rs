@@ -24,10 +24,10 @@ use crate::cases;
 
 const NONE: Option<&str> = None;
 /// Longer than anything here takes; a case that reaches it has failed.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why kernel cases cannot run on this machine.
-pub fn obstacle() -> Option<String> {
+pub(crate) fn obstacle() -> Option<String> {
     let status = std::process::Command::new("unshare").args(["--user", "--map-root-user", "--net", "--mount", "true"]).status();
     match status {
         Ok(status) if status.success() => None,
@@ -38,7 +38,7 @@ pub fn obstacle() -> Option<String> {
 
 /// Enters fresh namespaces and runs the case as process 1's only task.
 #[expect(unsafe_code, reason = "a fork before any thread exists")]
-pub fn run_case(name: &str) -> ExitCode {
+pub(crate) fn run_case(name: &str) -> ExitCode {
     let (uid, gid) = (getuid(), getgid());
     let flags = CloneFlags::CLONE_NEWUSER
         | CloneFlags::CLONE_NEWNS
@@ -68,7 +68,7 @@ pub fn run_case(name: &str) -> ExitCode {
 }
 
 /// Runs a case where the namespaces are made.
-pub fn inside(name: &str) -> ExitCode {
+pub(crate) fn inside(name: &str) -> ExitCode {
     let (_, case) = cases::CASES.iter().find(|(it, _)| *it == name).expect("a known case");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), case()).await.expect("the case ends within a minute") });
@@ -76,11 +76,11 @@ pub fn inside(name: &str) -> ExitCode {
 }
 
 /// A cluster of one node.
-pub struct World {
-    pub server: ApiServer,
-    pub client: kube::Client,
-    pub node: Node,
-    pub state: TempDir,
+pub(crate) struct World {
+    pub(crate) client: kube::Client,
+    pub(crate) node: Node,
+    _server: ApiServer,
+    _state: TempDir,
 }
 
 fn image(reference: &str, command: &[&str]) -> ProgramImage {
@@ -94,11 +94,11 @@ fn image(reference: &str, command: &[&str]) -> ProgramImage {
 }
 
 impl World {
-    pub async fn start(profile: Profile) -> World {
+    pub(crate) async fn start(profile: Profile) -> World {
         World::start_at(profile, Pace::FAST).await
     }
 
-    pub async fn start_at(profile: Profile, pace: Pace) -> World {
+    pub(crate) async fn start_at(profile: Profile, pace: Pace) -> World {
         // A tmpfs of this mount namespace: it goes when the case ends, however that may be.
         mount(Some("tmpfs"), "/mnt", Some("tmpfs"), MsFlags::empty(), NONE).unwrap();
         let state = tempfile::tempdir_in("/mnt").unwrap();
@@ -119,19 +119,22 @@ impl World {
             token_issuer: Arc::new(move |namespace, account| tokens.token_for(namespace, account)),
             api_port: 6443,
         };
+        create(&server.client(), json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}})).await;
+        let certificate = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": "CA"}});
+        create(&server.client(), certificate).await;
         let requests = server.node_requests().unwrap();
         let node = Node::start(settings, server.client(), requests).await.unwrap();
-        let world = World { client: server.client(), server, node, state };
+        let world = World { client: server.client(), _server: server, node, _state: state };
         world.node.rules().wait_for(|it| it.generation > 0).await.unwrap();
         world
     }
 
-    pub fn pods(&self) -> Api<Pod> {
+    pub(crate) fn pods(&self) -> Api<Pod> {
         Api::namespaced(self.client.clone(), "default")
     }
 
     /// Creates a pod bound to the node.
-    pub async fn create(&self, name: &str, mut spec: Value) -> Pod {
+    pub(crate) async fn create(&self, name: &str, mut spec: Value) -> Pod {
         spec["nodeName"] = json!("node-0");
         let labels = json!({"app": name});
         let pod = json!({"metadata": {"name": name, "labels": labels}, "spec": spec});
@@ -139,12 +142,12 @@ impl World {
     }
 
     /// Creates a pod that runs one shell script.
-    pub async fn shell(&self, name: &str, script: &str) -> Pod {
+    pub(crate) async fn shell(&self, name: &str, script: &str) -> Pod {
         self.create(name, json!({"containers": [container("main", script)]})).await
     }
 
     /// Waits until `condition` holds for the pod's object as JSON.
-    pub async fn wait(&self, name: &str, condition: impl Fn(&Value) -> bool + Send) -> Value {
+    pub(crate) async fn wait(&self, name: &str, condition: impl Fn(&Value) -> bool + Send) -> Value {
         let met = |pod: Option<&Pod>| pod.is_some_and(|it| condition(&serde_json::to_value(it).unwrap()));
         match tokio::time::timeout(PATIENCE, await_condition(self.pods(), name, met)).await {
             Ok(pod) => serde_json::to_value(pod.unwrap()).unwrap(),
@@ -155,29 +158,42 @@ impl World {
         }
     }
 
-    pub async fn ready(&self, name: &str) -> Value {
+    pub(crate) async fn ready(&self, name: &str) -> Value {
         self.wait(name, is_ready).await
     }
 
-    pub async fn ended(&self, name: &str) -> Value {
+    pub(crate) async fn ended(&self, name: &str) -> Value {
         self.wait(name, |it| matches!(it["status"]["phase"].as_str(), Some("Succeeded" | "Failed"))).await
     }
 
-    pub async fn delete(&self, name: &str) {
+    pub(crate) async fn delete(&self, name: &str) {
         self.pods().delete(name, &DeleteParams::default()).await.unwrap();
     }
 
-    pub async fn gone(&self, name: &str) {
+    pub(crate) async fn gone(&self, name: &str) {
         let absent = |pod: Option<&Pod>| pod.is_none();
         tokio::time::timeout(PATIENCE, await_condition(self.pods(), name, absent)).await.expect("the pod goes").unwrap();
     }
 
-    pub async fn logs(&self, name: &str) -> String {
+    pub(crate) async fn logs(&self, name: &str) -> String {
         self.pods().logs(name, &kube::api::LogParams::default()).await.unwrap()
     }
 
+    /// Waits until the pod's log contains `part`.
+    pub(crate) async fn log_with(&self, name: &str, part: &str) {
+        let began = tokio::time::Instant::now();
+        loop {
+            let log = self.pods().logs(name, &kube::api::LogParams::default()).await.unwrap_or_default();
+            if log.contains(part) {
+                return;
+            }
+            assert!(began.elapsed() < PATIENCE, "{name} never wrote {part:?}: {log}\n{:#?}", self.events(name).await);
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Runs a shell script in the pod's container; exit code text and output.
-    pub async fn exec(&self, name: &str, script: &str) -> String {
+    pub(crate) async fn exec(&self, name: &str, script: &str) -> String {
         let parameters = kube::api::AttachParams::default().stdout(true).stderr(false);
         let mut process = self.pods().exec(name, ["/bin/sh", "-c", script], &parameters).await.unwrap();
         let mut text = String::new();
@@ -188,7 +204,7 @@ impl World {
     }
 
     /// Events about a pod as `Type Reason Message`.
-    pub async fn events(&self, name: &str) -> Vec<String> {
+    pub(crate) async fn events(&self, name: &str) -> Vec<String> {
         let api: Api<Event> = Api::namespaced(self.client.clone(), "default");
         let mut events = api.list(&ListParams::default()).await.unwrap().items;
         events.retain(|it| it.involved_object.name.as_deref() == Some(name));
@@ -198,7 +214,7 @@ impl World {
     }
 
     /// Waits for an event whose line contains `part`.
-    pub async fn event(&self, name: &str, part: &str) -> String {
+    pub(crate) async fn event(&self, name: &str, part: &str) -> String {
         let began = tokio::time::Instant::now();
         loop {
             let events = self.events(name).await;
@@ -211,17 +227,27 @@ impl World {
     }
 }
 
+/// Creates an object in `default`.
+pub(crate) async fn create(client: &kube::Client, object: Value) {
+    let object: kube::core::DynamicObject = serde_json::from_value(object).unwrap();
+    let types = object.types.clone().unwrap();
+    let kind = kube::core::GroupVersionKind::try_from(&types).unwrap();
+    let resource = kube::core::ApiResource::from_gvk(&kind);
+    let api: Api<kube::core::DynamicObject> = Api::namespaced_with(client.clone(), "default", &resource);
+    api.create(&PostParams::default(), &object).await.unwrap();
+}
+
 fn nft() -> PathBuf {
     let known = ["/usr/sbin/nft", "/sbin/nft", "/usr/bin/nft"];
     known.iter().map(PathBuf::from).find(|it| it.exists()).unwrap_or_else(|| "nft".into())
 }
 
 /// A container that runs a shell script.
-pub fn container(name: &str, script: &str) -> Value {
+pub(crate) fn container(name: &str, script: &str) -> Value {
     json!({"name": name, "image": "busybox:1.36", "command": ["/bin/sh", "-c", script]})
 }
 
-pub fn is_ready(pod: &Value) -> bool {
+pub(crate) fn is_ready(pod: &Value) -> bool {
     let conditions = pod["status"]["conditions"].as_array();
     conditions.is_some_and(|it| it.iter().any(|it| it["type"] == "Ready" && it["status"] == "True"))
 }
