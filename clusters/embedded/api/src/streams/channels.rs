@@ -1,6 +1,6 @@
 //! Channels within one WebSocket: the first byte of each binary message is the channel's number.
 
-use axum::extract::ws::{Message, WebSocket};
+use axum::extract::ws::{CloseFrame, Message, WebSocket, close_code};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures::stream::{SplitSink, SplitStream};
 use futures::{SinkExt as _, StreamExt as _};
@@ -63,8 +63,9 @@ impl Sender {
 
     /// Ends the WebSocket.
     pub(super) async fn close(mut self) {
-        // The caller may have closed first.
-        let _ = self.0.send(Message::Close(None)).await;
+        // Only this code reads as an end and not as an error. The caller may have closed first.
+        let normal = CloseFrame { code: close_code::NORMAL, reason: "".into() };
+        let _ = self.0.send(Message::Close(Some(normal))).await;
     }
 }
 
