@@ -38,6 +38,7 @@ struct Keeper {
 }
 
 fn begin(control: impl AsFd) -> anyhow::Result<Keeper> {
+    hide_inherited_descriptors().context("close_range")?;
     let (request, mut descriptors) = channel::receive(control.as_fd()).context("receive the container's specification")?;
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
@@ -67,6 +68,14 @@ fn begin(control: impl AsFd) -> anyhow::Result<Keeper> {
             std::process::exit(127)
         }
     }
+}
+
+/// Whatever the node's own parents left open must not reach the container's program.
+#[expect(unsafe_code, reason = "nix has no wrapper for close_range")]
+fn hide_inherited_descriptors() -> nix::Result<()> {
+    // SAFETY: the flag only marks descriptors to be closed by `exec`; no value of ours changes its meaning.
+    let result = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    nix::errno::Errno::result(result).map(drop)
 }
 
 fn enter_new_namespaces(spec: &ContainerSpec, descriptors: &mut Vec<OwnedFd>) -> anyhow::Result<()> {
