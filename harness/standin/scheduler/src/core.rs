@@ -269,3 +269,6 @@ impl Shared {
         drop(gate.wait_for(|open| *open).await);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,7 +102,14 @@ fn announce(flags: &Flags, journal: &Journal, always: &Journal) {
 }
 
 async fn listen(port: u16) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(("0.0.0.0", port)).await.with_context(|| format!("listen tcp :{port}"))
+    TcpListener::bind(("0.0.0.0", port)).await.map_err(|error| {
+        let why = match error.kind() {
+            std::io::ErrorKind::AddrInUse => "bind: address already in use".to_owned(),
+            std::io::ErrorKind::PermissionDenied => "bind: permission denied".to_owned(),
+            _ => error.to_string(),
+        };
+        anyhow::anyhow!("listen tcp :{port}: {why}")
+    })
 }
 
 fn stop_on_signal(stop: CancellationToken, journal: Journal) -> anyhow::Result<()> {
