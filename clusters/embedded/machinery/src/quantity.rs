@@ -6,13 +6,25 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-/// An amount of a resource. Compared by amount, shown as it was written.
+/// An amount of a resource, compared by amount. Its text is the canonical one: `1000m` is shown as `1`, `1024Mi` as
+/// `1Gi`.
 ///
 /// Held as a whole number of nano units; amounts below one nano unit round up, as in Kubernetes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Quantity {
     nanos: i128,
-    text: String,
+    format: Format,
+}
+
+/// The family of suffixes a quantity was written with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    /// `k`, `M`, `m`, …
+    Decimal,
+    /// `Ki`, `Mi`, …
+    Binary,
+    /// `e3`, `E-6`, …
+    Exponent,
 }
 
 /// Why a text is no quantity.
@@ -57,17 +69,9 @@ impl Quantity {
         self.nanos < 0
     }
 
-    /// The sum of two amounts, written in plain units or thousandths.
+    /// The sum of two amounts, written as the first.
     pub fn plus(&self, other: &Self) -> Self {
-        let nanos = self.nanos.saturating_add(other.nanos);
-        let text = if nanos % NANO == 0 {
-            (nanos / NANO).to_string()
-        } else if nanos % (NANO / 1000) == 0 {
-            format!("{}m", nanos / (NANO / 1000))
-        } else {
-            format!("{nanos}n")
-        };
-        Self { nanos, text }
+        Self { nanos: self.nanos.saturating_add(other.nanos), format: self.format }
     }
 }
 
@@ -90,7 +94,12 @@ impl FromStr for Quantity {
         let (scaled, divisor) = scaled.zip(divisor).ok_or(QuantityError::Suffix)?;
         let magnitude = scaled / divisor + i128::from(scaled % divisor != 0);
         let nanos = if text.starts_with('-') { -magnitude } else { magnitude };
-        Ok(Self { nanos, text: text.to_owned() })
+        let format = match suffix {
+            binary if binary.ends_with('i') => Format::Binary,
+            exponent if exponent.len() > 1 => Format::Exponent,
+            _ => Format::Decimal,
+        };
+        Ok(Self { nanos, format })
     }
 }
 
@@ -143,6 +152,30 @@ impl Ord for Quantity {
 
 impl fmt::Display for Quantity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(&self.text)
+        const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
+        const DECIMAL: [&str; 10] = ["n", "u", "m", "", "k", "M", "G", "T", "P", "E"];
+        if self.nanos == 0 {
+            return formatter.write_str("0");
+        }
+        if self.format == Format::Binary && self.nanos.abs() >= 1024 * NANO {
+            let mut amount = self.value();
+            let mut power = 0;
+            while amount % 1024 == 0 && power + 1 < BINARY.len() {
+                amount /= 1024;
+                power += 1;
+            }
+            return write!(formatter, "{amount}{}", BINARY[power]);
+        }
+        let mut amount = self.nanos;
+        let mut power = 0;
+        while amount % 1000 == 0 && power + 1 < DECIMAL.len() {
+            amount /= 1000;
+            power += 1;
+        }
+        let exponent = 3 * power as i32 - 9;
+        match self.format {
+            Format::Exponent if exponent != 0 => write!(formatter, "{amount}e{exponent}"),
+            _ => write!(formatter, "{amount}{}", DECIMAL[power]),
+        }
     }
 }

@@ -5,12 +5,13 @@ mod workload;
 use serde_json::{Map, Value, json};
 
 use crate::Gvk;
-use crate::types::{self, Shape, Type};
+use crate::quantity::Quantity;
+use crate::types::{self, Scalar, Shape, Type};
 
 /// Defaults of API version `v1` and friends, in the order kube-apiserver applies them: inner types first.
 pub(super) fn apply(gvk: &Gvk, object: &mut Value) {
     let Some(kind) = types::of(gvk) else { return };
-    drop_nulls(kind, object);
+    normalise(kind, object);
     let Some(root) = object.as_object_mut() else { return };
     match (gvk.group.as_str(), gvk.kind.as_str()) {
         ("", "Pod") => pod::whole(root),
@@ -96,28 +97,33 @@ fn text(object: &Object, key: &str) -> String {
     object.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
-/// Null says the same as absence in Go's types. Templates keep their `creationTimestamp: null`, set anew later.
-fn drop_nulls(kind: &Type, value: &mut Value) {
+/// What decoding into Go's types and encoding again changes: nulls are absent, quantities canonical.
+fn normalise(kind: &Type, value: &mut Value) {
     let Some(map) = value.as_object_mut() else { return };
     map.retain(|_, value| !value.is_null());
     for (key, inner) in map {
         if let Some(field) = kind.fields.get(key.as_str()) {
-            drop_nulls_in(&field.shape, inner);
+            normalise_in(&field.shape, inner);
         }
     }
 }
 
-fn drop_nulls_in(shape: &Shape, value: &mut Value) {
+fn normalise_in(shape: &Shape, value: &mut Value) {
     match shape {
+        Shape::Scalar(Scalar::Quantity) => {
+            if let Ok(amount) = Quantity::from_value(value) {
+                *value = json!(amount.to_string());
+            }
+        }
         Shape::Scalar(_) | Shape::Any => {}
         Shape::Object(name) => {
             if let Some(kind) = types::get(name) {
-                drop_nulls(kind, value);
+                normalise(kind, value);
             }
         }
-        Shape::List(item) => value.as_array_mut().into_iter().flatten().for_each(|v| drop_nulls_in(item, v)),
+        Shape::List(item) => value.as_array_mut().into_iter().flatten().for_each(|v| normalise_in(item, v)),
         Shape::Map(item) => {
-            value.as_object_mut().into_iter().flatten().for_each(|(_, value)| drop_nulls_in(item, value));
+            value.as_object_mut().into_iter().flatten().for_each(|(_, value)| normalise_in(item, value));
         }
     }
 }
