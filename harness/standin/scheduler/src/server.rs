@@ -115,21 +115,32 @@ pub async fn serve(
 
     shared.ready().await;
     tokio::time::sleep(pace.wait(XDS_WAIT)).await;
-    let listener = TcpListener::bind(&doors.envoy)
-        .await
-        .with_context(|| format!("Failed to start envoy xDS server: listen tcp {}", doors.envoy))?;
-    let port = listener.local_addr().context("Envoy's listener has no address")?.port();
-    let line = format!("Starting xDS envoy server on port {port} with secure: false");
-    journal.line(Level::Info, &line, &[("func", "StartXDSServer")]);
-    let discovery = Discovery { shared: shared.clone(), node: settings.envoy.node.clone() };
-    let router = Server::builder().add_service(AggregatedDiscoveryServiceServer::new(discovery));
-    serve_door(router, listener, pace, &closing);
+    open_to_envoy(&journal, &doors.envoy, Discovery { shared, node: settings.envoy.node }, pace, &closing)
+        .await?;
     always.line(Level::Info, "Scheduler is ready", &[]);
 
     stop.cancelled().await;
     always.line(Level::Info, "Shutting down services", &[]);
     closing.cancel();
     always.line(Level::Info, "Shutdown services", &[]);
+    Ok(())
+}
+
+async fn open_to_envoy(
+    journal: &Journal,
+    address: &str,
+    discovery: Discovery,
+    pace: Pace,
+    closing: &CancellationToken,
+) -> anyhow::Result<()> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("Failed to start envoy xDS server: listen tcp {address}"))?;
+    let port = listener.local_addr().context("Envoy's listener has no address")?.port();
+    let line = format!("Starting xDS envoy server on port {port} with secure: false");
+    journal.line(Level::Info, &line, &[("func", "StartXDSServer")]);
+    let router = Server::builder().add_service(AggregatedDiscoveryServiceServer::new(discovery));
+    serve_door(router, listener, pace, closing);
     Ok(())
 }
 

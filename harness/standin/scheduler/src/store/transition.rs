@@ -3,9 +3,9 @@
 use seldon_proto::scheduler as pb;
 
 use super::version::ReplicaState;
-use super::{Events, ModelVersionKey, Store, StoreError};
+use super::{Events, ModelVersionKey, Replica, Store, StoreError};
 use crate::event::{Event, ServerChange};
-use crate::journal::Level;
+use crate::journal::{Journal, Level};
 
 /// A step of one version on one replica.
 #[derive(Debug, Clone)]
@@ -65,38 +65,12 @@ impl Store {
         );
         self.journal.line(Level::Debug, &setting, &fields);
         let key = ModelVersionKey { model: name.to_owned(), version: number };
-        let mut left = false;
-        if let Some(replica) = replica {
-            let list = format!("server {on} replica {at} list of loaded / loading models");
-            match step.to {
-                ReplicaState::Loading | ReplicaState::Loaded => {
-                    self.journal.line(
-                        Level::Info,
-                        &format!("Adding model {name}({number}) to {list}"),
-                        &fields,
-                    );
-                    if step.to == ReplicaState::Loading {
-                        replica.loading.insert(key);
-                    } else {
-                        replica.loading.remove(&key);
-                        replica.loaded.insert(key);
-                    }
-                }
-                ReplicaState::Unloaded | ReplicaState::LoadFailed => {
-                    self.journal.line(
-                        Level::Info,
-                        &format!("Removing model {name}({number}) from {list}"),
-                        &fields,
-                    );
-                    replica.loading.remove(&key);
-                    replica.loaded.remove(&key);
-                    left = true;
-                }
-                _ => {}
-            }
-            if let Some(bytes) = step.available_memory {
-                replica.available_memory = bytes;
-            }
+        let left = match replica {
+            Some(replica) => note_on_replica(&self.journal, replica, &key, on, step.to),
+            None => false,
+        };
+        if let (Some(replica), Some(bytes)) = (server.replicas.get_mut(&at), step.available_memory) {
+            replica.available_memory = bytes;
         }
         model.refresh_as_is(number);
         let mut events = vec![Event::model(name, number)];
@@ -104,5 +78,39 @@ impl Store {
             events.push(Event::Server { name: on.to_owned(), change: ServerChange::WantsFewer });
         }
         Ok(events)
+    }
+}
+
+/// Keeps the replica's lists of models. Says whether the version left it.
+fn note_on_replica(
+    journal: &Journal,
+    replica: &mut Replica,
+    key: &ModelVersionKey,
+    server: &str,
+    state: ReplicaState,
+) -> bool {
+    let (model, version) = (&key.model, key.version);
+    let list = format!("server {server} replica {} list of loaded / loading models", replica.index);
+    let log = |line: &str| {
+        journal.line(Level::Info, line, &[("func", "updateModelStateImpl"), ("source", "MemoryStore")]);
+    };
+    match state {
+        ReplicaState::Loading | ReplicaState::Loaded => {
+            log(&format!("Adding model {model}({version}) to {list}"));
+            if state == ReplicaState::Loading {
+                replica.loading.insert(key.clone());
+            } else {
+                replica.loading.remove(key);
+                replica.loaded.insert(key.clone());
+            }
+            false
+        }
+        ReplicaState::Unloaded | ReplicaState::LoadFailed => {
+            log(&format!("Removing model {model}({version}) from {list}"));
+            replica.loading.remove(key);
+            replica.loaded.remove(key);
+            true
+        }
+        _ => false,
     }
 }
