@@ -5,11 +5,11 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::catalog::Scope;
+use crate::definitions;
 use crate::failure::{Failure, Outcome};
 use crate::object;
 use crate::store::Entry;
 use crate::verbs::{Call, Part};
-use crate::definitions;
 
 mod service_account;
 pub(crate) mod services;
@@ -37,7 +37,8 @@ pub(crate) fn before_update(call: &Call, old: &Value, new: &mut Value) -> Outcom
         label_with_name(new);
         // Only the finalize subresource changes the finalizers of the spec.
         if call.part != Part::Other("finalize") {
-            let finalizers = object::field(old, &["spec", "finalizers"]).cloned().unwrap_or_else(|| json!([]));
+            let finalizers =
+                object::field(old, &["spec", "finalizers"]).cloned().unwrap_or_else(|| json!([]));
             object::set(new, &["spec", "finalizers"], finalizers);
         }
     }

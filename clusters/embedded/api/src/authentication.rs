@@ -80,7 +80,8 @@ impl Tokens {
     pub(crate) fn issue(&self, claims: &Claims<'_>) -> String {
         let now = jiff::Timestamp::now().as_second();
         let Claims { namespace, account, account_uid, .. } = claims;
-        let mut bound = json!({"namespace": namespace, "serviceaccount": {"name": account, "uid": account_uid}});
+        let mut bound =
+            json!({"namespace": namespace, "serviceaccount": {"name": account, "uid": account_uid}});
         if let Some((name, uid)) = claims.pod {
             bound["pod"] = json!({"name": name, "uid": uid});
         }
@@ -113,17 +114,18 @@ impl Tokens {
         }
         let bound = &payload["kubernetes.io"];
         let namespace = bound["namespace"].as_str()?;
-        let (account, uid) = (bound["serviceaccount"]["name"].as_str()?, bound["serviceaccount"]["uid"].as_str()?);
+        let (account, uid) =
+            (bound["serviceaccount"]["name"].as_str()?, bound["serviceaccount"]["uid"].as_str()?);
         let same = |shelf: &str, name: &str, uid: &str| {
             store.get(shelf, namespace, name).is_some_and(|found| crate::object::uid(&found.value) == uid)
         };
         if !uid.is_empty() && !same("/serviceaccounts", account, uid) {
             return None;
         }
-        if let Some(pod) = bound.get("pod") {
-            if !same("/pods", pod["name"].as_str()?, pod["uid"].as_str()?) {
-                return None;
-            }
+        if let Some(pod) = bound.get("pod")
+            && !same("/pods", pod["name"].as_str()?, pod["uid"].as_str()?)
+        {
+            return None;
         }
         Some(User::service_account(namespace, account, uid))
     }
@@ -131,7 +133,8 @@ impl Tokens {
     /// The caller behind a request's headers: `Ok` with [`User::anonymous`] without credentials, `Err` with bad ones.
     pub(crate) fn authenticate(&self, headers: &HeaderMap, store: &Store) -> Result<User, ()> {
         let bearer = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let bearer = bearer.and_then(|text| text.strip_prefix("Bearer ").or_else(|| text.strip_prefix("bearer ")));
+        let bearer =
+            bearer.and_then(|text| text.strip_prefix("Bearer ").or_else(|| text.strip_prefix("bearer ")));
         let token = bearer.map(str::to_owned).or_else(|| protocol_token(headers));
         match token {
             None if headers.contains_key(AUTHORIZATION) => Err(()),
@@ -144,7 +147,9 @@ impl Tokens {
 /// Browsers cannot send `Authorization` with a WebSocket: the real server also takes the token from a subprotocol.
 fn protocol_token(headers: &HeaderMap) -> Option<String> {
     let protocols = headers.get(http::header::SEC_WEBSOCKET_PROTOCOL)?.to_str().ok()?;
-    let encoded = protocols.split(',').find_map(|name| name.trim().strip_prefix("base64url.bearer.authorization.k8s.io."))?;
+    let encoded = protocols
+        .split(',')
+        .find_map(|name| name.trim().strip_prefix("base64url.bearer.authorization.k8s.io."))?;
     String::from_utf8(URL_SAFE_NO_PAD.decode(encoded).ok()?).ok()
 }
 
@@ -162,7 +167,14 @@ mod tests {
     use super::*;
 
     fn claims() -> Claims<'static> {
-        Claims { namespace: "n", account: "a", issuer: "i", audiences: vec!["i".to_owned()], seconds: 60, ..Claims::default() }
+        Claims {
+            namespace: "n",
+            account: "a",
+            issuer: "i",
+            audiences: vec!["i".to_owned()],
+            seconds: 60,
+            ..Claims::default()
+        }
     }
 
     #[test]
@@ -186,7 +198,8 @@ mod tests {
     fn hmac_agrees_with_rfc_4231() {
         let mut key = [0u8; 32];
         key[..4].copy_from_slice(b"Jefe");
-        let digest: String = hmac(&key, b"what do ya want for nothing?").iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest: String =
+            hmac(&key, b"what do ya want for nothing?").iter().map(|byte| format!("{byte:02x}")).collect();
         assert_eq!(digest, "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843");
     }
 }

@@ -1,7 +1,7 @@
 //! Who may do what.
 
-use http::Method;
 use embedded_machinery::status::{GroupResource, Status};
+use http::Method;
 use serde_json::{Value, json};
 
 use crate::authentication::User;
@@ -9,6 +9,8 @@ use crate::config::Authorization;
 use crate::failure::{Failure, Outcome};
 use crate::state::State;
 use crate::verbs::Call;
+
+mod rbac;
 
 /// Paths anyone may read, as the `system:public-info-viewer` role grants them.
 const PUBLIC: [&str; 4] = ["/healthz", "/livez", "/readyz", "/version"];
@@ -45,7 +47,8 @@ pub(crate) enum Decision {
 /// Decides.
 pub(crate) fn decide(state: &State, user: &User, subject: &Subject) -> Decision {
     if let Subject::Path { verb, path } = subject {
-        let public = |open: &str| path.strip_prefix(open).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let public =
+            |open: &str| path.strip_prefix(open).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
         if matches!(verb.as_str(), "get" | "head") && PUBLIC.into_iter().any(public) {
             return Decision::Allowed("this path is public".to_owned());
         }
@@ -55,7 +58,7 @@ pub(crate) fn decide(state: &State, user: &User, subject: &Subject) -> Decision 
     }
     match state.config.authorization {
         Authorization::AlwaysAllow => Decision::Allowed(String::new()),
-        Authorization::Rbac => Decision::NoOpinion,
+        Authorization::Rbac => rbac::decide(state, user, subject),
     }
 }
 
@@ -100,13 +103,11 @@ pub(crate) fn check_path(state: &State, user: &User, method: &Method, path: &str
 }
 
 /// The status of a SelfSubjectRulesReview.
-pub(crate) fn rules(call: &Call, _namespace: &str) -> Value {
-    match call.user.is_known() {
-        true => json!({
-            "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
-            "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
-            "incomplete": false,
-        }),
-        false => json!({"resourceRules": [], "nonResourceRules": [], "incomplete": false}),
-    }
+pub(crate) fn rules(call: &Call, namespace: &str) -> Value {
+    let (objects, paths) = match call.state.config.authorization {
+        _ if !call.user.is_known() => (Vec::new(), Vec::new()),
+        Authorization::AlwaysAllow => rbac::everything(),
+        Authorization::Rbac => rbac::rules(&call.state, &call.user, namespace),
+    };
+    json!({"resourceRules": objects, "nonResourceRules": paths, "incomplete": false})
 }

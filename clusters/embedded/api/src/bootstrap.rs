@@ -19,22 +19,40 @@ pub(crate) fn populate(state: &Arc<State>) {
     let address = Ipv4Addr::from(u32::from(network) + 1).to_string();
     let target = state.config.endpoint.map_or(6443, |(_, port)| port);
     let labels = json!({"component": "apiserver", "provider": "kubernetes"});
-    create(state, "", "services", "default", json!({
-        "metadata": {"name": "kubernetes", "labels": labels},
-        "spec": {"clusterIP": address, "ports": [{"name": "https", "port": 443, "targetPort": target, "protocol": "TCP"}]},
-    }));
+    create(
+        state,
+        "",
+        "services",
+        "default",
+        json!({
+            "metadata": {"name": "kubernetes", "labels": labels},
+            "spec": {"clusterIP": address, "ports": [{"name": "https", "port": 443, "targetPort": target, "protocol": "TCP"}]},
+        }),
+    );
     let Some((host, port)) = state.config.endpoint else { return };
     let mirror = json!({"endpointslice.kubernetes.io/skip-mirror": "true"});
-    create(state, "", "endpoints", "default", json!({
-        "metadata": {"name": "kubernetes", "labels": mirror},
-        "subsets": [{"addresses": [{"ip": host.to_string()}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}],
-    }));
-    create(state, "discovery.k8s.io", "endpointslices", "default", json!({
-        "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
-        "addressType": "IPv4",
-        "endpoints": [{"addresses": [host.to_string()], "conditions": {"ready": true}}],
-        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
-    }));
+    create(
+        state,
+        "",
+        "endpoints",
+        "default",
+        json!({
+            "metadata": {"name": "kubernetes", "labels": mirror},
+            "subsets": [{"addresses": [{"ip": host.to_string()}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}],
+        }),
+    );
+    create(
+        state,
+        "discovery.k8s.io",
+        "endpointslices",
+        "default",
+        json!({
+            "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+            "addressType": "IPv4",
+            "endpoints": [{"addresses": [host.to_string()], "conditions": {"ready": true}}],
+            "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+        }),
+    );
 }
 
 fn create(state: &Arc<State>, group: &str, plural: &str, namespace: &str, document: Value) {

@@ -94,7 +94,8 @@ fn versions(definition: &Value) -> Vec<Resource> {
         value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
     };
     let all = spec["versions"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let storage = all.iter().find(|version| version["storage"] == true).map(|version| object::text(version, &["name"]));
+    let storage =
+        all.iter().find(|version| version["storage"] == true).map(|version| object::text(version, &["name"]));
     let kind = text(&["names", "kind"]);
     let or = |given: String, otherwise: String| if given.is_empty() { otherwise } else { given };
     let served = all.iter().filter(|version| version["served"] == true);
@@ -104,7 +105,10 @@ fn versions(definition: &Value) -> Vec<Resource> {
             version: object::text(version, &["name"]).to_owned(),
             kind: kind.clone(),
             gvk: Gvk::new(text(&["group"]), object::text(version, &["name"]), kind.as_str()),
-            api_version: catalog::api_version(object::text(spec, &["group"]), object::text(version, &["name"])),
+            api_version: catalog::api_version(
+                object::text(spec, &["group"]),
+                object::text(version, &["name"]),
+            ),
             list_kind: or(text(&["names", "listKind"]), format!("{kind}List")),
             plural: text(&["names", "plural"]),
             singular: or(text(&["names", "singular"]), kind.to_lowercase()),
@@ -134,7 +138,10 @@ fn custom_version(version: &Value, storage: &str) -> CustomVersion {
     let schema = match Structural::parse(&open_api) {
         Ok(schema) => Some(schema),
         Err(error) => {
-            tracing::warn!(?error, "the schema of a definition cannot be read; its objects are stored as they come");
+            tracing::warn!(
+                ?error,
+                "the schema of a definition cannot be read; its objects are stored as they come"
+            );
             None
         }
     };
@@ -156,13 +163,18 @@ fn custom_version(version: &Value, storage: &str) -> CustomVersion {
 /// Why the names of a definition cannot be accepted: reason and message.
 fn name_conflict(state: &State, definition: &Value) -> Option<(&'static str, String)> {
     let group = object::text(definition, &["spec", "group"]);
-    let (plural, kind) = (object::text(definition, &["spec", "names", "plural"]), object::text(definition, &["spec", "names", "kind"]));
+    let (plural, kind) = (
+        object::text(definition, &["spec", "names", "plural"]),
+        object::text(definition, &["spec", "names", "kind"]),
+    );
     let own = shelf(definition);
     let kinds = state.catalog.all();
     let mut others = kinds.values().filter(|other| other.group == group && other.shelf != own);
     others.find_map(|other| {
-        let same = |name: &str, reason| (other.plural == name || other.singular == name || other.kind == name)
-            .then(|| (reason, format!("{name:?} is already in use")));
+        let same = |name: &str, reason| {
+            (other.plural == name || other.singular == name || other.kind == name)
+                .then(|| (reason, format!("{name:?} is already in use")))
+        };
         same(plural, "PluralConflict").or_else(|| same(kind, "KindConflict"))
     })
 }
@@ -171,7 +183,8 @@ fn status(definition: &Value, refused: Option<(&'static str, String)>) -> Value 
     let now = object::now();
     let condition = |kind: &str, status: &str, reason: &str, message: &str| {
         let earlier = definition["status"]["conditions"].as_array().into_iter().flatten();
-        let earlier = earlier.into_iter().find(|condition| condition["type"] == kind && condition["status"] == status);
+        let earlier =
+            earlier.into_iter().find(|condition| condition["type"] == kind && condition["status"] == status);
         let since = earlier.and_then(|condition| condition["lastTransitionTime"].as_str()).unwrap_or(&now);
         json!({"lastTransitionTime": since, "message": message, "reason": reason, "status": status, "type": kind})
     };
@@ -181,16 +194,28 @@ fn status(definition: &Value, refused: Option<(&'static str, String)>) -> Value 
     names_map.entry("singular").or_insert_with(|| kind.to_lowercase().into());
     names_map.entry("listKind").or_insert_with(|| format!("{kind}List").into());
     let storage = definition["spec"]["versions"].as_array().into_iter().flatten();
-    let storage = storage.into_iter().find(|version| version["storage"] == true).map(|version| version["name"].clone());
+    let storage =
+        storage.into_iter().find(|version| version["storage"] == true).map(|version| version["name"].clone());
     let (names, conditions) = match refused {
-        None => (names, vec![
-            condition("NamesAccepted", "True", "NoConflicts", "no conflicts found"),
-            condition("Established", "True", "InitialNamesAccepted", "the initial names have been accepted"),
-        ]),
-        Some((reason, message)) => (json!({"plural": "", "kind": ""}), vec![
-            condition("NamesAccepted", "False", reason, &message),
-            condition("Established", "False", "NotAccepted", "not all names are accepted"),
-        ]),
+        None => (
+            names,
+            vec![
+                condition("NamesAccepted", "True", "NoConflicts", "no conflicts found"),
+                condition(
+                    "Established",
+                    "True",
+                    "InitialNamesAccepted",
+                    "the initial names have been accepted",
+                ),
+            ],
+        ),
+        Some((reason, message)) => (
+            json!({"plural": "", "kind": ""}),
+            vec![
+                condition("NamesAccepted", "False", reason, &message),
+                condition("Established", "False", "NotAccepted", "not all names are accepted"),
+            ],
+        ),
     };
     json!({"acceptedNames": names, "conditions": conditions, "storedVersions": [storage]})
 }

@@ -35,8 +35,11 @@ pub(crate) fn answer(state: &Arc<State>, route: &Route, headers: &HeaderMap) -> 
             "serverAddressByClientCIDRs": [{"clientCIDR": "0.0.0.0/0", "serverAddress": server_address(state)}],
         }),
         Route::Groups => {
-            let groups: Vec<Value> =
-                versions::groups(&all).iter().filter(|group| !group.name.is_empty()).map(versions::Group::to_value).collect();
+            let groups: Vec<Value> = versions::groups(&all)
+                .iter()
+                .filter(|group| !group.name.is_empty())
+                .map(versions::Group::to_value)
+                .collect();
             json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups})
         }
         Route::Group(name) => {
@@ -92,14 +95,18 @@ fn below(resource: &Resource) -> Vec<Below> {
             Subresource::Log => add("log", None, &["get"]),
             Subresource::Exec => add("exec", Some(("", "v1", "PodExecOptions")), &["create", "get"]),
             Subresource::Attach => add("attach", Some(("", "v1", "PodAttachOptions")), &["create", "get"]),
-            Subresource::PortForward => add("portforward", Some(("", "v1", "PodPortForwardOptions")), &["create", "get"]),
+            Subresource::PortForward => {
+                add("portforward", Some(("", "v1", "PodPortForwardOptions")), &["create", "get"])
+            }
             // HTTP through the server is not served, so it is not shown.
             Subresource::Proxy => {}
             Subresource::Binding => add("binding", Some(("", "v1", "Binding")), &["create"]),
             Subresource::Eviction => add("eviction", Some(("policy", "v1", "Eviction")), &["create"]),
             Subresource::EphemeralContainers => add("ephemeralcontainers", None, change),
             Subresource::Resize => add("resize", None, change),
-            Subresource::Token => add("token", Some(("authentication.k8s.io", "v1", "TokenRequest")), &["create"]),
+            Subresource::Token => {
+                add("token", Some(("authentication.k8s.io", "v1", "TokenRequest")), &["create"])
+            }
             Subresource::Finalize => add("finalize", None, &["update"]),
         }
     }

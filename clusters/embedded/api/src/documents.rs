@@ -14,7 +14,9 @@ use crate::options::FieldValidation;
 /// Checks kind and version of a document, and fills them in where a built-in kind's document omits them.
 pub(crate) fn expect_kind(resource: &Resource, document: &mut Value) -> Outcome<()> {
     if !document.is_object() {
-        return Err(Failure::bad_request("couldn't get version/kind; json parse error: the document is not an object"));
+        return Err(Failure::bad_request(
+            "couldn't get version/kind; json parse error: the document is not an object",
+        ));
     }
     let api_version = object::text(document, &["apiVersion"]).to_owned();
     let kind = object::text(document, &["kind"]).to_owned();
@@ -22,7 +24,10 @@ pub(crate) fn expect_kind(resource: &Resource, document: &mut Value) -> Outcome<
         return Err(Failure::bad_request(format!("Object 'Kind' is missing in '{document}'")));
     }
     if !kind.is_empty() && kind != resource.kind {
-        let why = format!("{kind} in version {api_version:?} cannot be handled as a {}: expected kind {}", resource.kind, resource.kind);
+        let why = format!(
+            "{kind} in version {api_version:?} cannot be handled as a {}: expected kind {}",
+            resource.kind, resource.kind
+        );
         return Err(Failure::bad_request(why));
     }
     let expected = &resource.api_version;
@@ -55,7 +60,9 @@ pub(crate) fn prune(
             builtin::drop_unknown(gvk, document);
             unknown
         }
-        Origin::Custom(custom) => custom.schema.as_ref().map(|schema| schema.prune(document)).unwrap_or_default(),
+        Origin::Custom(custom) => {
+            custom.schema.as_ref().map(|schema| schema.prune(document)).unwrap_or_default()
+        }
     };
     match validation {
         FieldValidation::Ignore => Ok(Vec::new()),
@@ -112,7 +119,9 @@ pub(crate) fn default(resource: &Resource, document: &mut Value) {
 pub(crate) fn validate(resource: &Resource, document: &Value, old: Option<&Value>) -> Outcome<()> {
     let errors: Vec<FieldError> = match &resource.origin {
         Origin::Builtin => builtin::validate(&resource.gvk, document, old),
-        Origin::Custom(custom) => custom.schema.as_ref().map(|schema| schema.validate(document)).unwrap_or_default(),
+        Origin::Custom(custom) => {
+            custom.schema.as_ref().map(|schema| schema.validate(document)).unwrap_or_default()
+        }
     };
     match errors.is_empty() {
         true => Ok(()),

@@ -18,7 +18,9 @@ const RENAMED: [(&str, &str); 7] = [
 
 /// An `events.k8s.io/v1` Event from a core one.
 pub(crate) fn from_core(event: &Value) -> Value {
-    rename(event, "events.k8s.io/v1", |key| RENAMED.iter().find(|(core, _)| *core == key).map(|(_, other)| *other))
+    rename(event, "events.k8s.io/v1", |key| {
+        RENAMED.iter().find(|(core, _)| *core == key).map(|(_, other)| *other)
+    })
 }
 
 /// A core Event from an `events.k8s.io/v1` one.

@@ -1,7 +1,7 @@
 //! Refusals: a `Status` about a kind this server serves.
 
-use embedded_machinery::status::{GroupResource, Reason, Status};
 use embedded_machinery::FieldError;
+use embedded_machinery::status::{GroupResource, Reason, Status};
 
 use serde_json::Value;
 

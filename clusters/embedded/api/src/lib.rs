@@ -16,6 +16,8 @@
 //! # }
 //! ```
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod admission;
 mod authentication;
 mod authorization;
@@ -31,8 +33,8 @@ mod in_process;
 mod media;
 mod node_requests;
 mod object;
-mod options;
 mod openapi;
+mod options;
 mod path;
 mod reply;
 mod router;

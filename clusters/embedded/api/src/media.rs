@@ -105,8 +105,9 @@ pub(crate) fn decode(headers: &HeaderMap, body: &[u8]) -> Outcome<Received> {
 
 /// Parses JSON.
 pub(crate) fn json(body: &[u8]) -> Outcome<Value> {
-    serde_json::from_slice(body)
-        .map_err(|error| Failure::bad_request(format!("couldn't get version/kind; json parse error: {error}")))
+    serde_json::from_slice(body).map_err(|error| {
+        Failure::bad_request(format!("couldn't get version/kind; json parse error: {error}"))
+    })
 }
 
 /// Parses YAML (JSON included).
@@ -153,11 +154,23 @@ mod tests {
         Form::Table,
         Encoding::Json
     )]
-    #[case::protobuf_first("application/vnd.kubernetes.protobuf,application/json", Form::Whole, Encoding::Json)]
+    #[case::protobuf_first(
+        "application/vnd.kubernetes.protobuf,application/json",
+        Form::Whole,
+        Encoding::Json
+    )]
     #[case::protobuf_only("application/vnd.kubernetes.protobuf", Form::Whole, Encoding::Json)]
-    #[case::metadata("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1", Form::Metadata, Encoding::Json)]
+    #[case::metadata(
+        "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1",
+        Form::Metadata,
+        Encoding::Json
+    )]
     #[case::yaml("application/yaml", Form::Whole, Encoding::Yaml)]
-    #[case::old_table("application/json;as=Table;v=v1beta1;g=meta.k8s.io, application/json", Form::Whole, Encoding::Json)]
+    #[case::old_table(
+        "application/json;as=Table;v=v1beta1;g=meta.k8s.io, application/json",
+        Form::Whole,
+        Encoding::Json
+    )]
     fn negotiates(#[case] accept: &str, #[case] form: Form, #[case] encoding: Encoding) {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, accept.parse().unwrap());

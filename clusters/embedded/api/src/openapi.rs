@@ -34,8 +34,11 @@ fn path_of(group: &str, version: &str) -> String {
 /// The document of one group and version, by its path in the index.
 pub(crate) fn document(state: &State, path: &str) -> Option<Value> {
     let kinds = state.catalog.all();
-    let chosen: Vec<&Resource> =
-        kinds.values().map(AsRef::as_ref).filter(|kind| path_of(&kind.group, &kind.version) == path).collect();
+    let chosen: Vec<&Resource> = kinds
+        .values()
+        .map(AsRef::as_ref)
+        .filter(|kind| path_of(&kind.group, &kind.version) == path)
+        .collect();
     if chosen.is_empty() {
         return None;
     }
@@ -46,10 +49,13 @@ pub(crate) fn document(state: &State, path: &str) -> Option<Value> {
         if resource.stored {
             let (collection, one) = addresses(resource);
             paths.insert(collection, json!({"post": operation(resource, "post")}));
-            paths.insert(one, json!({
-                "get": operation(resource, "get"), "put": operation(resource, "put"),
-                "patch": operation(resource, "patch"), "delete": operation(resource, "delete"),
-            }));
+            paths.insert(
+                one,
+                json!({
+                    "get": operation(resource, "get"), "put": operation(resource, "put"),
+                    "patch": operation(resource, "patch"), "delete": operation(resource, "delete"),
+                }),
+            );
         }
     }
     Some(json!({
@@ -68,7 +74,8 @@ pub(crate) fn second_version(state: &State) -> Value {
         describe(resource, "#/definitions/", &mut definitions);
         let (_, one) = addresses(resource);
         let mut operation = operation(resource, "patch");
-        operation["parameters"] = json!([{"name": "fieldValidation", "in": "query", "type": "string", "uniqueItems": true}]);
+        operation["parameters"] =
+            json!([{"name": "fieldValidation", "in": "query", "type": "string", "uniqueItems": true}]);
         paths.insert(one, json!({"patch": operation}));
     }
     json!({
@@ -93,7 +100,8 @@ fn addresses(resource: &Resource) -> (String, String) {
 
 fn operation(resource: &Resource, method: &str) -> Value {
     let kind = json!({"group": resource.group, "version": resource.version, "kind": resource.kind});
-    let parameter = |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
+    let parameter =
+        |name: &str| json!({"name": name, "in": "query", "schema": {"type": "string", "uniqueItems": true}});
     let parameters = ["dryRun", "fieldManager", "fieldValidation"].map(parameter);
     json!({
         "x-kubernetes-action": method,
@@ -179,7 +187,8 @@ fn message_schema(fields: &[Field], prefix: &str, wanted: &mut BTreeSet<&'static
             }
             Shape::Map(kind) => {
                 let values = kind_schema(*kind, prefix, wanted);
-                properties.insert(field.name.to_owned(), json!({"type": "object", "additionalProperties": values}));
+                properties
+                    .insert(field.name.to_owned(), json!({"type": "object", "additionalProperties": values}));
             }
         }
     }

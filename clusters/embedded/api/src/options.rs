@@ -12,7 +12,12 @@ impl Query {
     pub(crate) fn parse(text: Option<&str>) -> Query {
         let pairs = text.unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
         let plus = |text: &str| decode(&text.replace('+', " "));
-        Query(pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(k, v)| (plus(k), plus(v))).collect())
+        Query(
+            pairs
+                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+                .map(|(k, v)| (plus(k), plus(v)))
+                .collect(),
+        )
     }
 
     /// The first value of a key; an empty one counts as absent.
@@ -75,7 +80,8 @@ impl WriteOptions {
                 )));
             }
         };
-        let persistence = match query.all("dryRun").iter().map(String::as_str).find(|value| !value.is_empty()) {
+        let persistence = match query.all("dryRun").iter().map(String::as_str).find(|value| !value.is_empty())
+        {
             None => Persistence::Keep,
             Some("All") => Persistence::DryRun,
             Some(other) => {
@@ -140,7 +146,12 @@ fn bad_version(version: &str) -> Failure {
     ))
 }
 
-fn check_match(matching: Option<&str>, initial: Option<&str>, watch: bool, version: Option<u64>) -> Outcome<()> {
+fn check_match(
+    matching: Option<&str>,
+    initial: Option<&str>,
+    watch: bool,
+    version: Option<u64>,
+) -> Outcome<()> {
     let forbidden = |field: &str, why: &str| Err(Failure::bad_request(format!("{field}: Forbidden: {why}")));
     match (matching, initial) {
         (None, Some(_)) => forbidden(
@@ -151,12 +162,14 @@ fn check_match(matching: Option<&str>, initial: Option<&str>, watch: bool, versi
             "resourceVersionMatch",
             "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
         ),
-        (Some(_), None) if version.is_none() => {
-            forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden unless resourceVersion is provided")
-        }
-        (Some("Exact"), _) if version == Some(0) => {
-            forbidden("resourceVersionMatch", "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"")
-        }
+        (Some(_), None) if version.is_none() => forbidden(
+            "resourceVersionMatch",
+            "resourceVersionMatch is forbidden unless resourceVersion is provided",
+        ),
+        (Some("Exact"), _) if version == Some(0) => forbidden(
+            "resourceVersionMatch",
+            "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+        ),
         (None | Some("Exact" | "NotOlderThan"), _) => Ok(()),
         (Some(other), _) => Err(Failure::bad_request(format!(
             "resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\""

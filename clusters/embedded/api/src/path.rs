@@ -98,7 +98,13 @@ mod tests {
         match parse(text) {
             Route::Object(path) => format!(
                 "{}|{}|{}|{}|{}|{}|{}",
-                path.group, path.version, path.namespace, path.plural, path.name, path.subresource, path.watch
+                path.group,
+                path.version,
+                path.namespace,
+                path.plural,
+                path.name,
+                path.subresource,
+                path.watch
             ),
             other => format!("{other:?}"),
         }
@@ -113,7 +119,10 @@ mod tests {
     #[case("/api/v1/namespaces/x/pods/p/log", "|v1|x|pods|p|log|false")]
     #[case("/apis/apps/v1/namespaces/x/deployments/d/scale", "apps|v1|x|deployments|d|scale|false")]
     #[case("/api/v1/watch/namespaces/x/pods", "|v1|x|pods|||true")]
-    #[case("/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Anode", "rbac.authorization.k8s.io|v1||clusterroles|system:node||false")]
+    #[case(
+        "/apis/rbac.authorization.k8s.io/v1/clusterroles/system%3Anode",
+        "rbac.authorization.k8s.io|v1||clusterroles|system:node||false"
+    )]
     #[case("/api", "CoreVersions")]
     #[case("/apis/", "Groups")]
     #[case("/apis/apps", "Group(\"apps\")")]

@@ -51,7 +51,12 @@ impl Reply {
     }
 
     /// The response over HTTP.
-    pub(crate) fn respond(self, resource: &Resource, wanted: Wanted, include: IncludeObject) -> Response<Body> {
+    pub(crate) fn respond(
+        self,
+        resource: &Resource,
+        wanted: Wanted,
+        include: IncludeObject,
+    ) -> Response<Body> {
         let bytes = match (&self.document, wanted.form, wanted.encoding) {
             (Document::Stored(entry), Form::Whole, Encoding::Json) => view::json(resource, entry).to_vec(),
             (Document::List(list), Form::Whole, Encoding::Json) => list_json(resource, list),
@@ -68,7 +73,11 @@ impl Reply {
 }
 
 /// A response with a body.
-pub(crate) fn response(code: StatusCode, content_type: &'static str, body: impl Into<Body>) -> Response<Body> {
+pub(crate) fn response(
+    code: StatusCode,
+    content_type: &'static str,
+    body: impl Into<Body>,
+) -> Response<Body> {
     let mut response = Response::new(body.into());
     *response.status_mut() = code;
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -148,7 +157,9 @@ fn shaped(resource: &Resource, document: &Document, form: Form, include: Include
             let objects: Vec<Value> = list.entries.iter().map(whole).collect();
             table(resource, &objects, include, list_metadata(list))
         }
-        (Document::List(list), Form::Whole) => listed(&resource.list_kind, &resource.api_version, list, whole),
+        (Document::List(list), Form::Whole) => {
+            listed(&resource.list_kind, &resource.api_version, list, whole)
+        }
         (Document::List(list), Form::Metadata) => {
             listed("PartialObjectMetadataList", "meta.k8s.io/v1", list, |entry| view::partial(&entry.value))
         }
@@ -165,7 +176,12 @@ fn listed(kind: &str, api_version: &str, list: &List, item: impl Fn(&Arc<Entry>)
 }
 
 /// The objects as a `meta/v1` Table.
-pub(crate) fn table(resource: &Resource, objects: &[Value], include: IncludeObject, metadata: Value) -> Value {
+pub(crate) fn table(
+    resource: &Resource,
+    objects: &[Value],
+    include: IncludeObject,
+    metadata: Value,
+) -> Value {
     let now = jiff::Timestamp::now();
     let mut table = match &resource.origin {
         Origin::Builtin => table::builtin_table(&resource.gvk, objects, now, include),

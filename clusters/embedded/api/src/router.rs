@@ -10,7 +10,7 @@ use http::{HeaderMap, Method, Request, Response};
 use serde_json::{Value, json};
 
 use crate::authentication::User;
-use crate::catalog::{Resource, Scope};
+use crate::catalog::Scope;
 use crate::failure::{Failure, Outcome};
 use crate::media::{self, Wanted};
 use crate::options::Query;
@@ -71,7 +71,8 @@ async fn objects(
     request: Request<Body>,
 ) -> Outcome<Response<Body>> {
     let query = Query::parse(request.uri().query());
-    let resource = state.catalog.find(&path.group, &path.version, &path.plural).ok_or_else(Failure::no_such_path)?;
+    let resource =
+        state.catalog.find(&path.group, &path.version, &path.plural).ok_or_else(Failure::no_such_path)?;
     if resource.scope == Scope::Cluster && !path.namespace.is_empty() && resource.stored {
         return Err(Failure::no_such_path());
     }

@@ -48,7 +48,8 @@ pub(crate) async fn serve(state: Arc<State>, listener: TcpListener, tls: TlsIden
 
 fn is_passing(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted};
-    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted) || matches!(error.raw_os_error(), Some(23 | 24))
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted)
+        || matches!(error.raw_os_error(), Some(23 | 24))
 }
 
 async fn connection(

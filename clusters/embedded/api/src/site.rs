@@ -8,8 +8,8 @@ use http::{Request, Response, StatusCode};
 use serde_json::json;
 
 use crate::failure::{Failure, Outcome};
-use crate::{openapi, reply};
 use crate::state::State;
+use crate::{openapi, reply};
 
 /// Answers a `GET` outside of `/api` and `/apis`.
 pub(crate) fn answer(state: &Arc<State>, request: &Request<Body>) -> Outcome<Response<Body>> {

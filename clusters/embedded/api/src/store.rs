@@ -13,8 +13,8 @@ use crate::object;
 
 mod shelf;
 
-pub(crate) use shelf::{Change, ChangeKind, ReadError, Snapshot};
 use shelf::Shelf;
+pub(crate) use shelf::{Change, ChangeKind, ReadError, Snapshot};
 
 /// The group and plural of a kind, such as `apps/deployments`; core kinds begin with `/`.
 pub(crate) type ShelfName = Arc<str>;
@@ -127,7 +127,12 @@ impl Store {
     ///
     /// # Errors
     /// [`WriteError::Changed`] when it is no longer at that version.
-    pub(crate) fn replace(&self, shelf: &ShelfName, expected: u64, value: Value) -> Result<Arc<Entry>, WriteError> {
+    pub(crate) fn replace(
+        &self,
+        shelf: &ShelfName,
+        expected: u64,
+        value: Value,
+    ) -> Result<Arc<Entry>, WriteError> {
         let place = (object::namespace(&value).to_owned(), object::name(&value).to_owned());
         let inner = self.lock();
         let current = inner.shelves.get(shelf).and_then(|found| found.get(&place.0, &place.1));
@@ -141,7 +146,12 @@ impl Store {
     ///
     /// # Errors
     /// [`WriteError::Changed`] when it is no longer at that version.
-    pub(crate) fn remove(&self, shelf: &ShelfName, expected: u64, value: Value) -> Result<Arc<Entry>, WriteError> {
+    pub(crate) fn remove(
+        &self,
+        shelf: &ShelfName,
+        expected: u64,
+        value: Value,
+    ) -> Result<Arc<Entry>, WriteError> {
         let place = (object::namespace(&value).to_owned(), object::name(&value).to_owned());
         let mut guard = self.lock();
         let inner = &mut *guard;
@@ -158,7 +168,13 @@ impl Store {
         }
     }
 
-    fn write(&self, mut inner: MutexGuard<'_, Inner>, shelf: &ShelfName, place: Place, value: Value) -> Arc<Entry> {
+    fn write(
+        &self,
+        mut inner: MutexGuard<'_, Inner>,
+        shelf: &ShelfName,
+        place: Place,
+        value: Value,
+    ) -> Arc<Entry> {
         inner.revision += 1;
         let entry = Entry::new(value, inner.revision);
         let found = inner.shelves.entry(shelf.clone()).or_insert_with(|| Shelf::new(self.window));

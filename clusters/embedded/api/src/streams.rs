@@ -59,16 +59,20 @@ pub(crate) async fn open(stream: Stream, call: Call, request: Request<Body>) -> 
 /// 400 when the caller asks for no upgrade or for one that is not served.
 async fn upgrade(request: Request<Body>) -> Outcome<WebSocketUpgrade> {
     let (mut parts, _) = request.into_parts();
-    let wanted = parts.headers.get(http::header::UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let wanted =
+        parts.headers.get(http::header::UPGRADE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if wanted.is_empty() {
         return Err(Failure::bad_request("Upgrade request required"));
     }
     if !wanted.eq_ignore_ascii_case("websocket") {
-        let why = format!("unable to upgrade: {wanted} is not served; use a WebSocket with v5.channel.k8s.io or v4.channel.k8s.io");
+        let why = format!(
+            "unable to upgrade: {wanted} is not served; use a WebSocket with v5.channel.k8s.io or v4.channel.k8s.io"
+        );
         return Err(Failure::bad_request(why));
     }
     let upgrade = WebSocketUpgrade::from_request_parts(&mut parts, &()).await;
-    let upgrade = upgrade.map_err(|rejection| Failure::bad_request(format!("unable to upgrade: {rejection}")))?;
+    let upgrade =
+        upgrade.map_err(|rejection| Failure::bad_request(format!("unable to upgrade: {rejection}")))?;
     let upgrade = upgrade.protocols([channels::V5, channels::V4]);
     if upgrade.selected_protocol().is_none() {
         return Err(Failure::bad_request(format!(

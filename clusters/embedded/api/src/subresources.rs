@@ -19,7 +19,13 @@ mod scale;
 mod token;
 
 /// Answers a request to a subresource.
-pub(crate) fn answer(call: &Call, name: &str, verb: &str, headers: &HeaderMap, body: &Bytes) -> Outcome<Reply> {
+pub(crate) fn answer(
+    call: &Call,
+    name: &str,
+    verb: &str,
+    headers: &HeaderMap,
+    body: &Bytes,
+) -> Outcome<Reply> {
     let resource = &call.resource;
     let has = |subresource: Subresource| resource.subresources.contains(&subresource);
     let received = || media::decode(headers, body);
@@ -65,7 +71,8 @@ fn within_spec(call: &Call, verb: &str, headers: &HeaderMap, body: &Bytes) -> Ou
 
 /// The answer to a creation that leaves nothing to show.
 fn created() -> Reply {
-    let status = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
+    let status =
+        json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Reply { code: StatusCode::CREATED, document: Document::Fixed(status), warnings: Vec::new() }
 }
 
@@ -108,14 +115,19 @@ fn schedule(pod: &mut Value) {
     }
     let Some(list) = conditions.as_array_mut() else { return };
     list.retain(|condition| condition["type"] != "PodScheduled");
-    list.push(json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now}));
+    list.push(
+        json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now}),
+    );
 }
 
 /// `pods/eviction`: a deletion that disruption budgets can forbid.
 fn evict(call: &Call, eviction: &Value) -> Outcome<Reply> {
     let pod = call.current()?;
     if let Some(budget) = forbidding_budget(call, &pod.value)? {
-        let mut status = Status::too_many_requests("Cannot evict pod as it would violate the pod's disruption budget.", 10);
+        let mut status = Status::too_many_requests(
+            "Cannot evict pod as it would violate the pod's disruption budget.",
+            10,
+        );
         let message = format!(
             "The disruption budget {} needs {} healthy pods and has {} currently",
             object::name(&budget),
@@ -123,7 +135,11 @@ fn evict(call: &Call, eviction: &Value) -> Outcome<Reply> {
             budget["status"]["currentHealthy"]
         );
         if let Some(details) = &mut status.details {
-            let cause = embedded_machinery::status::Cause { reason: "DisruptionBudget".to_owned(), message, field: String::new() };
+            let cause = embedded_machinery::status::Cause {
+                reason: "DisruptionBudget".to_owned(),
+                message,
+                field: String::new(),
+            };
             details.causes.push(cause);
             details.retry_after_seconds = 0;
         }
@@ -145,8 +161,9 @@ fn forbidding_budget(call: &Call, pod: &Value) -> Outcome<Option<Value>> {
         embedded_machinery::selector::Labels::from_label_selector(&budget["spec"]["selector"])
             .is_ok_and(|labels| labels.matches_object(pod))
     };
-    let forbidding = budgets.iter().map(|entry| &entry.value).find(|budget| {
-        selects(budget) && budget["status"]["disruptionsAllowed"].as_i64().unwrap_or(0) <= 0
-    });
+    let forbidding = budgets
+        .iter()
+        .map(|entry| &entry.value)
+        .find(|budget| selects(budget) && budget["status"]["disruptionsAllowed"].as_i64().unwrap_or(0) <= 0);
     Ok(forbidding.cloned())
 }

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
 };
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -30,8 +31,9 @@ impl TlsIdentity {
     pub fn generate(names_and_addresses: &[&str]) -> anyhow::Result<TlsIdentity> {
         let (issuer, ca_pem) = authority()?;
         let names: Vec<String> = names_and_addresses.iter().map(|&name| name.to_owned()).collect();
-        let mut parameters = CertificateParams::new(names)
-            .with_context(|| format!("one of {names_and_addresses:?} is neither a DNS name nor an address"))?;
+        let mut parameters = CertificateParams::new(names).with_context(|| {
+            format!("one of {names_and_addresses:?} is neither a DNS name nor an address")
+        })?;
         parameters.distinguished_name.push(DnType::CommonName, "kube-apiserver");
         parameters.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
         parameters.key_usages = vec![KeyUsagePurpose::DigitalSignature, KeyUsagePurpose::KeyEncipherment];

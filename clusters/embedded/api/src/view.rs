@@ -54,7 +54,8 @@ pub(crate) fn to_stored(resource: &Resource, mut value: Value) -> Value {
         Conversion::None => value,
         Conversion::ApiVersion => {
             if let Some(custom) = resource.custom() {
-                value["apiVersion"] = crate::catalog::api_version(&resource.group, &custom.storage_version).into();
+                value["apiVersion"] =
+                    crate::catalog::api_version(&resource.group, &custom.storage_version).into();
             }
             value
         }

@@ -150,7 +150,9 @@ mod tests {
 
     #[test]
     fn every_built_in_kind_but_definitions_has_a_message() {
-        for kind in embedded_machinery::builtin::KINDS.iter().filter(|kind| kind.group != "apiextensions.k8s.io") {
+        for kind in
+            embedded_machinery::builtin::KINDS.iter().filter(|kind| kind.group != "apiextensions.k8s.io")
+        {
             assert!(message(&message_of(&kind.gvk())).is_some(), "{}", kind.gvk());
         }
     }

@@ -1,20 +1,31 @@
 //! The server through a plain `kube::Client`, without a socket.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use embedded_api::{ApiServer, Config};
+use embedded_api::{ApiServer, Authorization, Config};
 use futures::{StreamExt as _, TryStreamExt as _, pin_mut};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service, ServiceAccount};
-use kube::api::{Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, PropagationPolicy, WatchEvent, WatchParams};
+use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use kube::api::{
+    Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, PropagationPolicy, WatchEvent,
+    WatchParams,
+};
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
 use kube::{Client, ResourceExt as _};
 use serde_json::json;
 
 fn config_map(name: &str, data: &[(&str, &str)]) -> ConfigMap {
-    let data: BTreeMap<String, String> = data.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    ConfigMap { metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() }, data: Some(data), ..ConfigMap::default() }
+    let data: BTreeMap<String, String> =
+        data.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    ConfigMap {
+        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
+        data: Some(data),
+        ..ConfigMap::default()
+    }
 }
 
 fn client() -> Client {
@@ -43,14 +54,20 @@ fn pod(name: &str) -> Pod {
     serde_json::from_value(json!({
         "metadata": {"name": name, "labels": {"app": name}},
         "spec": {"containers": [{"name": "main", "image": "busybox"}]},
-    })).unwrap()
+    }))
+    .unwrap()
 }
 
 #[tokio::test]
 async fn a_new_cluster_has_its_namespaces_and_the_kubernetes_service() {
     let client = client();
     let names: Vec<String> = Api::<Namespace>::all(client.clone())
-        .list(&ListParams::default()).await.unwrap().iter().map(|namespace| namespace.name_any()).collect();
+        .list(&ListParams::default())
+        .await
+        .unwrap()
+        .iter()
+        .map(|namespace| namespace.name_any())
+        .collect();
     assert_eq!(names, ["default", "kube-node-lease", "kube-public", "kube-system"]);
     let service = Api::<Service>::default_namespaced(client.clone()).get("kubernetes").await.unwrap();
     assert_eq!(service.spec.unwrap().cluster_ip.as_deref(), Some("10.43.0.1"));
@@ -62,15 +79,20 @@ async fn create_read_replace_delete() {
     let api: Api<ConfigMap> = Api::default_namespaced(client());
     let created = api.create(&PostParams::default(), &config_map("a", &[("k", "1")])).await.unwrap();
     assert!(created.uid().is_some() && created.creation_timestamp().is_some());
-    let (code, reason, message) = api_error(api.create(&PostParams::default(), &config_map("a", &[])).await.unwrap_err());
+    let (code, reason, message) =
+        api_error(api.create(&PostParams::default(), &config_map("a", &[])).await.unwrap_err());
     assert_eq!((code, reason.as_str()), (409, "AlreadyExists"));
     assert_eq!(message, "configmaps \"a\" already exists");
 
     let mut changed = created.clone();
     changed.data = Some(BTreeMap::from([("k".to_owned(), "2".to_owned())]));
     let second = api.replace("a", &PostParams::default(), &changed).await.unwrap();
-    assert!(second.resource_version().unwrap().parse::<u64>().unwrap() > created.resource_version().unwrap().parse().unwrap());
-    let (code, reason, message) = api_error(api.replace("a", &PostParams::default(), &changed).await.unwrap_err());
+    assert!(
+        second.resource_version().unwrap().parse::<u64>().unwrap()
+            > created.resource_version().unwrap().parse().unwrap()
+    );
+    let (code, reason, message) =
+        api_error(api.replace("a", &PostParams::default(), &changed).await.unwrap_err());
     assert_eq!((code, reason.as_str()), (409, "Conflict"));
     assert_eq!(
         message,
@@ -132,7 +154,11 @@ async fn a_watch_from_a_forgotten_version_is_told_so() {
     match soon(watch.try_next()).await.unwrap().unwrap() {
         WatchEvent::Error(status) => {
             assert_eq!((status.code, status.reason.as_str()), (410, "Expired"));
-            assert!(status.message.starts_with(&format!("too old resource version: {version} (")), "{}", status.message);
+            assert!(
+                status.message.starts_with(&format!("too old resource version: {version} (")),
+                "{}",
+                status.message
+            );
         }
         other => panic!("{other:?}"),
     }
@@ -171,15 +197,29 @@ async fn a_status_is_written_apart_and_the_generation_counts_wishes() {
     })).unwrap();
     let created: Deployment = api.create(&PostParams::default(), &deployment).await.unwrap();
     assert_eq!(created.metadata.generation, Some(1));
-    assert_eq!(created.status.unwrap_or_default().replicas, None, "a writer of the object does not set its status");
+    assert_eq!(
+        created.status.unwrap_or_default().replicas,
+        None,
+        "a writer of the object does not set its status"
+    );
     let status = json!({"spec": {"paused": true}, "status": {"replicas": 1, "observedGeneration": 1}});
     let written = api.patch_status("d", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
     assert_eq!(written.metadata.generation, Some(1));
     assert_eq!(written.spec.as_ref().unwrap().paused, None, "nor a writer of the status the wish");
-    let paused = api.patch("d", &PatchParams::default(), &Patch::Merge(json!({"spec": {"paused": true}, "status": {"replicas": 9}}))).await.unwrap();
+    let paused = api
+        .patch(
+            "d",
+            &PatchParams::default(),
+            &Patch::Merge(json!({"spec": {"paused": true}, "status": {"replicas": 9}})),
+        )
+        .await
+        .unwrap();
     assert_eq!(paused.metadata.generation, Some(2));
     assert_eq!(paused.status.unwrap().replicas, Some(1));
-    let scaled = api.patch_scale("d", &PatchParams::default(), &Patch::Merge(json!({"spec": {"replicas": 3}}))).await.unwrap();
+    let scaled = api
+        .patch_scale("d", &PatchParams::default(), &Patch::Merge(json!({"spec": {"replicas": 3}})))
+        .await
+        .unwrap();
     assert_eq!(scaled.spec.unwrap().replicas, Some(3));
     assert_eq!(scaled.status.unwrap().selector.as_deref(), Some("a=b"));
     assert_eq!(api.get("d").await.unwrap().spec.unwrap().replicas, Some(3));
@@ -195,7 +235,9 @@ async fn finalizers_hold_an_object_until_the_last_is_gone() {
     assert!(marked.metadata.deletion_timestamp.is_some());
     let watch = api.watch(&WatchParams::default(), &marked.resource_version().unwrap()).await.unwrap();
     pin_mut!(watch);
-    api.patch("a", &PatchParams::default(), &Patch::Merge(json!({"metadata": {"finalizers": null}}))).await.unwrap();
+    api.patch("a", &PatchParams::default(), &Patch::Merge(json!({"metadata": {"finalizers": null}})))
+        .await
+        .unwrap();
     assert!(matches!(soon(watch.try_next()).await.unwrap().unwrap(), WatchEvent::Deleted(_)));
     assert_eq!(api.get_opt("a").await.unwrap(), None);
 }
@@ -204,7 +246,8 @@ async fn finalizers_hold_an_object_until_the_last_is_gone() {
 async fn a_foreground_deletion_waits_for_the_collector() {
     let api: Api<ConfigMap> = Api::default_namespaced(client());
     api.create(&PostParams::default(), &config_map("a", &[])).await.unwrap();
-    let foreground = DeleteParams { propagation_policy: Some(PropagationPolicy::Foreground), ..DeleteParams::default() };
+    let foreground =
+        DeleteParams { propagation_policy: Some(PropagationPolicy::Foreground), ..DeleteParams::default() };
     let marked = api.delete("a", &foreground).await.unwrap().left().unwrap();
     assert_eq!(marked.metadata.finalizers, Some(vec!["foregroundDeletion".to_owned()]));
 }
@@ -220,7 +263,8 @@ async fn a_bound_pod_is_deleted_in_two_steps() {
 
     api.create(&PostParams::default(), &pod("bound")).await.unwrap();
     let binding = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "bound"}, "target": {"kind": "Node", "name": "n"}});
-    let _: serde_json::Value = api.create_subresource("binding", "bound", &PostParams::default(), &binding).await.unwrap();
+    let _: serde_json::Value =
+        api.create_subresource("binding", "bound", &PostParams::default(), &binding).await.unwrap();
     let marked = api.delete("bound", &DeleteParams::default()).await.unwrap().left().unwrap();
     assert_eq!(marked.spec.as_ref().unwrap().node_name.as_deref(), Some("n"));
     assert_eq!(marked.metadata.deletion_grace_period_seconds, Some(30));
@@ -234,7 +278,10 @@ async fn a_pod_gets_its_account_and_token() {
     let api: Api<Pod> = Api::default_namespaced(client.clone());
     let (code, _, message) = api_error(api.create(&PostParams::default(), &pod("p")).await.unwrap_err());
     assert_eq!(code, 403);
-    assert_eq!(message, "pods \"p\" is forbidden: error looking up service account default/default: serviceaccount \"default\" not found");
+    assert_eq!(
+        message,
+        "pods \"p\" is forbidden: error looking up service account default/default: serviceaccount \"default\" not found"
+    );
     with_account(&client).await;
     let spec = api.create(&PostParams::default(), &pod("p")).await.unwrap().spec.unwrap();
     assert_eq!(spec.service_account_name.as_deref(), Some("default"));
@@ -248,16 +295,21 @@ async fn nothing_is_created_in_a_namespace_that_is_missing_or_going() {
     let client = client();
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let api: Api<ConfigMap> = Api::namespaced(client.clone(), "going");
-    let (code, _, message) = api_error(api.create(&PostParams::default(), &config_map("a", &[])).await.unwrap_err());
+    let (code, _, message) =
+        api_error(api.create(&PostParams::default(), &config_map("a", &[])).await.unwrap_err());
     assert_eq!((code, message.as_str()), (404, "namespaces \"going\" not found"));
     let namespace = serde_json::from_value(json!({"metadata": {"name": "going"}})).unwrap();
     let created = namespaces.create(&PostParams::default(), &namespace).await.unwrap();
     assert_eq!(created.labels()["kubernetes.io/metadata.name"], "going");
     let going = namespaces.delete("going", &DeleteParams::default()).await.unwrap().left().unwrap();
     assert_eq!(going.status.unwrap().phase.as_deref(), Some("Terminating"));
-    let (code, _, message) = api_error(api.create(&PostParams::default(), &config_map("a", &[])).await.unwrap_err());
+    let (code, _, message) =
+        api_error(api.create(&PostParams::default(), &config_map("a", &[])).await.unwrap_err());
     assert_eq!(code, 403);
-    assert_eq!(message, "configmaps \"a\" is forbidden: unable to create new content in namespace going because it is being terminated");
+    assert_eq!(
+        message,
+        "configmaps \"a\" is forbidden: unable to create new content in namespace going because it is being terminated"
+    );
     let finalized = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "going"}, "spec": {"finalizers": []}});
     let finalized: Namespace = serde_json::from_value(finalized).unwrap();
     namespaces.replace_subresource("finalize", "going", &PostParams::default(), &finalized).await.unwrap();
@@ -270,19 +322,33 @@ async fn services_get_addresses_of_their_own() {
     let service = |name: &str, spec: serde_json::Value| -> Service {
         serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).unwrap()
     };
-    let create = |service: Service| { let api = api.clone(); async move { api.create(&PostParams::default(), &service).await } };
+    let create = |service: Service| {
+        let api = api.clone();
+        async move { api.create(&PostParams::default(), &service).await }
+    };
     let plain = create(service("plain", json!({"ports": [{"port": 80}]}))).await.unwrap().spec.unwrap();
     let address = plain.cluster_ip.unwrap();
     assert!(address.starts_with("10.43."), "{address}");
-    let headless = create(service("headless", json!({"clusterIP": "None", "ports": [{"port": 80}]}))).await.unwrap();
+    let headless =
+        create(service("headless", json!({"clusterIP": "None", "ports": [{"port": 80}]}))).await.unwrap();
     assert_eq!(headless.spec.unwrap().cluster_ip.as_deref(), Some("None"));
-    let external = create(service("external", json!({"type": "ExternalName", "externalName": "x.y"}))).await.unwrap();
+    let external =
+        create(service("external", json!({"type": "ExternalName", "externalName": "x.y"}))).await.unwrap();
     assert_eq!(external.spec.unwrap().cluster_ip, None);
-    let node = create(service("node", json!({"type": "NodePort", "ports": [{"port": 80}]}))).await.unwrap().spec.unwrap();
+    let node = create(service("node", json!({"type": "NodePort", "ports": [{"port": 80}]})))
+        .await
+        .unwrap()
+        .spec
+        .unwrap();
     assert!((30000..=32767).contains(&node.ports.unwrap()[0].node_port.unwrap()));
-    let asked = create(service("asked", json!({"clusterIP": "10.43.0.10", "ports": [{"port": 53}]}))).await.unwrap();
+    let asked =
+        create(service("asked", json!({"clusterIP": "10.43.0.10", "ports": [{"port": 53}]}))).await.unwrap();
     assert_eq!(asked.spec.unwrap().cluster_ip.as_deref(), Some("10.43.0.10"));
-    let (code, _, message) = api_error(create(service("taken", json!({"clusterIP": "10.43.0.10", "ports": [{"port": 53}]}))).await.unwrap_err());
+    let (code, _, message) = api_error(
+        create(service("taken", json!({"clusterIP": "10.43.0.10", "ports": [{"port": 53}]})))
+            .await
+            .unwrap_err(),
+    );
     assert_eq!(code, 422);
     assert_eq!(
         message,
@@ -290,6 +356,27 @@ async fn services_get_addresses_of_their_own() {
     );
     api.delete("asked", &DeleteParams::default()).await.unwrap();
     create(service("again", json!({"clusterIP": "10.43.0.10", "ports": [{"port": 53}]}))).await.unwrap();
+}
+
+#[tokio::test]
+async fn roles_are_obeyed_where_they_are_asked_for() {
+    let server = ApiServer::new(Config { authorization: Authorization::Rbac, ..Config::default() });
+    let api: Api<ConfigMap> = Api::default_namespaced(server.client_as("default", "worker"));
+    let (code, reason, message) = api_error(api.list(&ListParams::default()).await.unwrap_err());
+    assert_eq!((code, reason.as_str()), (403, "Forbidden"));
+    assert_eq!(
+        message,
+        "configmaps is forbidden: User \"system:serviceaccount:default:worker\" cannot list resource \"configmaps\" in API group \"\" in the namespace \"default\""
+    );
+    let role: Role = serde_json::from_value(json!({"metadata": {"name": "r"}, "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}]})).unwrap();
+    Api::default_namespaced(server.client()).create(&PostParams::default(), &role).await.unwrap();
+    let binding: RoleBinding = serde_json::from_value(json!({
+        "metadata": {"name": "b"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"},
+        "subjects": [{"kind": "ServiceAccount", "name": "worker", "namespace": "default"}],
+    })).unwrap();
+    Api::default_namespaced(server.client()).create(&PostParams::default(), &binding).await.unwrap();
+    api.list(&ListParams::default()).await.unwrap();
+    assert_eq!(api_error(api.get("x").await.unwrap_err()).0, 403);
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! The server under the real `kubectl`, where it is installed.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -28,7 +30,8 @@ impl Drop for Cluster {
 
 /// `None` (with a line that says so) where there is no `kubectl`.
 async fn cluster(test: &str) -> Option<Cluster> {
-    let found = std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join("kubectl").is_file()));
+    let found = std::env::var_os("PATH")
+        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join("kubectl").is_file()));
     if !found {
         eprintln!("{test}: skipped, kubectl is not on PATH");
         return None;
@@ -83,8 +86,16 @@ impl Cluster {
 
 fn command(directory: &Path, line: &str) -> Command {
     let mut command = Command::new("kubectl");
-    command.args(line.split_whitespace()).current_dir(directory).env("KUBECONFIG", directory.join("kubeconfig"));
-    command.env("HOME", directory).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+    command
+        .args(line.split_whitespace())
+        .current_dir(directory)
+        .env("KUBECONFIG", directory.join("kubeconfig"));
+    command
+        .env("HOME", directory)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true);
     command
 }
 
@@ -95,11 +106,14 @@ fn texts(output: &Output) -> (String, String) {
 
 /// The cells of a printed table, without the last column, which is an age.
 fn ageless(table: &str) -> Vec<String> {
-    table.lines().map(|line| {
-        let mut words: Vec<&str> = line.split_whitespace().collect();
-        words.pop();
-        words.join(" ")
-    }).collect()
+    table
+        .lines()
+        .map(|line| {
+            let mut words: Vec<&str> = line.split_whitespace().collect();
+            words.pop();
+            words.join(" ")
+        })
+        .collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,11 +123,19 @@ async fn discovery_and_help() {
     cluster.ok("apply -f widgets.yaml").await;
     cluster.ok("wait --for=condition=Established crd/widgets.example.com --timeout=5s").await;
     let resources = cluster.ok("api-resources").await;
-    for expected in ["networkpolicies netpol networking.k8s.io/v1 true NetworkPolicy", "widgets wd example.com/v1 true Widget"] {
-        assert!(resources.lines().any(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") == expected), "{resources}");
+    for expected in [
+        "networkpolicies netpol networking.k8s.io/v1 true NetworkPolicy",
+        "widgets wd example.com/v1 true Widget",
+    ] {
+        assert!(
+            resources.lines().any(|line| line.split_whitespace().collect::<Vec<_>>().join(" ") == expected),
+            "{resources}"
+        );
     }
     assert!(cluster.ok("api-versions").await.contains("apps/v1\n"));
-    assert!(cluster.ok("explain pod.spec.containers.livenessProbe").await.contains("httpGet\t<HTTPGetAction>"));
+    assert!(
+        cluster.ok("explain pod.spec.containers.livenessProbe").await.contains("httpGet\t<HTTPGetAction>")
+    );
     let explained = cluster.ok("explain widget.spec").await;
     assert!(explained.contains("color\t<string>\n  enum: red, blue"), "{explained}");
     assert!(cluster.ok("get --raw /readyz").await.contains("ok"));
@@ -131,9 +153,20 @@ async fn workloads_come_change_and_go() {
          networkpolicy.networking.k8s.io/deny created\ndeployment.apps/web created\npod/p created\n"
     );
     assert!(cluster.ok("apply -f workloads.yaml").await.lines().all(|line| line.ends_with(" unchanged")));
-    assert!(cluster.ok("apply --server-side --force-conflicts -f workloads.yaml").await.contains("pod/p serverside-applied"));
-    assert_eq!(ageless(&cluster.ok("get pods -n x").await), ["NAME READY STATUS RESTARTS", "p 0/1 Pending 0"]);
-    assert_eq!(ageless(&cluster.ok("get deploy -n x").await), ["NAME READY UP-TO-DATE AVAILABLE", "web 0/2 0 0"]);
+    assert!(
+        cluster
+            .ok("apply --server-side --force-conflicts -f workloads.yaml")
+            .await
+            .contains("pod/p serverside-applied")
+    );
+    assert_eq!(
+        ageless(&cluster.ok("get pods -n x").await),
+        ["NAME READY STATUS RESTARTS", "p 0/1 Pending 0"]
+    );
+    assert_eq!(
+        ageless(&cluster.ok("get deploy -n x").await),
+        ["NAME READY UP-TO-DATE AVAILABLE", "web 0/2 0 0"]
+    );
     assert_eq!(ageless(&cluster.ok("get netpol -n x").await), ["NAME POD-SELECTOR", "deny app=web"]);
     let services = cluster.ok("get svc -n x").await;
     assert!(services.contains("ClusterIP   10.43.") && services.contains("80/TCP"), "{services}");
@@ -151,7 +184,10 @@ async fn workloads_come_change_and_go() {
     assert_eq!(cluster.ok("get pods -A --field-selector=metadata.name=p -o name").await, "pod/p\n");
     cluster.ok("patch configmap settings -n x --type=json -p [{\"op\":\"add\",\"path\":\"/data/b\",\"value\":\"2\"}]").await;
     cluster.ok("patch configmap settings -n x --type=merge -p {\"data\":{\"c\":\"3\"}}").await;
-    assert_eq!(cluster.ok("get configmap settings -n x -o jsonpath={.data}").await, r#"{"a":"1","b":"2","c":"3"}"#);
+    assert_eq!(
+        cluster.ok("get configmap settings -n x -o jsonpath={.data}").await,
+        r#"{"a":"1","b":"2","c":"3"}"#
+    );
     cluster.ok("create namespace y").await;
     cluster.ok("create configmap made -n y --from-literal=k=v").await;
     cluster.ok("create secret generic hidden -n y --from-literal=k=v").await;
@@ -172,7 +208,10 @@ async fn custom_kinds_have_tables_and_validation() {
     let Some(cluster) = cluster("custom_kinds_have_tables_and_validation").await else { return };
     cluster.ok("apply -f widgets.yaml").await;
     let write = |name: &str, text: &str| std::fs::write(cluster.directory.path().join(name), text).unwrap();
-    write("a.yaml", "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: a, namespace: default}\nspec: {color: red}\n");
+    write(
+        "a.yaml",
+        "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: a, namespace: default}\nspec: {color: red}\n",
+    );
     assert_eq!(cluster.ok("apply -f a.yaml").await, "widget.example.com/a created\n");
     assert_eq!(cluster.ok("apply -f a.yaml").await, "widget.example.com/a unchanged\n");
     assert_eq!(ageless(&cluster.ok("get wd").await), ["NAME SIZE READY", "a 3"]);
@@ -182,13 +221,27 @@ async fn custom_kinds_have_tables_and_validation() {
     assert!(cluster.ok("describe widget a").await.contains("Color:  red"));
     cluster.ok("scale widget a --replicas=7").await;
     assert_eq!(cluster.ok("get widget a -o jsonpath={.spec.size}").await, "7");
-    write("b.yaml", "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: b, namespace: default}\nspec: {colour: red}\n");
+    write(
+        "b.yaml",
+        "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: b, namespace: default}\nspec: {colour: red}\n",
+    );
     let refused = cluster.refused("apply -f b.yaml").await;
     assert!(refused.contains("strict decoding error: unknown field \"spec.colour\""), "{refused}");
-    write("c.yaml", "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: c, namespace: default}\nspec: {color: green}\n");
+    write(
+        "c.yaml",
+        "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: c, namespace: default}\nspec: {color: green}\n",
+    );
     let refused = cluster.refused("apply -f c.yaml").await;
-    assert_eq!(refused, "The Widget \"c\" is invalid: spec.color: Unsupported value: \"green\": supported values: \"red\", \"blue\"\n");
-    assert!(cluster.refused("get widget missing").await.contains("Error from server (NotFound): widgets.example.com \"missing\" not found"));
+    assert_eq!(
+        refused,
+        "The Widget \"c\" is invalid: spec.color: Unsupported value: \"green\": supported values: \"red\", \"blue\"\n"
+    );
+    assert!(
+        cluster
+            .refused("get widget missing")
+            .await
+            .contains("Error from server (NotFound): widgets.example.com \"missing\" not found")
+    );
     cluster.ok("delete crd widgets.example.com").await;
     let refused = cluster.refused("get widgets").await;
     assert!(refused.contains("the server could not find the requested resource"), "{refused}");
@@ -200,7 +253,11 @@ async fn a_watch_prints_changes_as_they_come() {
     let mut watch = cluster.command("get configmaps -w --no-headers").spawn().unwrap();
     let mut lines = BufReader::new(watch.stdout.take().unwrap()).lines();
     let name = async |lines: &mut tokio::io::Lines<_>| {
-        let line = tokio::time::timeout(Duration::from_secs(20), lines.next_line()).await.expect("a line").unwrap().unwrap();
+        let line = tokio::time::timeout(Duration::from_secs(20), lines.next_line())
+            .await
+            .expect("a line")
+            .unwrap()
+            .unwrap();
         line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
     };
     cluster.ok("create configmap one").await;
@@ -226,7 +283,10 @@ async fn logs_and_exec() {
     let mut stdin = cat.stdin.take().unwrap();
     stdin.write_all(b"typed").await.unwrap();
     drop(stdin);
-    let output = tokio::time::timeout(Duration::from_secs(20), cat.wait_with_output()).await.expect("cat ends").unwrap();
+    let output = tokio::time::timeout(Duration::from_secs(20), cat.wait_with_output())
+        .await
+        .expect("cat ends")
+        .unwrap();
     assert_eq!(texts(&output).0, "typed");
     let refused = cluster.refused("exec p -- nothing").await;
     assert!(refused.contains("Internal error occurred: exec: no such program"), "{refused}");

@@ -1,5 +1,7 @@
 //! Logs, exec, attach and port-forward through `kube`, in process and over TLS.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::time::Duration;
 
 use embedded_api::{ApiServer, Config, TlsIdentity};
@@ -69,14 +71,18 @@ async fn logs(#[values(Way::InProcess, Way::Tls)] way: Way) {
     assert!(refused.to_string().contains("container x is not valid for pod p"), "{refused}");
     let previous = LogParams { previous: true, ..LogParams::default() };
     let refused = api.logs("p", &previous).await.unwrap_err();
-    assert!(refused.to_string().contains("previous terminated container \"c\" in pod \"p\" not found"), "{refused}");
+    assert!(
+        refused.to_string().contains("previous terminated container \"c\" in pod \"p\" not found"),
+        "{refused}"
+    );
 }
 
 #[rstest]
 #[tokio::test]
 async fn exec_tells_output_and_exit_code(#[values(Way::InProcess, Way::Tls)] way: Way) {
     let (_server, api) = pods(way).await;
-    let mut echo: AttachedProcess = api.exec("p", ["echo", "a", "b"], &AttachParams::default()).await.unwrap();
+    let mut echo: AttachedProcess =
+        api.exec("p", ["echo", "a", "b"], &AttachParams::default()).await.unwrap();
     let status = echo.take_status().unwrap();
     assert_eq!(soon(all(echo.stdout())).await, "a b\n");
     assert_eq!(soon(status).await.unwrap().status.as_deref(), Some("Success"));

@@ -24,7 +24,10 @@ pub(super) fn assign(call: &Call, pod: &mut Value) -> Outcome<()> {
     let name = object::text(pod, &["spec", "serviceAccountName"]).to_owned();
     object::set(pod, &["spec", "serviceAccount"], name.as_str());
     let Some(account) = call.state.store.get("/serviceaccounts", &call.namespace, &name) else {
-        let why = format!("error looking up service account {}/{name}: serviceaccount {name:?} not found", call.namespace);
+        let why = format!(
+            "error looking up service account {}/{name}: serviceaccount {name:?} not found",
+            call.namespace
+        );
         return Err(Failure::forbidden(&call.resource, object::name(pod), &why));
     };
     let wish = |value: &Value, path: &[&str]| object::field(value, path).and_then(Value::as_bool);
@@ -40,10 +43,8 @@ pub(super) fn assign(call: &Call, pod: &mut Value) -> Outcome<()> {
 
 fn inherit_pull_secrets(pod: &mut Value, account: &Value) {
     let own = object::field(pod, &["spec", "imagePullSecrets"]).and_then(Value::as_array);
-    if own.is_none_or(Vec::is_empty) {
-        if let Some(secrets) = account.get("imagePullSecrets") {
-            object::set(pod, &["spec", "imagePullSecrets"], secrets.clone());
-        }
+    if let (true, Some(secrets)) = (own.is_none_or(Vec::is_empty), account.get("imagePullSecrets")) {
+        object::set(pod, &["spec", "imagePullSecrets"], secrets.clone());
     }
 }
 

@@ -74,7 +74,8 @@ fn network(call: &Call) -> (u32, u32) {
 
 fn free_address(call: &Call, others: &[&Value]) -> Outcome<Ipv4Addr> {
     let (first, size) = network(call);
-    let used: HashSet<&str> = others.iter().map(|other| object::text(other, &["spec", "clusterIP"])).collect();
+    let used: HashSet<&str> =
+        others.iter().map(|other| object::text(other, &["spec", "clusterIP"])).collect();
     // As the real allocator: at random from the upper part, the lower 256 being kept for requested addresses.
     let reserved = (size / 16).clamp(16, 256).min(size / 2);
     let upper = size.saturating_sub(reserved + 1).max(1);

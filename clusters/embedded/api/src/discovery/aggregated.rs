@@ -42,16 +42,23 @@ pub(super) fn wanted(headers: &HeaderMap) -> Option<Version> {
 pub(super) fn respond(kinds: &[&Resource], version: Version) -> Response<Body> {
     let (name, content_type) = match version {
         Version::V2 => ("v2", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"),
-        Version::V2Beta1 => ("v2beta1", "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList"),
+        Version::V2Beta1 => {
+            ("v2beta1", "application/json;g=apidiscovery.k8s.io;v=v2beta1;as=APIGroupDiscoveryList")
+        }
     };
     let items: Vec<Value> = groups(kinds)
         .iter()
         .map(|group| {
-            let versions: Vec<Value> = group.versions.iter().map(|version| {
-                let of_version = kinds.iter().filter(|kind| kind.group == group.name && kind.version == *version);
-                let resources: Vec<Value> = of_version.map(|kind| entry(kind)).collect();
-                json!({"version": version, "resources": resources, "freshness": "Current"})
-            }).collect();
+            let versions: Vec<Value> = group
+                .versions
+                .iter()
+                .map(|version| {
+                    let of_version =
+                        kinds.iter().filter(|kind| kind.group == group.name && kind.version == *version);
+                    let resources: Vec<Value> = of_version.map(|kind| entry(kind)).collect();
+                    json!({"version": version, "resources": resources, "freshness": "Current"})
+                })
+                .collect();
             let metadata = match group.name.as_str() {
                 "" => json!({"creationTimestamp": null}),
                 name => json!({"name": name, "creationTimestamp": null}),

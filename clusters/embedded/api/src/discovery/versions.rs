@@ -16,9 +16,7 @@ pub(super) struct Group {
 impl Group {
     /// As an APIGroup without kind and version of its own.
     pub(super) fn to_value(&self) -> Value {
-        let version = |version: &String| {
-            json!({"groupVersion": catalog::api_version(&self.name, version), "version": version})
-        };
+        let version = |version: &String| json!({"groupVersion": catalog::api_version(&self.name, version), "version": version});
         json!({
             "name": self.name,
             "versions": self.versions.iter().map(version).collect::<Vec<_>>(),

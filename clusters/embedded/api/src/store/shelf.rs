@@ -100,7 +100,11 @@ impl Shelf {
                 None => objects.remove(&place),
             };
         }
-        Ok(objects.into_iter().filter(|(place, _)| namespace.is_empty() || place.0 == namespace).map(|(_, entry)| entry).collect())
+        Ok(objects
+            .into_iter()
+            .filter(|(place, _)| namespace.is_empty() || place.0 == namespace)
+            .map(|(_, entry)| entry)
+            .collect())
     }
 
     pub(super) fn put(&mut self, place: Place, entry: Arc<Entry>) {

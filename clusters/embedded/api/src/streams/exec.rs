@@ -54,7 +54,9 @@ pub(super) async fn open(call: Call, request: Request<Body>, what: What) -> Outc
     }
     if matches!(object::text(&pod.value, &["status", "phase"]), "Succeeded" | "Failed") {
         let phase = object::text(&pod.value, &["status", "phase"]);
-        return Err(Failure::bad_request(format!("cannot exec into a container in a completed pod; current phase is {phase}")));
+        return Err(Failure::bad_request(format!(
+            "cannot exec into a container in a completed pod; current phase is {phase}"
+        )));
     }
     let upgrade = super::upgrade(request).await?;
     let (asked, pipes) = ask(&call, container, command, what);
@@ -89,7 +91,9 @@ fn ask(call: &Call, container: String, command: Vec<String>, what: What) -> (Nod
             resize,
             reply,
         },
-        What::Container => NodeRequest::Attach { namespace, pod, container, stdin, output: output_sender, reply },
+        What::Container => {
+            NodeRequest::Attach { namespace, pod, container, stdin, output: output_sender, reply }
+        }
     };
     (request, Pipes { stdin: with_stdin.then_some(stdin_sender), resize: resize_sender, output, exit })
 }
@@ -141,16 +145,20 @@ async fn put(sender: &mut channels::Sender, piece: ExecOutput) -> Result<(), Lef
 }
 
 /// Hands on what the caller sends, until it leaves.
-async fn listen(mut receiver: channels::Receiver, stdin: Option<mpsc::Sender<Bytes>>, resize: mpsc::Sender<TerminalSize>) {
+async fn listen(
+    mut receiver: channels::Receiver,
+    stdin: Option<mpsc::Sender<Bytes>>,
+    resize: mpsc::Sender<TerminalSize>,
+) {
     let mut stdin = stdin;
     while let Some(message) = receiver.next().await {
         match message {
             Incoming::Data(STDIN, data) => {
                 // A process that has closed its input does not end the conversation.
-                if let Some(open) = stdin.as_ref().filter(|_| !data.is_empty()) {
-                    if open.send(data).await.is_err() {
-                        stdin = None;
-                    }
+                if let Some(open) = stdin.as_ref().filter(|_| !data.is_empty())
+                    && open.send(data).await.is_err()
+                {
+                    stdin = None;
                 }
             }
             Incoming::Data(RESIZE, data) => {

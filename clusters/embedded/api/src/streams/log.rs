@@ -50,8 +50,9 @@ pub(super) async fn open(call: &Call) -> Outcome<Response<Body>> {
 }
 
 fn seconds_since(time: &str) -> Outcome<u64> {
-    let since: jiff::Timestamp =
-        time.parse().map_err(|_| Failure::bad_request(format!("sinceTime: {time:?} is not an RFC 3339 time")))?;
+    let since: jiff::Timestamp = time
+        .parse()
+        .map_err(|_| Failure::bad_request(format!("sinceTime: {time:?} is not an RFC 3339 time")))?;
     let seconds = jiff::Timestamp::now().as_second() - since.as_second();
     Ok(u64::try_from(seconds).unwrap_or(0))
 }
@@ -62,12 +63,15 @@ pub(super) fn choose_container(call: &Call, pod: &Value) -> Outcome<String> {
         let list = pod["spec"][list].as_array().into_iter().flatten();
         list.filter_map(|container| container["name"].as_str()).collect()
     };
-    let (main, init, ephemeral) = (names("containers"), names("initContainers"), names("ephemeralContainers"));
+    let (main, init, ephemeral) =
+        (names("containers"), names("initContainers"), names("ephemeralContainers"));
     if let Some(name) = call.query.get("container") {
         let known = main.iter().chain(&init).chain(&ephemeral).any(|known| *known == name);
         return match known {
             true => Ok(name.to_owned()),
-            false => Err(Failure::bad_request(format!("container {name} is not valid for pod {}", call.name))),
+            false => {
+                Err(Failure::bad_request(format!("container {name} is not valid for pod {}", call.name)))
+            }
         };
     }
     let annotated = pod["metadata"]["annotations"]["kubectl.kubernetes.io/default-container"].as_str();
@@ -77,7 +81,11 @@ pub(super) fn choose_container(call: &Call, pod: &Value) -> Outcome<String> {
     match main.as_slice() {
         [only] => Ok((*only).to_owned()),
         many => {
-            let mut why = format!("a container name must be specified for pod {}, choose one of: [{}]", call.name, many.join(" "));
+            let mut why = format!(
+                "a container name must be specified for pod {}, choose one of: [{}]",
+                call.name,
+                many.join(" ")
+            );
             if !init.is_empty() {
                 why = format!("{why} or one of the init containers: [{}]", init.join(" "));
             }

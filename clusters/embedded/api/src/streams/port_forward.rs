@@ -42,16 +42,17 @@ pub(super) async fn open(call: Call, request: Request<Body>) -> Outcome<Response
 
 fn ports(call: &Call) -> Outcome<Vec<u16>> {
     let texts = call.query.all("ports");
-    let texts: Vec<&str> = texts.iter().flat_map(|text| text.split(',')).filter(|text| !text.is_empty()).collect();
+    let texts: Vec<&str> =
+        texts.iter().flat_map(|text| text.split(',')).filter(|text| !text.is_empty()).collect();
     if texts.is_empty() {
         return Err(Failure::bad_request("query parameter \"ports\" is required"));
     }
     let number = |text: &&str| text.parse().ok().filter(|port| *port > 0);
     // Channel numbers are bytes, and the last one means "closed".
     let ports: Option<Vec<u16>> = texts.iter().map(number).collect();
-    ports.filter(|ports| ports.len() < 127).ok_or_else(|| {
-        Failure::bad_request(format!("unable to parse {:?} as port numbers", texts.join(",")))
-    })
+    ports
+        .filter(|ports| ports.len() < 127)
+        .ok_or_else(|| Failure::bad_request(format!("unable to parse {:?} as port numbers", texts.join(","))))
 }
 
 async fn forward(call: &Call, ports: &[u16], socket: WebSocket) {

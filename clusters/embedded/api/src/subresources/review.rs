@@ -15,7 +15,9 @@ pub(super) fn answer(call: &Call, mut review: Value) -> Outcome<Reply> {
     let kind = call.resource.kind.as_str();
     let status = match kind {
         "SelfSubjectAccessReview" => access(call, &call.user, &review["spec"]),
-        "SubjectAccessReview" | "LocalSubjectAccessReview" => access(call, &named_user(&review["spec"]), &review["spec"]),
+        "SubjectAccessReview" | "LocalSubjectAccessReview" => {
+            access(call, &named_user(&review["spec"]), &review["spec"])
+        }
         "SelfSubjectRulesReview" => authorization::rules(call, object::text(&review, &["spec", "namespace"])),
         "SelfSubjectReview" => json!({"userInfo": user_info(&call.user)}),
         "TokenReview" => token(call, object::text(&review, &["spec", "token"])),
@@ -51,8 +53,18 @@ fn access(call: &Call, user: &User, spec: &Value) -> Value {
 }
 
 fn named_user(spec: &Value) -> User {
-    let groups = spec["groups"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-    User { name: object::text(spec, &["user"]).to_owned(), uid: object::text(spec, &["uid"]).to_owned(), groups }
+    let groups = spec["groups"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect();
+    User {
+        name: object::text(spec, &["user"]).to_owned(),
+        uid: object::text(spec, &["uid"]).to_owned(),
+        groups,
+    }
 }
 
 fn user_info(user: &User) -> Value {
@@ -65,7 +77,9 @@ fn user_info(user: &User) -> Value {
 
 fn token(call: &Call, token: &str) -> Value {
     match call.state.tokens.user(token, &call.state.store) {
-        Some(user) => json!({"authenticated": true, "user": user_info(&user), "audiences": [call.state.config.issuer]}),
+        Some(user) => {
+            json!({"authenticated": true, "user": user_info(&user), "audiences": [call.state.config.issuer]})
+        }
         None => json!({"user": {}, "error": "invalid bearer token"}),
     }
 }

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use embedded_machinery::selector::Labels;
-use embedded_machinery::{FieldError, Gvk, patch};
 use embedded_machinery::status::Status;
+use embedded_machinery::{FieldError, Gvk, patch};
 use http::HeaderMap;
 use serde_json::{Value, json};
 
@@ -15,10 +15,13 @@ use crate::reply::{Document, Reply};
 use crate::verbs::{Call, Part};
 use crate::view;
 
+/// The Scale a writer wants, from the present one.
+type Wish = Box<dyn Fn(&Value) -> Outcome<Value>>;
+
 pub(super) fn answer(call: &Call, verb: &str, headers: &HeaderMap, body: &Bytes) -> Outcome<Reply> {
     let Some(paths) = &call.resource.scale else { return Err(Failure::no_such_path()) };
     let call = &Call { part: Part::Other("scale"), ..call.clone() };
-    let wish: Box<dyn Fn(&Value) -> Outcome<Value>> = match verb {
+    let wish: Wish = match verb {
         "get" => {
             let current = call.current()?;
             return Ok(fixed(scale(paths, &view::value(&call.resource, &current.value))));
@@ -85,7 +88,9 @@ fn split(path: &str) -> Vec<&str> {
 fn scale(paths: &ScalePaths, object: &Value) -> Value {
     let number = |path: &str| object::field(object, &split(path)).and_then(Value::as_i64).unwrap_or(0);
     let selector = match &paths.selector {
-        Some(path) => object::field(object, &split(path)).and_then(Value::as_str).unwrap_or_default().to_owned(),
+        Some(path) => {
+            object::field(object, &split(path)).and_then(Value::as_str).unwrap_or_default().to_owned()
+        }
         None => selector_text(&object["spec"]["selector"]),
     };
     let metadata = &object["metadata"];

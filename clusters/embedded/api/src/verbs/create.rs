@@ -85,13 +85,23 @@ impl Call {
 
     /// Notes in `managedFields` who wrote what, by comparing with the object before.
     pub(super) fn record_manager(&self, old: Option<&Value>, new: &mut Value, options: &WriteOptions) {
-        apply::record_update(old, new, &self.writer(options, &object::now()), documents::merge_types(&self.resource));
+        apply::record_update(
+            old,
+            new,
+            &self.writer(options, &object::now()),
+            documents::merge_types(&self.resource),
+        );
     }
 
     /// The author of a change, for `managedFields`.
     pub(super) fn writer<'a>(&'a self, options: &'a WriteOptions, time: &'a str) -> apply::Writer<'a> {
         let subresource = Some(self.part.subresource()).filter(|name| !name.is_empty());
-        apply::Writer { manager: options.manager(), api_version: &self.resource.api_version, subresource, time }
+        apply::Writer {
+            manager: options.manager(),
+            api_version: &self.resource.api_version,
+            subresource,
+            time,
+        }
     }
 
     /// Refuses an object of another namespace than the path's.
@@ -115,7 +125,8 @@ impl Part {
 
 /// The quality-of-service class the API server computes for a new pod.
 pub(super) fn qos_class(pod: &Value) -> Value {
-    let lists = ["containers", "initContainers"].map(|key| object::field(pod, &["spec", key]).and_then(Value::as_array));
+    let lists = ["containers", "initContainers"]
+        .map(|key| object::field(pod, &["spec", key]).and_then(Value::as_array));
     let containers: Vec<&Value> = lists.into_iter().flatten().flatten().collect();
     let amount = |container: &Value, kind: &str, what: &str| {
         let value = object::field(container, &["resources", kind, what]).cloned().unwrap_or_default();
@@ -127,10 +138,14 @@ pub(super) fn qos_class(pod: &Value) -> Value {
         move |what: &'static str| containers.iter().map(move |container| amount(container, kind, what))
     };
     let (limits, requests) = (all("limits"), all("requests"));
-    let any = ["cpu", "memory"].into_iter().any(|what| limits(what).chain(requests(what)).any(|value| value.is_some()));
+    let any = ["cpu", "memory"]
+        .into_iter()
+        .any(|what| limits(what).chain(requests(what)).any(|value| value.is_some()));
     // A limit without a request counts as a request of the same size.
     let guaranteed = ["cpu", "memory"].into_iter().all(|what| {
-        limits(what).zip(requests(what)).all(|(limit, request)| limit.is_some() && (request.is_none() || request == limit))
+        limits(what)
+            .zip(requests(what))
+            .all(|(limit, request)| limit.is_some() && (request.is_none() || request == limit))
     });
     match (any, guaranteed && !containers.is_empty()) {
         (false, _) => json!("BestEffort"),

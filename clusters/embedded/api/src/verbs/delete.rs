@@ -40,7 +40,8 @@ impl DeleteOptions {
     fn read(call: &Call, body: &Value) -> Outcome<DeleteOptions> {
         let query = &call.query;
         let text = |path: &[&str]| object::field(body, path).and_then(Value::as_str).map(str::to_owned);
-        let named = text(&["propagationPolicy"]).or_else(|| query.get("propagationPolicy").map(str::to_owned));
+        let named =
+            text(&["propagationPolicy"]).or_else(|| query.get("propagationPolicy").map(str::to_owned));
         let orphan = match body.get("orphanDependents").and_then(Value::as_bool) {
             None if query.get("orphanDependents").is_some() => Some(query.flag("orphanDependents")),
             given => given,
@@ -132,10 +133,13 @@ impl Call {
 
     fn check_preconditions(&self, current: &Entry, options: &DeleteOptions) -> Outcome<()> {
         let (uid, version) = (object::uid(&current.value), current.revision.to_string());
-        let checks = [("UID", &options.uid, uid), ("ResourceVersion", &options.resource_version, version.as_str())];
+        let checks =
+            [("UID", &options.uid, uid), ("ResourceVersion", &options.resource_version, version.as_str())];
         for (what, wanted, actual) in checks {
             if let Some(wanted) = wanted.as_deref().filter(|wanted| *wanted != actual) {
-                let why = format!("Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {actual}");
+                let why = format!(
+                    "Precondition failed: {what} in precondition: {wanted}, {what} in object meta: {actual}"
+                );
                 return Err(Failure::conflict(&self.resource, &self.name, &why));
             }
         }
@@ -149,7 +153,8 @@ impl Call {
         if self.resource.group.is_empty() && RETURNED.contains(&self.resource.kind.as_str()) {
             return Reply::ok(Document::Stored(gone.clone()));
         }
-        let status = Status::success(self.resource.named(), object::name(&gone.value), object::uid(&gone.value));
+        let status =
+            Status::success(self.resource.named(), object::name(&gone.value), object::uid(&gone.value));
         Reply { code: StatusCode::OK, document: Document::Fixed(status.to_value()), warnings: Vec::new() }
     }
 
@@ -168,7 +173,12 @@ impl Call {
                 _ => {}
             }
         }
-        let list = List { entries: snapshot.entries, revision: snapshot.revision, continue_token: None, remaining: None };
+        let list = List {
+            entries: snapshot.entries,
+            revision: snapshot.revision,
+            continue_token: None,
+            remaining: None,
+        };
         Ok(Reply::ok(Document::List(list)))
     }
 
@@ -244,7 +254,8 @@ fn mark(resource: &Resource, current: &Value, value: &mut Value, grace: i64) {
             return;
         }
         let asked_at = deletion_time(metadata["deletionTimestamp"].as_str().unwrap_or_default());
-        let moved = asked_at - jiff::SignedDuration::from_secs(present) + jiff::SignedDuration::from_secs(grace);
+        let moved =
+            asked_at - jiff::SignedDuration::from_secs(present) + jiff::SignedDuration::from_secs(grace);
         object::set(value, &["metadata", "deletionTimestamp"], object::time_text(moved));
         object::set(value, &["metadata", "deletionGracePeriodSeconds"], grace);
         return;

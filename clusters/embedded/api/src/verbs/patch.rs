@@ -30,7 +30,9 @@ impl Patch {
             "application/json-patch+json" => media::json(body).map(Patch::Json),
             "application/merge-patch+json" => media::json(body).map(Patch::Merge),
             "application/strategic-merge-patch+json" => media::json(body).map(Patch::Strategic),
-            "application/apply-patch+yaml" | "application/apply-patch+json" => media::yaml(body).map(Patch::Apply),
+            "application/apply-patch+yaml" | "application/apply-patch+json" => {
+                media::yaml(body).map(Patch::Apply)
+            }
             _ => Err(Status::unsupported_media_type(&[
                 "application/json-patch+json",
                 "application/merge-patch+json",
@@ -59,7 +61,8 @@ impl Call {
             let mut new = self.patched(current, patch)?;
             // Fields that were stored unknown are not this writer's fault: they left when they were written.
             documents::expect_kind(&self.resource, &mut new)?;
-            *warnings.borrow_mut() = documents::prune(&self.resource, &mut new, &[], options.field_validation)?;
+            *warnings.borrow_mut() =
+                documents::prune(&self.resource, &mut new, &[], options.field_validation)?;
             if object::name(&new) != self.name {
                 return Err(Failure::bad_request(format!(
                     "the name of the object ({}) does not match the name on the URL ({})",
@@ -82,7 +85,9 @@ impl Call {
                 None => patch::strategic(&self.resource.gvk, current, changes).map_err(refused),
                 Some(_) => Err(refused(patch::PatchError::NoStrategy)),
             },
-            Patch::Apply(_) => Err(Failure::internal("an applied document is not a patch of the present one")),
+            Patch::Apply(_) => {
+                Err(Failure::internal("an applied document is not a patch of the present one"))
+            }
         }
     }
 
@@ -108,7 +113,9 @@ impl Call {
             object::set(&mut document, &["metadata", "namespace"], self.namespace.as_str());
         }
         let reply = match self.state.store.get(&self.resource.shelf, &self.namespace, &self.name) {
-            Some(_) => self.change(options, Authorship::Recorded, |current| self.applied(Some(current), &document, options))?,
+            Some(_) => self.change(options, Authorship::Recorded, |current| {
+                self.applied(Some(current), &document, options)
+            })?,
             None if self.part.may_create() => {
                 let created = self.applied(None, &document, options)?;
                 Reply { code: StatusCode::CREATED, ..self.create_decoded(created, options)? }
@@ -121,10 +128,10 @@ impl Call {
     fn applied(&self, current: Option<&Value>, document: &Value, options: &WriteOptions) -> Outcome<Value> {
         let force = if options.force { Force::Yes } else { Force::No };
         let version = object::resource_version(document);
-        if let (Some(current), false) = (current, version.is_empty()) {
-            if version != object::resource_version(current) {
-                return Err(Failure::modified(&self.resource, &self.name));
-            }
+        if let (Some(current), false) = (current, version.is_empty())
+            && version != object::resource_version(current)
+        {
+            return Err(Failure::modified(&self.resource, &self.name));
         }
         let merged = apply::apply(
             current,

@@ -12,10 +12,25 @@ const SERVER_OWNED: [&str; 5] =
 
 /// Built-in kinds whose `metadata.generation` the API server 1.33 keeps.
 const GENERATIONAL: [&str; 19] = [
-    "Pod", "Deployment", "ReplicaSet", "StatefulSet", "DaemonSet", "ReplicationController", "Job", "CronJob",
-    "NetworkPolicy", "Ingress", "PodDisruptionBudget", "CustomResourceDefinition", "EndpointSlice",
-    "HorizontalPodAutoscaler", "APIService", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration",
-    "FlowSchema", "PriorityLevelConfiguration",
+    "Pod",
+    "Deployment",
+    "ReplicaSet",
+    "StatefulSet",
+    "DaemonSet",
+    "ReplicationController",
+    "Job",
+    "CronJob",
+    "NetworkPolicy",
+    "Ingress",
+    "PodDisruptionBudget",
+    "CustomResourceDefinition",
+    "EndpointSlice",
+    "HorizontalPodAutoscaler",
+    "APIService",
+    "ValidatingWebhookConfiguration",
+    "MutatingWebhookConfiguration",
+    "FlowSchema",
+    "PriorityLevelConfiguration",
 ];
 
 /// Whether the kind counts its generations.
@@ -86,7 +101,9 @@ pub(super) fn succeed(resource: &Resource, part: Part, old: &Value, new: &mut Va
     }
     let metadata = object::object_at(new, &["metadata"]);
     let before = &old["metadata"];
-    for key in SERVER_OWNED.iter().chain(&["name", "namespace", "generation", "generateName", "resourceVersion"]) {
+    for key in
+        SERVER_OWNED.iter().chain(&["name", "namespace", "generation", "generateName", "resourceVersion"])
+    {
         match before.get(*key) {
             Some(value) => metadata.insert((*key).to_owned(), value.clone()),
             None => metadata.shift_remove(*key),

@@ -35,7 +35,8 @@ impl Call {
         let snapshot = self.snapshot(&options, token.as_ref())?;
         let mut entries: Vec<Arc<Entry>> = snapshot.entries;
         if let Some(token) = &token {
-            let after = |entry: &Arc<Entry>| place(&entry.value) > (token.namespace.as_str(), token.name.as_str());
+            let after =
+                |entry: &Arc<Entry>| place(&entry.value) > (token.namespace.as_str(), token.name.as_str());
             entries.retain(after);
         }
         entries.retain(|entry| selection.takes_entry(entry));
@@ -45,7 +46,8 @@ impl Call {
             let counted = options.label_selector.is_none() && options.field_selector.is_none();
             list.remaining = counted.then(|| list.entries.len() - limit);
             list.entries.truncate(limit);
-            list.continue_token = list.entries.last().map(|last| Token::after(&last.value, list.revision).write());
+            list.continue_token =
+                list.entries.last().map(|last| Token::after(&last.value, list.revision).write());
         }
         Ok(Reply::ok(Document::List(list)))
     }
@@ -66,9 +68,9 @@ impl Call {
         store.list_at(shelf, &self.namespace, revision).map_err(|error| match (error, token) {
             (ReadError::InFuture { current }, _) => too_large(revision, current),
             (ReadError::TooOld { .. }, Some(token)) => token.expired(),
-            (ReadError::TooOld { .. }, None) => Failure::expired(format!(
-                "The resourceVersion for the provided list is too old: {revision}"
-            )),
+            (ReadError::TooOld { .. }, None) => {
+                Failure::expired(format!("The resourceVersion for the provided list is too old: {revision}"))
+            }
         })
     }
 
@@ -107,7 +109,8 @@ impl Token {
 
     fn write(&self) -> String {
         let start = format!("{}/{}\0", self.namespace, self.name);
-        URL_SAFE_NO_PAD.encode(json!({"v": "meta.k8s.io/v1", "rv": self.revision, "start": start}).to_string())
+        URL_SAFE_NO_PAD
+            .encode(json!({"v": "meta.k8s.io/v1", "rv": self.revision, "start": start}).to_string())
     }
 
     fn read(text: &str) -> Outcome<Token> {

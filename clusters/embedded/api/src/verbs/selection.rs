@@ -30,9 +30,11 @@ impl Selection {
         let gvk = &resource.gvk;
         let selectable = resource.custom().map(|custom| custom.selectable.as_slice()).unwrap_or_default();
         let labels = options.label_selector.as_deref().map(Labels::parse).transpose();
-        let fields = options.field_selector.as_deref().map(|text| Fields::parse(text, gvk, selectable)).transpose();
+        let fields =
+            options.field_selector.as_deref().map(|text| Fields::parse(text, gvk, selectable)).transpose();
         Ok(Selection {
-            labels: labels.map_err(|error| Failure::bad_request(format!("unable to parse requirement: {error}")))?,
+            labels: labels
+                .map_err(|error| Failure::bad_request(format!("unable to parse requirement: {error}")))?,
             fields: fields.map_err(|error| Failure::bad_request(error.to_string()))?,
             namespace: namespace.to_owned(),
             name: name.to_owned(),

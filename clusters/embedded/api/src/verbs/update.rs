@@ -45,7 +45,11 @@ impl Call {
             )));
         }
         if self.resource.custom().is_some() && object::resource_version(&document).is_empty() {
-            let error = FieldError::invalid_verbatim("metadata.resourceVersion", "0x0", "must be specified for an update");
+            let error = FieldError::invalid_verbatim(
+                "metadata.resourceVersion",
+                "0x0",
+                "must be specified for an update",
+            );
             return Err(Failure::invalid(&self.resource, name, &[error]));
         }
         let reply = self.change(&options, Authorship::Compared, |_| Ok(document.clone()))?;

@@ -176,9 +176,13 @@ impl Writer {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
         let object = match self.wanted.form {
-            Form::Whole => json!({"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}),
+            Form::Whole => {
+                json!({"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata})
+            }
             Form::Metadata => view::partial(&json!({"metadata": metadata})),
-            Form::Table => json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "rows": []}),
+            Form::Table => {
+                json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "rows": []})
+            }
         };
         format!("{}\n", json!({"type": "BOOKMARK", "object": object})).into_bytes()
     }

@@ -16,7 +16,8 @@ const MAGIC: &[u8] = b"k8s\0";
 /// # Errors
 /// Why it cannot be read, for a person.
 pub(crate) fn object(body: &[u8]) -> Result<Value, String> {
-    let envelope = body.strip_prefix(MAGIC).ok_or("the body does not begin with the protobuf magic number")?;
+    let envelope =
+        body.strip_prefix(MAGIC).ok_or("the body does not begin with the protobuf magic number")?;
     let (mut type_meta, mut raw) = (&[][..], &[][..]);
     for field in Fields(envelope) {
         match field? {
@@ -35,7 +36,8 @@ pub(crate) fn object(body: &[u8]) -> Result<Value, String> {
     }
     let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
     let name = message_of(&Gvk::new(group, version, kind.as_str()));
-    let fields = message(&name).ok_or_else(|| format!("no kind {kind:?} is registered for version {api_version:?}"))?;
+    let fields = message(&name)
+        .ok_or_else(|| format!("no kind {kind:?} is registered for version {api_version:?}"))?;
     let mut object = Map::new();
     object.insert("kind".to_owned(), kind.into());
     object.insert("apiVersion".to_owned(), api_version.into());
@@ -272,7 +274,13 @@ mod tests {
 
     #[test]
     fn a_namespace_is_read() {
-        let metadata = [field(1, b"x"), field(2, b""), field(8, b""), field(11, &[field(1, b"k"), field(2, b"v")].concat())].concat();
+        let metadata = [
+            field(1, b"x"),
+            field(2, b""),
+            field(8, b""),
+            field(11, &[field(1, b"k"), field(2, b"v")].concat()),
+        ]
+        .concat();
         let namespace = [field(1, &metadata), field(2, b""), field(3, &field(1, b""))].concat();
         let types = [field(1, b"v1"), field(2, b"Namespace")].concat();
         let body = [MAGIC, &field(1, &types), &field(2, &namespace), &field(3, b""), &field(4, b"")].concat();

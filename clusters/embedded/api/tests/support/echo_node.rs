@@ -6,7 +6,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::mpsc;
 
 /// Serves requests until the server is gone.
-pub async fn serve(mut requests: mpsc::Receiver<NodeRequest>) {
+pub(crate) async fn serve(mut requests: mpsc::Receiver<NodeRequest>) {
     while let Some(request) = requests.recv().await {
         tokio::spawn(answer(request));
     }
@@ -20,7 +20,7 @@ async fn answer(request: NodeRequest) {
                 return drop(reply.send(Err(NodeError::BadRequest(why))));
             }
             let lines = ["first\n", "second\n"];
-            let skip = tail_lines.map_or(0, |tail| 2usize.saturating_sub(usize::try_from(tail).unwrap()));
+            let skip = tail_lines.map_or(0, |tail| 2usize.saturating_sub(usize::try_from(tail).unwrap_or(0)));
             let (sender, receiver) = mpsc::channel(4);
             drop(reply.send(Ok(receiver)));
             for line in &lines[skip..] {
@@ -66,7 +66,9 @@ async fn answer(request: NodeRequest) {
             }
         }
         NodeRequest::PortForward { port, reply, .. } => {
-            drop(reply.send(Err(NodeError::Internal(format!("dial tcp4 127.0.0.1:{port}: connect: connection refused")))));
+            drop(reply.send(Err(NodeError::Internal(format!(
+                "dial tcp4 127.0.0.1:{port}: connect: connection refused"
+            )))));
         }
     }
 }
