@@ -90,8 +90,11 @@ impl<T: Clone + Eq + Hash + Display + Send + 'static> Queue<T> {
                     let count = failures.entry(key.clone()).or_default();
                     let pause = FIRST_PAUSE.saturating_mul(1 << (*count).min(10)).min(LONGEST_PAUSE);
                     *count += 1;
-                    if !trouble.is_conflict() {
-                        tracing::warn!(controller = name, %key, attempt = *count, "{trouble}");
+                    match &trouble {
+                        Trouble::Api(_) if !trouble.is_conflict() => {
+                            tracing::warn!(controller = name, %key, attempt = *count, "{trouble}");
+                        }
+                        _ => tracing::debug!(controller = name, %key, attempt = *count, "{trouble}"),
                     }
                     self.add_after(key, pause);
                 }

@@ -30,6 +30,8 @@ struct Lab {
 
 impl Lab {
     async fn new() -> Lab {
+        // With RUST_LOG one sees what the controllers complain of.
+        let _ = tracing_subscriber::fmt().with_test_writer().with_env_filter(tracing_subscriber::EnvFilter::from_default_env()).try_init();
         let client = ApiServer::new(Config::default()).client();
         let stop = CancellationToken::new();
         let settings = Settings { pace: Pace::FAST, ca_pem: "the certificate".to_owned() };
@@ -40,7 +42,7 @@ impl Lab {
         nodes.create(&PostParams::default(), &typed(node)).await.unwrap();
         let status = json!({ "status": { "conditions": [{ "type": "Ready", "status": "True" }] } });
         nodes.patch_status("node-0", &PatchParams::default(), &Patch::Merge(&status)).await.unwrap();
-        let kubelet = kubelet(lab.client.clone());
+        let kubelet = Box::pin(kubelet(lab.client.clone()));
         tokio::spawn(async move { stop.run_until_cancelled(kubelet).await });
         lab
     }
@@ -298,6 +300,7 @@ async fn a_ready_pod_is_an_endpoint_at_once() {
         times.push(start.elapsed());
     }
     times.sort();
+    println!("from a pod's status to its endpoint: {times:?}");
     assert!(times[2] < Duration::from_millis(200), "{times:?}");
 
     // The Service goes, and what it owned goes after it.

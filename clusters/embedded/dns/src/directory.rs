@@ -203,25 +203,44 @@ impl PortName {
 pub struct Directory {
     names: Arc<RwLock<Names>>,
     synced: watch::Sender<bool>,
+    #[cfg(test)]
+    changes: Arc<tokio::sync::Notify>,
 }
 
 impl Default for Directory {
     fn default() -> Directory {
-        Directory { names: Arc::default(), synced: watch::Sender::new(false) }
+        Directory::with(Names::default(), false)
     }
 }
 
 impl Directory {
+    fn with(names: Names, synced: bool) -> Directory {
+        Directory {
+            names: Arc::new(RwLock::new(names)),
+            synced: watch::Sender::new(synced),
+            #[cfg(test)]
+            changes: Arc::default(),
+        }
+    }
+
     /// A directory that is complete as it stands.
     #[must_use]
     pub fn of(names: Names) -> Directory {
-        Directory { names: Arc::new(RwLock::new(names)), synced: watch::Sender::new(true) }
+        Directory::with(names, true)
     }
 
     /// Changes names.
     pub fn update(&self, change: impl FnOnce(&mut Names)) {
         let mut names: RwLockWriteGuard<'_, Names> = self.names.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         change(&mut names);
+        #[cfg(test)]
+        self.changes.notify_one();
+    }
+
+    /// Waits for a change, or returns at once if there was one since the last call.
+    #[cfg(test)]
+    pub(crate) async fn changed(&self) {
+        self.changes.notified().await;
     }
 
     pub(crate) fn read(&self) -> RwLockReadGuard<'_, Names> {

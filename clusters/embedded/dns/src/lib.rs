@@ -7,6 +7,8 @@
 //!
 //! The core is [`Engine`]: a Corefile and a [`Directory`] of the cluster's names in, messages out.
 
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
 mod chain;
 pub mod corefile;
 mod directory;

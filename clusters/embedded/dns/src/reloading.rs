@@ -74,3 +74,44 @@ pub(crate) async fn watch_hosts(current: watch::Receiver<Arc<Engine>>) {
         tokio::time::sleep(pace.wait(interval)).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::directory::Directory;
+    use crate::log::Journal;
+    use pace::Pace;
+
+    #[tokio::test]
+    async fn imports_and_changes_are_taken_over() {
+        let directory = tempfile::tempdir().unwrap();
+        let custom = directory.path().join("custom");
+        std::fs::create_dir(&custom).unwrap();
+        let path = directory.path().join("Corefile");
+        let text = format!(
+            ".:53 {{\n errors\n reload\n import {0}/*.override\n}}\nimport {0}/*.server\n",
+            custom.display()
+        );
+        std::fs::write(&path, text).unwrap();
+        let journal = Journal::kept();
+        let surroundings = Surroundings {
+            directory: Directory::default(),
+            pace: Pace::new(0.001).unwrap(),
+            journal: journal.clone(),
+            own_address: None,
+        };
+        let Loaded { engine, hash } = load(&path, &surroundings).unwrap();
+        assert_eq!(engine.banner(), [".:53"]);
+        let expected = format!("[WARNING] No files matching import glob pattern: {}/*.override", custom.display());
+        assert_eq!(journal.lines()[0], expected);
+
+        let current = watch::Sender::new(Arc::new(engine));
+        let mut watched = current.subscribe();
+        tokio::spawn(watch_corefile(path, hash, current));
+        // A wrong file leaves the old configuration in force; the right one after it is taken over.
+        std::fs::write(custom.join("tenant.server"), "financial-ml:53 {\n frobnicate\n}\n").unwrap();
+        std::fs::write(custom.join("tenant.server"), "financial-ml:53 {\n errors\n}\n").unwrap();
+        tokio::time::timeout(Duration::from_secs(20), watched.changed()).await.unwrap().unwrap();
+        assert_eq!(watched.borrow().banner(), [".:53", "financial-ml.:53"]);
+    }
+}

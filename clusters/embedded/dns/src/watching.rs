@@ -97,3 +97,37 @@ where
 fn key<K: Resource<DynamicType = ()>>(object: &K) -> (String, String) {
     (object.namespace().unwrap_or_default(), object.name_any())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use embedded_api::{ApiServer, Config};
+    use kube::api::{DeleteParams, PostParams};
+    use serde_json::json;
+    use std::time::Duration;
+
+    async fn until(directory: &Directory, wished: impl Fn(&Names) -> bool) {
+        let wait = async {
+            while !wished(&directory.read()) {
+                directory.changed().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), wait).await.expect("the names came to be as wished");
+    }
+
+    #[tokio::test]
+    async fn the_directory_follows_the_api_server() {
+        let client = ApiServer::new(Config::default()).client();
+        let directory = Directory::default();
+        start(&client, &directory, &Journal::kept(), true);
+        directory.until_synced().await;
+        assert!(directory.read().has_namespace("default"));
+        assert!(directory.read().service("default", "kubernetes").is_some());
+        let services: Api<Service> = Api::namespaced(client, "default");
+        let service = json!({ "metadata": { "name": "web" }, "spec": { "ports": [{ "port": 80 }] } });
+        services.create(&PostParams::default(), &serde_json::from_value(service).unwrap()).await.unwrap();
+        until(&directory, |names| names.service("default", "web").is_some()).await;
+        services.delete("web", &DeleteParams::default()).await.unwrap();
+        until(&directory, |names| names.service("default", "web").is_none()).await;
+    }
+}

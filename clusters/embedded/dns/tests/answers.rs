@@ -3,6 +3,8 @@
 //! The table of the cluster's and the outside's names is what CoreDNS 1.12.1 with k3s's Corefile was seen to do, once
 //! with an honest outside and once with one that answers every name with one public address.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use embedded_dns::{Directory, Engine, Journal, Mode, Names, Request, Surroundings, Transport, Upstream, corefile};

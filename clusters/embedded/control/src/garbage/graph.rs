@@ -87,6 +87,12 @@ impl Graph {
         self.nodes.values().filter(|node| node.resource == *resource).map(|node| node.uid.clone()).collect()
     }
 
+    /// The objects with an owner that is not known here, by uid.
+    pub(crate) fn with_unknown_owners(&self) -> Vec<String> {
+        let unknown = |node: &&Node| node.owners.iter().any(|owner| self.owner(owner) == Owner::Unknown);
+        self.nodes.values().filter(unknown).map(|node| node.uid.clone()).collect()
+    }
+
     /// Takes over an object; returns who else is concerned.
     pub(crate) fn put(&mut self, node: Node) -> Vec<String> {
         let before = self.nodes.insert(node.uid.clone(), node.clone());

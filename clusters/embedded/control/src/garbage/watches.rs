@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
 
 use super::Garbage;
-use super::graph::Node;
+use super::graph::{Graph, Node};
 use crate::discovery::{self, Resource};
 use crate::store::Key;
 
@@ -42,7 +42,11 @@ pub(super) async fn keep(garbage: Garbage) {
                         watches.insert(resource.clone(), running.spawn(task));
                     }
                 }
-                garbage.resources.send_replace(resources);
+                let before = garbage.resources.send_replace(resources);
+                // Whoever waited for its owner's kind to be known is looked at again.
+                if garbage.resources().iter().any(|resource| !before.contains(resource)) {
+                    garbage.read(Graph::with_unknown_owners).into_iter().for_each(|uid| garbage.queue.add(uid));
+                }
             }
             Err(error) => {
                 tracing::warn!("discovery: {error}");
@@ -69,7 +73,13 @@ async fn watch(garbage: Garbage, resource: Resource, kinds_changed: Arc<Notify>)
                     garbage.put(node);
                 }
             }
-            Ok(watcher::Event::InitDone) => missing.drain(..).for_each(|uid| garbage.remove(&uid)),
+            Ok(watcher::Event::InitDone) => {
+                missing.drain(..).for_each(|uid| garbage.remove(&uid));
+                // A kind may have been defined between the discovery and this list.
+                if defines_kinds {
+                    kinds_changed.notify_one();
+                }
+            }
             Ok(watcher::Event::Apply(object)) => {
                 if let Some(node) = node(&resource, &object) {
                     garbage.put(node);
