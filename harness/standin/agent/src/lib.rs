@@ -62,7 +62,7 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
     let code = runtime.block_on(async {
         let client = match settings.namespace.as_str() {
             "" => None,
-            _ => match kube::Client::try_default().await {
+            _ => match cluster_client().await {
                 Ok(client) => Some(client),
                 Err(error) => {
                     log.error_field(&error).fatal("Failed to create kubernetes clientset");
@@ -74,4 +74,13 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
     });
     runtime.shutdown_background();
     code
+}
+
+/// A client of the API server: the pod's own, also where the machine has a kubeconfig besides.
+async fn cluster_client() -> Result<kube::Client, kube::Error> {
+    let configuration = match kube::Config::incluster() {
+        Ok(configuration) => configuration,
+        Err(_) => kube::Config::infer().await.map_err(kube::Error::InferConfig)?,
+    };
+    kube::Client::try_from(configuration)
 }

@@ -151,9 +151,12 @@ impl Operations {
         let unload = || self.residency.unload(internal, names::PINNED_VERSION);
         let unloaded = self.tried(self.settings.unload_retries, &log, unload).await;
         let outcome = unloaded.and_then(|()| {
-            log.error_field(&format!("could not find item {internal}")).warn(format!(
-                "Cannot delete model {internal} from scaling service, likely that it was not enabled in the first place"
-            ));
+            if let Err(error) = self.residency.forget_use(internal) {
+                log.error_field(&error).warn(format!(
+                    "Cannot delete model {internal} from scaling service, likely that it was not enabled in the \
+                     first place"
+                ));
+            }
             self.repository.remove(internal)
         });
         if let Err(error) = outcome {

@@ -1,7 +1,7 @@
 //! Which models are in the inference server's memory: loading, unloading, and reloading on demand with eviction of
 //! the least recently used.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use seldon_proto::agent::ModelVersion;
@@ -16,6 +16,8 @@ use crate::memory_book::{MemoryBook, internal_name};
 pub(crate) struct Residency {
     book: Mutex<MemoryBook>,
     locks: Mutex<HashMap<String, Arc<RwLock<()>>>>,
+    /// Models that requests asked for; the agent keeps scaling figures of these.
+    used: Mutex<HashSet<String>>,
     server: InferenceServer,
     log: Log,
 }
@@ -23,7 +25,7 @@ pub(crate) struct Residency {
 impl Residency {
     pub(crate) fn new(book: MemoryBook, server: InferenceServer, log: &Log) -> Residency {
         let log = log.with("Source", "StateManager");
-        Residency { book: Mutex::new(book), locks: Mutex::default(), server, log }
+        Residency { book: Mutex::new(book), locks: Mutex::default(), used: Mutex::default(), server, log }
     }
 
     /// The books, for a moment without waiting.
@@ -106,11 +108,26 @@ impl Residency {
         Ok(())
     }
 
+    /// Forgets the scaling figures of a model.
+    ///
+    /// # Errors
+    /// `could not find item X` when no request ever asked for it.
+    pub(crate) fn forget_use(&self, model: &str) -> Result<(), String> {
+        let mut used = self.used.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if used.remove(model) { Ok(()) } else { Err(format!("could not find item {model}")) }
+    }
+
     /// Sees to it that a model which a request wants is in memory.
     ///
     /// # Errors
     /// The text that the gRPC proxy puts behind `err: `.
     pub(crate) async fn ensure(&self, model: &str) -> Result<(), String> {
+        self.ensure_resident(model).await?;
+        self.used.lock().unwrap_or_else(std::sync::PoisonError::into_inner).insert(model.to_owned());
+        Ok(())
+    }
+
+    async fn ensure_resident(&self, model: &str) -> Result<(), String> {
         let lock = self.lock_of(model);
         {
             let _shared = lock.read().await;

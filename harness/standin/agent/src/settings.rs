@@ -124,15 +124,7 @@ impl Settings {
             ));
         }
         let memory = r.tagged("memory-bytes", "MEMORY_REQUEST", "memory request", "1000000")?;
-        let inference_http_port = r.port("inference-http-port", "SELDON_SERVER_HTTP_PORT", "8080")?;
-        let inference_grpc_port = r.port("inference-grpc-port", "SELDON_SERVER_GRPC_PORT", "9500")?;
-        let proxy_http_port = r.port("reverse-proxy-http-port", "SELDON_REVERSE_PROXY_HTTP_PORT", "9999")?;
-        let proxy_grpc_port = r.port("reverse-proxy-grpc-port", "SELDON_REVERSE_PROXY_GRPC_PORT", "9998")?;
-        r.port("debug-grpc-port", "SELDON_DEBUG_GRPC_PORT", "7777")?;
-        let scheduler_host = r.announced("scheduler-host", "SELDON_SCHEDULER_HOST", "0.0.0.0");
-        let scheduler_port = r.port("scheduler-port", "SELDON_SCHEDULER_PORT", "9005")?;
-        let _tls_port = r.port("scheduler-tls-port", "SELDON_SCHEDULER_TLS_PORT", "9055")?;
-        let metrics_port = r.port("metrics-port", "SELDON_METRICS_PORT", "9006")?;
+        let ends = Ends::read(&r)?;
         let (server_name, replica) = identity(&r)?;
         log.warn("No value set for replica-config");
         let log_level_name = r.announced("log-level", "SELDON_LOG_LEVEL", "debug");
@@ -153,16 +145,16 @@ impl Settings {
         );
         let namespace = namespace(&r);
         Ok(Settings {
-            scheduler_host,
-            scheduler_port,
+            scheduler_host: ends.scheduler_host,
+            scheduler_port: ends.scheduler_port,
             rclone_host: r.flag("rclone-host", "0.0.0.0"),
             rclone_port: r.number(&r.flag("rclone-port", "5572"), "rclone-port")?,
             inference_host: r.flag("inference-host", "0.0.0.0"),
-            inference_http_port,
-            inference_grpc_port,
-            proxy_http_port,
-            proxy_grpc_port,
-            metrics_port,
+            inference_http_port: ends.inference_http_port,
+            inference_grpc_port: ends.inference_grpc_port,
+            proxy_http_port: ends.proxy_http_port,
+            proxy_grpc_port: ends.proxy_grpc_port,
+            metrics_port: ends.metrics_port,
             drainer_port,
             readiness_port,
             server_name,
@@ -186,6 +178,40 @@ impl Settings {
             load_retries: times.load_retries,
             unload_retries: times.unload_retries,
             unload_grace: times.unload_grace,
+        })
+    }
+}
+
+/// Hosts and ports of the neighbours and of the own servers.
+struct Ends {
+    inference_http_port: u16,
+    inference_grpc_port: u16,
+    proxy_http_port: u16,
+    proxy_grpc_port: u16,
+    scheduler_host: String,
+    scheduler_port: u16,
+    metrics_port: u16,
+}
+
+impl Ends {
+    fn read(r: &Reader<'_>) -> Result<Ends, String> {
+        let inference_http_port = r.port("inference-http-port", "SELDON_SERVER_HTTP_PORT", "8080")?;
+        let inference_grpc_port = r.port("inference-grpc-port", "SELDON_SERVER_GRPC_PORT", "9500")?;
+        let proxy_http_port = r.port("reverse-proxy-http-port", "SELDON_REVERSE_PROXY_HTTP_PORT", "9999")?;
+        let proxy_grpc_port = r.port("reverse-proxy-grpc-port", "SELDON_REVERSE_PROXY_GRPC_PORT", "9998")?;
+        r.port("debug-grpc-port", "SELDON_DEBUG_GRPC_PORT", "7777")?;
+        let scheduler_host = r.announced("scheduler-host", "SELDON_SCHEDULER_HOST", "0.0.0.0");
+        let scheduler_port = r.port("scheduler-port", "SELDON_SCHEDULER_PORT", "9005")?;
+        let _tls_port = r.port("scheduler-tls-port", "SELDON_SCHEDULER_TLS_PORT", "9055")?;
+        let metrics_port = r.port("metrics-port", "SELDON_METRICS_PORT", "9006")?;
+        Ok(Ends {
+            inference_http_port,
+            inference_grpc_port,
+            proxy_http_port,
+            proxy_grpc_port,
+            scheduler_host,
+            scheduler_port,
+            metrics_port,
         })
     }
 }

@@ -11,7 +11,7 @@ use crate::logrus::Log;
 /// The longest wait between two looks.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
 /// A start or restart of MLServer takes seconds that no pace shortens, so the limits stay above them.
-const FLOOR_AFTER_START: Duration = Duration::from_secs(10);
+const FLOOR_AFTER_START: Duration = Duration::from_secs(30);
 const FLOOR_BEFORE_START: Duration = Duration::from_secs(90);
 
 /// How grave it is when a service fails.

@@ -175,7 +175,12 @@ async fn every_failed_load_has_its_text() {
         let artefact = folder.join(format!("agent/models/{name}_1"));
         until("the artefact is removed", async || !artefact.exists()).await;
     }
-    pod.scheduler.load("corrupt", 1, &path("corrupt"), &["sklearn"], None);
+    corrupt_and_secret(&pod).await;
+}
+
+async fn corrupt_and_secret(pod: &Pod) {
+    let corrupt = pod.folder.path().join("corrupt").display().to_string();
+    pod.scheduler.load("corrupt", 1, &corrupt, &["sklearn"], None);
     let event = pod.scheduler.event().await;
     // Behind it stands Python's error; its shape depends on whether MLServer runs models in a worker process.
     assert!(event.message.starts_with("rpc error: code = Internal desc = "), "{}", event.message);
