@@ -19,7 +19,7 @@ mod root;
 mod spec;
 
 pub use init::container_init;
-pub(crate) use process::{Process, Stdio, StartError};
-pub(crate) use spec::{Access, ContainerSpec, ExecSpec, MountSpec, PodNetwork, ToInit};
+pub(crate) use process::{Process, StartError, Stdio};
 pub use spec::Program;
+pub(crate) use spec::{Access, ContainerSpec, ExecSpec, MountSpec, PodNetwork, ToInit};
 pub(crate) use spec::{Command, Terminal};

@@ -44,7 +44,8 @@ pub(crate) fn normalize(reference: &str) -> String {
 pub(crate) fn image_id(reference: &str) -> String {
     let full = normalize(reference);
     let digest = hex::encode(Sha256::digest(full.as_bytes()));
-    let name = full.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map_or(full.as_str(), |(name, _)| name);
+    let name =
+        full.rsplit_once(':').filter(|(_, tag)| !tag.contains('/')).map_or(full.as_str(), |(name, _)| name);
     format!("{name}@sha256:{digest}")
 }
 

@@ -31,7 +31,7 @@ pub(crate) const POD_MTU: u32 = 1450;
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, LinkError> + Send + 'static,
 ) -> Result<T, LinkError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .unwrap_or_else(|error| Err(LinkError::system("set up links", std::io::Error::other(error.to_string()))))
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| {
+        Err(LinkError::system("set up links", std::io::Error::other(error.to_string())))
+    })
 }

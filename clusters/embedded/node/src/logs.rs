@@ -89,7 +89,12 @@ impl ContainerLogs {
 }
 
 /// Copies a stream to the log, line by line, until the last holder of its other end is gone.
-async fn copy(stream: pipe::Receiver, name: &str, file: Arc<Mutex<File>>, progress: Arc<watch::Sender<Progress>>) {
+async fn copy(
+    stream: pipe::Receiver,
+    name: &str,
+    file: Arc<Mutex<File>>,
+    progress: Arc<watch::Sender<Progress>>,
+) {
     let mut stream = BufReader::new(stream);
     let mut line = Vec::new();
     loop {

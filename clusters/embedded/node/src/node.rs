@@ -14,9 +14,9 @@ use crate::images::Images;
 use crate::kubelet::{self, Events};
 use crate::links::{Addresses, BRIDGE_ADDRESS, LinkError, NodeLinks};
 use crate::proxy::{self, RulesState};
+use crate::requests;
 use crate::settings::NodeSettings;
 use crate::shared::{Sandboxes, Shared};
-use crate::requests;
 
 /// Why a node did not start.
 #[derive(Debug, thiserror::Error)]
@@ -57,8 +57,10 @@ impl Node {
     ) -> Result<Node, StartError> {
         for part in ["staging", "pods", "claims", "disk"] {
             let directory = settings.state_dir.join(part);
-            std::fs::create_dir_all(&directory)
-                .map_err(|source| StartError::Directory { directory: directory.display().to_string(), source })?;
+            std::fs::create_dir_all(&directory).map_err(|source| StartError::Directory {
+                directory: directory.display().to_string(),
+                source,
+            })?;
         }
         let links = NodeLinks::set_up(settings.profile.knobs().attachment).await?;
         let pods = Ipv4Net::new(BRIDGE_ADDRESS, 24).map(|it| it.trunc()).unwrap_or_default();

@@ -48,7 +48,9 @@ struct Lag {
 impl Lag {
     fn of(knobs: &Knobs, pace: Pace) -> Lag {
         let factor = pace.factor().max(0.1);
-        let middle = |range: &RangeInclusive<u64>| Duration::from_millis(u64::midpoint(*range.start(), *range.end())).mul_f64(factor);
+        let middle = |range: &RangeInclusive<u64>| {
+            Duration::from_millis(u64::midpoint(*range.start(), *range.end())).mul_f64(factor)
+        };
         Lag { policy: middle(&knobs.sync_lag.policy_ms), new_pod: middle(&knobs.sync_lag.new_pod_ms) }
     }
 }
@@ -140,7 +142,11 @@ impl Proxy {
     async fn apply(&mut self) {
         let view = self.stores.view(&self.shared, &self.policed);
         let script = netmodel::compile(&view, &self.shared.settings.profile);
-        let result = if script == self.applied { Ok(()) } else { nft::apply(&self.shared.settings.nft, &script).await };
+        let result = if script == self.applied {
+            Ok(())
+        } else {
+            nft::apply(&self.shared.settings.nft, &script).await
+        };
         match result {
             Ok(()) => {
                 self.applied = script;
@@ -151,7 +157,8 @@ impl Proxy {
                 });
             }
             Err(error) => {
-                let wait = self.retry.map_or(Duration::from_millis(20), |(_, wait)| (wait * 2).min(LONGEST_RETRY));
+                let wait =
+                    self.retry.map_or(Duration::from_millis(20), |(_, wait)| (wait * 2).min(LONGEST_RETRY));
                 self.retry = Some((Instant::now() + wait, wait));
                 tracing::error!(%error, "the packet rules were not applied; those before stay in force");
                 self.shared.rules.send_modify(|it| it.error = Some(error.to_string()));

@@ -35,7 +35,16 @@ pub(crate) async fn serve(shared: Arc<Shared>, mut requests: mpsc::Receiver<Node
 async fn answer(shared: &Shared, request: NodeRequest) {
     match request {
         NodeRequest::Logs {
-            namespace, pod, container, follow, tail_lines, previous, timestamps, since_seconds, limit_bytes, reply,
+            namespace,
+            pod,
+            container,
+            follow,
+            tail_lines,
+            previous,
+            timestamps,
+            since_seconds,
+            limit_bytes,
+            reply,
         } => {
             let filter = Filter {
                 tail: tail_lines,
@@ -73,36 +82,49 @@ async fn answer(shared: &Shared, request: NodeRequest) {
 }
 
 fn find(shared: &Shared, namespace: &str, pod: &str) -> Result<Arc<PodRuntime>, NodeError> {
-    shared.pod(namespace, pod).ok_or_else(|| NodeError::NotFound(format!("pod \"{pod}_{namespace}\" not found")))
+    shared
+        .pod(namespace, pod)
+        .ok_or_else(|| NodeError::NotFound(format!("pod \"{pod}_{namespace}\" not found")))
 }
 
-fn find_running(shared: &Shared, namespace: &str, pod: &str, container: &str) -> Result<crate::kubelet::Running, NodeError> {
+fn find_running(
+    shared: &Shared,
+    namespace: &str,
+    pod: &str,
+    container: &str,
+) -> Result<crate::kubelet::Running, NodeError> {
     let runtime = find(shared, namespace, pod)?;
-    runtime.running(container).ok_or_else(|| NodeError::NotFound(format!("container not found (\"{container}\")")))
+    runtime
+        .running(container)
+        .ok_or_else(|| NodeError::NotFound(format!("container not found (\"{container}\")")))
 }
 
 fn log_of(runtime: &PodRuntime, container: &str, run: Run) -> Result<crate::logs::RunLog, NodeError> {
     let pod = &runtime.name;
-    let record = runtime.record(container).ok_or_else(|| {
-        NodeError::BadRequest(format!("container {container} is not valid for pod {pod}"))
-    })?;
+    let record = runtime
+        .record(container)
+        .ok_or_else(|| NodeError::BadRequest(format!("container {container} is not valid for pod {pod}")))?;
     let log = runtime.logs(container).and_then(|it| it.run(run));
     log.ok_or_else(|| match (run, record.state) {
-        (Run::Previous, _) => {
-            NodeError::BadRequest(format!("previous terminated container \"{container}\" in pod \"{pod}\" not found"))
-        }
+        (Run::Previous, _) => NodeError::BadRequest(format!(
+            "previous terminated container \"{container}\" in pod \"{pod}\" not found"
+        )),
         (Run::Present, State::Waiting { reason, .. }) => {
             let why = match reason.as_str() {
                 "ErrImagePull" => "image can't be pulled",
                 "ImagePullBackOff" => "trying and failing to pull image",
                 other => other,
             };
-            NodeError::BadRequest(format!("container \"{container}\" in pod \"{pod}\" is waiting to start: {why}"))
+            NodeError::BadRequest(format!(
+                "container \"{container}\" in pod \"{pod}\" is waiting to start: {why}"
+            ))
         }
         (Run::Present, _) => {
             let inits = runtime.spec().init_containers.is_some_and(|it| !it.is_empty());
             let why = if inits { "PodInitializing" } else { "ContainerCreating" };
-            NodeError::BadRequest(format!("container \"{container}\" in pod \"{pod}\" is waiting to start: {why}"))
+            NodeError::BadRequest(format!(
+                "container \"{container}\" in pod \"{pod}\" is waiting to start: {why}"
+            ))
         }
     })
 }
@@ -120,7 +142,11 @@ async fn attach(
     let (sender, mut lines) = mpsc::channel(16);
     tokio::spawn(log.send_new_lines(sender));
     while let Some(line) = lines.recv().await {
-        let piece = if line.is_stderr { ExecOutput::Stderr(line.text.into()) } else { ExecOutput::Stdout(line.text.into()) };
+        let piece = if line.is_stderr {
+            ExecOutput::Stderr(line.text.into())
+        } else {
+            ExecOutput::Stdout(line.text.into())
+        };
         if output.send(piece).await.is_err() {
             return Ok(ExecExit { code: 0 });
         }

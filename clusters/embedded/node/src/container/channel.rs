@@ -9,7 +9,11 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use super::spec::ToInit;
 
 /// Sends a request and its descriptors.
-pub(super) fn send(socket: BorrowedFd<'_>, request: &ToInit, descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub(super) fn send(
+    socket: BorrowedFd<'_>,
+    request: &ToInit,
+    descriptors: &[BorrowedFd<'_>],
+) -> io::Result<()> {
     let mut memory = std::fs::File::from(memfd_create(c"container", MFdFlags::MFD_CLOEXEC)?);
     memory.write_all(&serde_json::to_vec(request)?)?;
     memory.rewind()?;
@@ -30,7 +34,8 @@ pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<(ToInit, Vec<OwnedFd
     let mut byte = [0u8];
     let mut slices = [IoSliceMut::new(&mut byte)];
     let mut space = nix::cmsg_space!([RawFd; 8]);
-    let message = recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let message =
+        recvmsg::<()>(socket.as_raw_fd(), &mut slices, Some(&mut space), MsgFlags::MSG_CMSG_CLOEXEC)?;
     let mut descriptors = Vec::new();
     for control in message.cmsgs()? {
         if let ControlMessageOwned::ScmRights(raw) = control {
@@ -45,7 +50,10 @@ pub(super) fn receive(socket: BorrowedFd<'_>) -> io::Result<(ToInit, Vec<OwnedFd
     Ok((serde_json::from_str(&text)?, descriptors))
 }
 
-#[expect(unsafe_code, reason = "the kernel has just put this descriptor into our table; nobody else knows it")]
+#[expect(
+    unsafe_code,
+    reason = "the kernel has just put this descriptor into our table; nobody else knows it"
+)]
 fn own(raw: RawFd) -> OwnedFd {
     // SAFETY: received by SCM_RIGHTS a moment ago and handed out once.
     unsafe { OwnedFd::from_raw_fd(raw) }

@@ -39,7 +39,8 @@ struct Keeper {
 
 fn begin(control: impl AsFd) -> anyhow::Result<Keeper> {
     hide_inherited_descriptors().context("close_range")?;
-    let (request, mut descriptors) = channel::receive(control.as_fd()).context("receive the container's specification")?;
+    let (request, mut descriptors) =
+        channel::receive(control.as_fd()).context("receive the container's specification")?;
     let mut mask = SigSet::empty();
     mask.add(Signal::SIGCHLD);
     sigprocmask(SigmaskHow::SIG_BLOCK, Some(&mask), None)?;
@@ -54,7 +55,10 @@ fn begin(control: impl AsFd) -> anyhow::Result<Keeper> {
         ToInit::Join(spec) => Some(join::Namespaces::of(spec.pid)?),
     };
     let streams = descriptors.pop();
-    #[expect(unsafe_code, reason = "a single-threaded program forks; std offers no fork into a new PID namespace")]
+    #[expect(
+        unsafe_code,
+        reason = "a single-threaded program forks; std offers no fork into a new PID namespace"
+    )]
     // SAFETY: this process has one thread, so the child may do whatever the parent could.
     let forked = unsafe { fork() }.context("fork")?;
     match forked {
@@ -74,14 +78,16 @@ fn begin(control: impl AsFd) -> anyhow::Result<Keeper> {
 #[expect(unsafe_code, reason = "nix has no wrapper for close_range")]
 fn hide_inherited_descriptors() -> nix::Result<()> {
     // SAFETY: the flag only marks descriptors to be closed by `exec`; no value of ours changes its meaning.
-    let result = unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
+    let result =
+        unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     nix::errno::Errno::result(result).map(drop)
 }
 
 fn enter_new_namespaces(spec: &ContainerSpec, descriptors: &mut Vec<OwnedFd>) -> anyhow::Result<()> {
     if spec.network == PodNetwork::Own {
         anyhow::ensure!(!descriptors.is_empty(), "the pod's network namespace did not come with the request");
-        setns(descriptors.remove(0), CloneFlags::CLONE_NEWNET).context("enter the pod's network namespace")?;
+        setns(descriptors.remove(0), CloneFlags::CLONE_NEWNET)
+            .context("enter the pod's network namespace")?;
     }
     let mut flags = CloneFlags::CLONE_NEWPID | CloneFlags::CLONE_NEWIPC;
     if spec.network == PodNetwork::Own {
@@ -130,8 +136,10 @@ impl Keeper {
             return ExitCode::from(127);
         }
         loop {
-            let mut watched =
-                [PollFd::new(control.as_fd(), PollFlags::POLLIN), PollFd::new(self.changes.as_fd(), PollFlags::POLLIN)];
+            let mut watched = [
+                PollFd::new(control.as_fd(), PollFlags::POLLIN),
+                PollFd::new(self.changes.as_fd(), PollFlags::POLLIN),
+            ];
             if poll(&mut watched, PollTimeout::NONE).is_err() {
                 continue;
             }
@@ -164,5 +172,6 @@ fn report(control: impl AsFd, event: &FromInit) {
     let mut line = serde_json::to_vec(event).unwrap_or_default();
     line.push(b'\n');
     // A node that is gone hears nothing; the keeper then sees the closed socket.
-    let _ = nix::sys::socket::send(control.as_fd().as_raw_fd(), &line, nix::sys::socket::MsgFlags::MSG_NOSIGNAL);
+    let _ =
+        nix::sys::socket::send(control.as_fd().as_raw_fd(), &line, nix::sys::socket::MsgFlags::MSG_NOSIGNAL);
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, SigmaskHow, sigaction, sigprocmask};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask};
 use nix::sys::stat::Mode;
 use nix::unistd::{dup2_stderr, dup2_stdin, dup2_stdout, execve, execveat};
 
@@ -34,7 +34,8 @@ impl OwnExecutable {
 pub(super) fn take_streams(given: Option<OwnedFd>, terminal: Terminal) -> anyhow::Result<()> {
     let input = match given {
         Some(input) => input,
-        None => nix::fcntl::open("/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).context("open /dev/null")?,
+        None => nix::fcntl::open("/dev/null", OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())
+            .context("open /dev/null")?,
     };
     dup2_stdin(input.as_fd())?;
     if terminal == Terminal::Controlling {
@@ -58,14 +59,16 @@ pub(super) fn run(command: &Command, ourselves: &OwnExecutable) -> anyhow::Resul
     let directory = if command.working_dir.is_empty() { "/" } else { &command.working_dir };
     // A directory that cannot be made shows in the next step.
     let _ = std::fs::create_dir_all(directory);
-    std::env::set_current_dir(directory).with_context(|| format!("chdir to cwd ({directory:?}) set in config.json failed"))?;
+    std::env::set_current_dir(directory)
+        .with_context(|| format!("chdir to cwd ({directory:?}) set in config.json failed"))?;
     let name = command.arguments.first().ok_or_else(|| anyhow!("no command specified"))?;
     let environment = texts(command.environment.iter().map(|(name, value)| format!("{name}={value}")))?;
     let rest = command.arguments.iter().skip(1).cloned();
     let errno = match find_program(&command.programs, name) {
         Some(Program::Builtin(builtin)) => {
             let line = [name.clone(), "builtin".to_owned(), builtin.clone()].into_iter().chain(rest);
-            let Err(errno) = execveat(ourselves.0.as_fd(), c"", &texts(line)?, &environment, AtFlags::AT_EMPTY_PATH);
+            let Err(errno) =
+                execveat(ourselves.0.as_fd(), c"", &texts(line)?, &environment, AtFlags::AT_EMPTY_PATH);
             errno
         }
         Some(Program::Host(path)) => {
@@ -87,7 +90,8 @@ pub(super) fn run(command: &Command, ourselves: &OwnExecutable) -> anyhow::Resul
 /// A program of the image by the very text of the command line, or by its file name when the command has no slash.
 fn find_program<'a>(programs: &'a indexmap::IndexMap<String, Program>, name: &str) -> Option<&'a Program> {
     programs.get(name).or_else(|| {
-        let by_file_name = |path: &&String| Path::new(path.as_str()).file_name().is_some_and(|file| file == name);
+        let by_file_name =
+            |path: &&String| Path::new(path.as_str()).file_name().is_some_and(|file| file == name);
         let path = (!name.contains('/')).then(|| programs.keys().find(by_file_name)).flatten()?;
         programs.get(path)
     })
@@ -111,14 +115,19 @@ fn find_in_path(name: &str, search: &str) -> anyhow::Result<PathBuf> {
     search
         .split(':')
         .map(|directory| Path::new(if directory.is_empty() { "." } else { directory }).join(name))
-        .find(|path| std::fs::metadata(path).is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0))
+        .find(|path| {
+            std::fs::metadata(path).is_ok_and(|it| it.is_file() && it.permissions().mode() & 0o111 != 0)
+        })
         .ok_or_else(|| anyhow!("exec: {name:?}: executable file not found in $PATH"))
 }
 
 /// Rust programs ignore SIGPIPE and this one blocks SIGCHLD; a container's process starts with neither.
 fn reset_signals() -> nix::Result<()> {
     let default = SigAction::new(SigHandler::SigDfl, SaFlags::empty(), SigSet::empty());
-    #[expect(unsafe_code, reason = "setting a signal's disposition is unsafe in nix; the default one runs no code")]
+    #[expect(
+        unsafe_code,
+        reason = "setting a signal's disposition is unsafe in nix; the default one runs no code"
+    )]
     // SAFETY: SIG_DFL installs no handler.
     unsafe {
         sigaction(Signal::SIGPIPE, &default)?
@@ -163,7 +172,8 @@ mod tests {
     #[case::other_directory("/usr/bin/agent", None)]
     #[case::unknown("scheduler", None)]
     fn programs_of_the_image(#[case] name: &str, #[case] expected: Option<&str>) {
-        let programs = [("/bin/agent".to_owned(), Program::Builtin("agent".to_owned()))].into_iter().collect();
+        let programs =
+            [("/bin/agent".to_owned(), Program::Builtin("agent".to_owned()))].into_iter().collect();
         let expected = expected.map(|it| Program::Builtin(it.to_owned()));
         assert_eq!(find_program(&programs, name), expected.as_ref());
     }

@@ -77,11 +77,15 @@ fn cover_unless_writable(directory: &Path) -> anyhow::Result<()> {
 fn cover(directory: &Path) -> anyhow::Result<()> {
     let directory = fs::canonicalize(directory)?;
     let words = || format!("{} belongs to the host and cannot be added to", directory.display());
-    let entries = fs::read_dir(&directory).with_context(words)?.collect::<Result<Vec<_>, _>>().with_context(words)?;
-    let old = nix::fcntl::open(&directory, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).with_context(words)?;
+    let entries =
+        fs::read_dir(&directory).with_context(words)?.collect::<Result<Vec<_>, _>>().with_context(words)?;
+    let old =
+        nix::fcntl::open(&directory, OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).with_context(words)?;
     let links: Vec<_> = entries.iter().map(|entry| fs::read_link(entry.path()).ok()).collect();
-    let kinds = entries.iter().map(fs::DirEntry::file_type).collect::<Result<Vec<_>, _>>().with_context(words)?;
-    mount(Some("tmpfs"), &directory, Some("tmpfs"), MsFlags::empty(), Some("mode=755")).with_context(words)?;
+    let kinds =
+        entries.iter().map(fs::DirEntry::file_type).collect::<Result<Vec<_>, _>>().with_context(words)?;
+    mount(Some("tmpfs"), &directory, Some("tmpfs"), MsFlags::empty(), Some("mode=755"))
+        .with_context(words)?;
     for ((entry, link), kind) in entries.iter().zip(links).zip(kinds) {
         let target = directory.join(entry.file_name());
         if let Some(link) = link {

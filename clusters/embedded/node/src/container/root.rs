@@ -80,9 +80,10 @@ fn bind_host_directories() -> anyhow::Result<()> {
 }
 
 fn make_own_directories() -> anyhow::Result<()> {
-    for (path, mode) in [("/proc", 0o755), ("/sys", 0o755), ("/dev", 0o755), ("/dev/shm", 0o1777), ("/dev/pts", 0o755)]
-        .into_iter()
-        .chain([("/tmp", 0o1777), ("/run", 0o755), ("/mnt", 0o755)])
+    for (path, mode) in
+        [("/proc", 0o755), ("/sys", 0o755), ("/dev", 0o755), ("/dev/shm", 0o1777), ("/dev/pts", 0o755)]
+            .into_iter()
+            .chain([("/tmp", 0o1777), ("/run", 0o755), ("/mnt", 0o755)])
     {
         fs::create_dir(path).with_context(|| format!("make {path}"))?;
         fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
@@ -106,7 +107,13 @@ fn make_own_directories() -> anyhow::Result<()> {
         symlink(target, link)?;
     }
     // Terminals opened inside need it; an exec's own terminal comes from the node.
-    let _ = mount(Some("devpts"), "/dev/pts", Some("devpts"), MsFlags::MS_NOSUID, Some("newinstance,ptmxmode=0666,mode=0620"));
+    let _ = mount(
+        Some("devpts"),
+        "/dev/pts",
+        Some("devpts"),
+        MsFlags::MS_NOSUID,
+        Some("newinstance,ptmxmode=0666,mode=0620"),
+    );
     Ok(())
 }
 

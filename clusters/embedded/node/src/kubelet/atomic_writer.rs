@@ -33,7 +33,8 @@ pub(crate) fn write(directory: &Path, payload: &Payload) -> io::Result<Written> 
     if current.as_ref().is_some_and(|it| shows(&directory.join(it), payload)) {
         return Ok(Written::AsBefore);
     }
-    let number = current.as_ref().and_then(|it| it.to_str()?.trim_start_matches('.').parse::<u64>().ok()).unwrap_or(0);
+    let number =
+        current.as_ref().and_then(|it| it.to_str()?.trim_start_matches('.').parse::<u64>().ok()).unwrap_or(0);
     let name = format!("..{}", number + 1);
     let fresh = directory.join(&name);
     fs::create_dir_all(&fresh)?;
@@ -79,7 +80,9 @@ fn shows(directory: &Path, payload: &Payload) -> bool {
         entries.map(|it| if it.path().is_dir() { count(&it.path()) } else { 1 }).sum()
     }
     count(directory) == payload.len()
-        && payload.iter().all(|(path, content)| fs::read(directory.join(path)).is_ok_and(|it| it == content.bytes))
+        && payload
+            .iter()
+            .all(|(path, content)| fs::read(directory.join(path)).is_ok_and(|it| it == content.bytes))
 }
 
 #[cfg(test)]
@@ -87,7 +90,12 @@ mod tests {
     use super::*;
 
     fn payload(files: &[(&str, &str)]) -> Payload {
-        files.iter().map(|(path, text)| ((*path).to_owned(), Content { bytes: text.as_bytes().to_vec(), mode: 0o644 })).collect()
+        files
+            .iter()
+            .map(|(path, text)| {
+                ((*path).to_owned(), Content { bytes: text.as_bytes().to_vec(), mode: 0o644 })
+            })
+            .collect()
     }
 
     #[test]
@@ -96,7 +104,10 @@ mod tests {
         let read = |name: &str| fs::read_to_string(directory.path().join(name)).ok();
         assert_eq!(write(directory.path(), &payload(&[("a", "1"), ("d/b", "2")])).unwrap(), Written::Changed);
         assert_eq!((read("a").as_deref(), read("d/b").as_deref()), (Some("1"), Some("2")));
-        assert_eq!(write(directory.path(), &payload(&[("a", "1"), ("d/b", "2")])).unwrap(), Written::AsBefore);
+        assert_eq!(
+            write(directory.path(), &payload(&[("a", "1"), ("d/b", "2")])).unwrap(),
+            Written::AsBefore
+        );
         assert_eq!(write(directory.path(), &payload(&[("a", "3")])).unwrap(), Written::Changed);
         assert_eq!((read("a").as_deref(), read("d/b")), (Some("3"), None));
         let generations = fs::read_dir(directory.path()).unwrap().count();

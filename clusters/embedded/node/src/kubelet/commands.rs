@@ -20,7 +20,9 @@ pub(crate) struct Output {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CommandError {
     /// As containerd words it.
-    #[error("failed to exec in container: failed to start exec: OCI runtime exec failed: exec failed: unable to start container process: {0}")]
+    #[error(
+        "failed to exec in container: failed to start exec: OCI runtime exec failed: exec failed: unable to start container process: {0}"
+    )]
     Start(#[from] StartError),
     #[error("failed to exec in container: {0}")]
     System(#[from] std::io::Error),
@@ -33,7 +35,10 @@ pub(crate) fn request(running: &Running, arguments: Vec<String>, terminal: Termi
 }
 
 /// Runs a command to its end.
-pub(crate) async fn run_in_container(running: &Running, arguments: Vec<String>) -> Result<Output, CommandError> {
+pub(crate) async fn run_in_container(
+    running: &Running,
+    arguments: Vec<String>,
+) -> Result<Output, CommandError> {
     let (sender, mut receiver) = pipe::pipe()?;
     let output: OwnedFd = sender.into_blocking_fd()?;
     let streams = Stdio { input: None, error: output.try_clone()?, output };

@@ -13,7 +13,10 @@ enum Verdict {
     True,
     /// True, and yet with a reason (`Initialized` of a finished pod).
     TrueBecause(&'static str),
-    False { reason: &'static str, message: Option<String> },
+    False {
+        reason: &'static str,
+        message: Option<String>,
+    },
 }
 
 /// The kubelet's conditions in its order, then those of others as they are.
@@ -38,8 +41,11 @@ pub(super) fn derive(facts: &Facts<'_>, spec: &PodSpec, phase: &str) -> Vec<Valu
 fn condition(kind: &str, verdict: Verdict, old: &[PodCondition], now: jiff::Timestamp) -> Value {
     let status = if matches!(verdict, Verdict::False { .. }) { "False" } else { "True" };
     let unchanged = old.iter().find(|it| it.type_ == kind && it.status == status);
-    let since = unchanged.and_then(|it| it.last_transition_time.as_ref()).map_or_else(|| json!(seconds(now)), |it| json!(it));
-    let mut value = json!({"type": kind, "status": status, "lastProbeTime": null, "lastTransitionTime": since});
+    let since = unchanged
+        .and_then(|it| it.last_transition_time.as_ref())
+        .map_or_else(|| json!(seconds(now)), |it| json!(it));
+    let mut value =
+        json!({"type": kind, "status": status, "lastProbeTime": null, "lastTransitionTime": since});
     let (reason, message) = match verdict {
         Verdict::True => ("", None),
         Verdict::TrueBecause(reason) => (reason, None),
@@ -108,9 +114,10 @@ fn ready(containers: &Verdict, spec: &PodSpec, old: &[PodCondition]) -> Verdict 
     let unmet: Vec<_> = gates
         .filter_map(|gate| match old.iter().find(|it| it.type_ == gate) {
             None => Some(format!("corresponding condition of pod readiness gate \"{gate}\" does not exist.")),
-            Some(it) if it.status != "True" => {
-                Some(format!("the status of pod readiness gate \"{gate}\" is not \"True\", but {}", it.status))
-            }
+            Some(it) if it.status != "True" => Some(format!(
+                "the status of pod readiness gate \"{gate}\" is not \"True\", but {}",
+                it.status
+            )),
             Some(_) => None,
         })
         .collect();

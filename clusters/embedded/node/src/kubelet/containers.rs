@@ -49,7 +49,12 @@ impl Restart {
 }
 
 /// Runs a container until it has ended for good; its last exit code.
-pub(super) async fn run(runtime: Arc<PodRuntime>, container: Container, files: SandboxFiles, restart: Restart) -> i32 {
+pub(super) async fn run(
+    runtime: Arc<PodRuntime>,
+    container: Container,
+    files: SandboxFiles,
+    restart: Restart,
+) -> i32 {
     let pace = runtime.shared.settings.pace;
     let mut backoff = Backoff::default();
     let mut number = 0;
@@ -105,7 +110,12 @@ async fn one_run(
     let mut around = tokio::task::JoinSet::new();
     if let Some(handler) = hook {
         if let Err(error) = hooks::run(runtime, container, &handler).await {
-            runtime.event(Some(name), Kind::Warning, "FailedPostStartHook", format!("PostStartHook failed: {error}"));
+            runtime.event(
+                Some(name),
+                Kind::Warning,
+                "FailedPostStartHook",
+                format!("PostStartHook failed: {error}"),
+            );
             runtime.event(Some(name), Kind::Normal, "Killing", "FailedPostStartHook");
             process.signal(nix::sys::signal::Signal::SIGKILL);
         } else {
@@ -137,7 +147,12 @@ fn failed_start(runtime: &PodRuntime, name: &str, error: &StartError, id: String
 async fn back_off(runtime: &PodRuntime, container: &Container, wait: Duration, ended: &Termination) {
     let name = container.name.as_str();
     let pod = runtime.full_name();
-    runtime.event(Some(name), Kind::Warning, "BackOff", format!("Back-off restarting failed container {name} in pod {pod}"));
+    runtime.event(
+        Some(name),
+        Kind::Warning,
+        "BackOff",
+        format!("Back-off restarting failed container {name} in pod {pod}"),
+    );
     runtime.change(name, |it| it.last = Some(ended.clone()));
     let message = format!("back-off {} restarting failed container={name} pod={pod}", go_duration(wait));
     runtime.set_waiting(name, "CrashLoopBackOff", message);
@@ -150,22 +165,39 @@ async fn available(runtime: &PodRuntime, container: &Container) -> ProgramImage 
     let name = container.name.as_str();
     let reference = container.image.as_deref().unwrap_or_default();
     let full = images::normalize(reference);
-    let policy = container.image_pull_policy.as_deref().unwrap_or(if full.ends_with(":latest") { "Always" } else { "IfNotPresent" });
+    let policy = container.image_pull_policy.as_deref().unwrap_or(if full.ends_with(":latest") {
+        "Always"
+    } else {
+        "IfNotPresent"
+    });
     let mut backoff = Backoff::default();
     loop {
         match runtime.shared.images.find(reference) {
             Some(image) => {
                 if policy == "Always" {
-                    runtime.event(Some(name), Kind::Normal, "Pulling", format!("Pulling image \"{reference}\""));
-                    let text = format!("Successfully pulled image \"{reference}\" in 1ms (1ms including waiting). Image size: 0 bytes.");
+                    runtime.event(
+                        Some(name),
+                        Kind::Normal,
+                        "Pulling",
+                        format!("Pulling image \"{reference}\""),
+                    );
+                    let text = format!(
+                        "Successfully pulled image \"{reference}\" in 1ms (1ms including waiting). Image size: 0 bytes."
+                    );
                     runtime.event(Some(name), Kind::Normal, "Pulled", text);
                 } else {
-                    runtime.event(Some(name), Kind::Normal, "Pulled", format!("Container image \"{reference}\" already present on machine"));
+                    runtime.event(
+                        Some(name),
+                        Kind::Normal,
+                        "Pulled",
+                        format!("Container image \"{reference}\" already present on machine"),
+                    );
                 }
                 return image.clone();
             }
             None if policy == "Never" => {
-                let message = format!("Container image \"{reference}\" is not present with pull policy of Never");
+                let message =
+                    format!("Container image \"{reference}\" is not present with pull policy of Never");
                 runtime.event(Some(name), Kind::Warning, "ErrImageNeverPull", message.clone());
                 runtime.event(Some(name), Kind::Warning, "Failed", "Error: ErrImageNeverPull");
                 runtime.set_waiting(name, "ErrImageNeverPull", message);
@@ -191,6 +223,10 @@ async fn pull_fails(runtime: &PodRuntime, name: &str, reference: &str, full: &st
     tokio::time::sleep(pace.wait(Duration::from_secs(2))).await;
     runtime.event(Some(name), Kind::Normal, "BackOff", format!("Back-off pulling image \"{reference}\""));
     runtime.event(Some(name), Kind::Warning, "Failed", "Error: ImagePullBackOff");
-    runtime.set_waiting(name, "ImagePullBackOff", format!("Back-off pulling image \"{reference}\": ErrImagePull: {why}"));
+    runtime.set_waiting(
+        name,
+        "ImagePullBackOff",
+        format!("Back-off pulling image \"{reference}\": ErrImagePull: {why}"),
+    );
     tokio::time::sleep(pace.wait(backoff.after_pull())).await;
 }

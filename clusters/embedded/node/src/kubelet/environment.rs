@@ -59,27 +59,38 @@ pub(crate) fn compose(
     Ok(result)
 }
 
-fn from_sources(container: &Container, references: &References) -> Result<IndexMap<String, String>, ConfigError> {
+fn from_sources(
+    container: &Container,
+    references: &References,
+) -> Result<IndexMap<String, String>, ConfigError> {
     let mut result = IndexMap::new();
     for source in container.env_from.iter().flatten() {
         let prefix = source.prefix.as_deref().unwrap_or_default();
         if let Some(reference) = &source.config_map_ref {
             let map = references.config_maps.get(&reference.name).and_then(Option::as_ref);
-            let map = required(map, reference.optional, || format!("configmap \"{}\" not found", reference.name))?;
+            let map =
+                required(map, reference.optional, || format!("configmap \"{}\" not found", reference.name))?;
             let data = map.and_then(|it| it.data.as_ref()).into_iter().flatten();
             result.extend(data.map(|(key, value)| (format!("{prefix}{key}"), value.clone())));
         }
         if let Some(reference) = &source.secret_ref {
             let secret = references.secrets.get(&reference.name).and_then(Option::as_ref);
-            let secret = required(secret, reference.optional, || format!("secret \"{}\" not found", reference.name))?;
+            let secret =
+                required(secret, reference.optional, || format!("secret \"{}\" not found", reference.name))?;
             let data = secret.and_then(|it| it.data.as_ref()).into_iter().flatten();
-            result.extend(data.map(|(key, value)| (format!("{prefix}{key}"), String::from_utf8_lossy(&value.0).into_owned())));
+            result.extend(data.map(|(key, value)| {
+                (format!("{prefix}{key}"), String::from_utf8_lossy(&value.0).into_owned())
+            }));
         }
     }
     Ok(result)
 }
 
-fn required<T>(value: Option<T>, optional: Option<bool>, words: impl FnOnce() -> String) -> Result<Option<T>, ConfigError> {
+fn required<T>(
+    value: Option<T>,
+    optional: Option<bool>,
+    words: impl FnOnce() -> String,
+) -> Result<Option<T>, ConfigError> {
     if value.is_none() && optional != Some(true) { Err(ConfigError(words())) } else { Ok(value) }
 }
 
@@ -103,11 +114,15 @@ fn value(
     }
     if let Some(selector) = &source.resource_field_ref {
         let value = field_ref::resource(pod, Some(container), selector);
-        return value.map(Some).ok_or_else(|| ConfigError(format!("unsupported container resource : {}", selector.resource)));
+        return value
+            .map(Some)
+            .ok_or_else(|| ConfigError(format!("unsupported container resource : {}", selector.resource)));
     }
     if let Some(selector) = &source.config_map_key_ref {
         let map = references.config_maps.get(&selector.name).and_then(Option::as_ref);
-        let Some(map) = required(map, selector.optional, || format!("configmap \"{}\" not found", selector.name))? else {
+        let Some(map) =
+            required(map, selector.optional, || format!("configmap \"{}\" not found", selector.name))?
+        else {
             return Ok(None);
         };
         let value = map.data.as_ref().and_then(|it| it.get(&selector.key)).cloned();
@@ -117,7 +132,9 @@ fn value(
     }
     if let Some(selector) = &source.secret_key_ref {
         let secret = references.secrets.get(&selector.name).and_then(Option::as_ref);
-        let Some(secret) = required(secret, selector.optional, || format!("secret \"{}\" not found", selector.name))? else {
+        let Some(secret) =
+            required(secret, selector.optional, || format!("secret \"{}\" not found", selector.name))?
+        else {
             return Ok(None);
         };
         let value = secret.data.as_ref().and_then(|it| it.get(&selector.key));
@@ -157,12 +174,15 @@ pub(crate) fn expand(text: &str, known: &IndexMap<String, String>) -> String {
 fn service_variables(services: &[Service], namespace: &str, links: bool) -> IndexMap<String, String> {
     let mut result = IndexMap::new();
     let master = |it: &&Service| {
-        it.metadata.namespace.as_deref() == Some("default") && it.metadata.name.as_deref() == Some("kubernetes")
+        it.metadata.namespace.as_deref() == Some("default")
+            && it.metadata.name.as_deref() == Some("kubernetes")
     };
     let own = services.iter().filter(|it| links && it.metadata.namespace.as_deref() == Some(namespace));
     for service in services.iter().filter(master).chain(own) {
         let spec = service.spec.as_ref();
-        let Some(address) = spec.and_then(|it| it.cluster_ip.as_deref()).filter(|it| !it.is_empty() && *it != "None") else {
+        let Some(address) =
+            spec.and_then(|it| it.cluster_ip.as_deref()).filter(|it| !it.is_empty() && *it != "None")
+        else {
             continue;
         };
         let name = service.metadata.name.as_deref().unwrap_or_default().to_uppercase().replace('-', "_");

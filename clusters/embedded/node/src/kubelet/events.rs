@@ -54,7 +54,14 @@ impl Events {
         Events { entries }
     }
 
-    pub(crate) fn emit(&self, pod: &Pod, about: About<'_>, kind: Kind, reason: &'static str, message: impl Into<String>) {
+    pub(crate) fn emit(
+        &self,
+        pod: &Pod,
+        about: About<'_>,
+        kind: Kind,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) {
         let mut object = json!({
             "kind": "Pod",
             "apiVersion": "v1",
@@ -66,7 +73,9 @@ impl Events {
         match about {
             About::Pod => {}
             About::Container(name) => object["fieldPath"] = json!(format!("spec.containers{{{name}}}")),
-            About::InitContainer(name) => object["fieldPath"] = json!(format!("spec.initContainers{{{name}}}")),
+            About::InitContainer(name) => {
+                object["fieldPath"] = json!(format!("spec.initContainers{{{name}}}"))
+            }
         }
         // The writer ends with the node only.
         let _ = self.entries.send(Entry {
@@ -94,7 +103,15 @@ async fn write(client: kube::Client, node: String, mut entries: mpsc::UnboundedR
         if let Some((name, count)) = written.get_mut(&key) {
             *count += 1;
             let patch = Patch::Merge(json!({"count": *count, "lastTimestamp": time}));
-            if api.patch(name, &PatchParams { field_manager: Some("kubelet".to_owned()), ..PatchParams::default() }, &patch).await.is_ok() {
+            if api
+                .patch(
+                    name,
+                    &PatchParams { field_manager: Some("kubelet".to_owned()), ..PatchParams::default() },
+                    &patch,
+                )
+                .await
+                .is_ok()
+            {
                 continue;
             }
         }
@@ -114,7 +131,13 @@ async fn write(client: kube::Client, node: String, mut entries: mpsc::UnboundedR
             "reportingInstance": node,
         });
         let Ok(event) = serde_json::from_value(event) else { continue };
-        match api.create(&PostParams { field_manager: Some("kubelet".to_owned()), ..PostParams::default() }, &event).await {
+        match api
+            .create(
+                &PostParams { field_manager: Some("kubelet".to_owned()), ..PostParams::default() },
+                &event,
+            )
+            .await
+        {
             Ok(_) => {
                 written.insert(key, (name, 1));
             }

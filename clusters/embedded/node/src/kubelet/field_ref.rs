@@ -23,9 +23,13 @@ pub(crate) fn field(pod: &Pod, selector: &ObjectFieldSelector, live: Live<'_>) -
         "metadata.labels" => Some(lines(metadata.labels.as_ref())),
         "metadata.annotations" => Some(lines(metadata.annotations.as_ref())),
         "spec.nodeName" => Some(live.node_name.to_owned()),
-        "spec.serviceAccountName" => Some(spec.and_then(|it| it.service_account_name.clone()).unwrap_or_default()),
+        "spec.serviceAccountName" => {
+            Some(spec.and_then(|it| it.service_account_name.clone()).unwrap_or_default())
+        }
         "status.hostIP" | "status.hostIPs" => Some(live.node_address.to_string()),
-        "status.podIP" | "status.podIPs" => Some(live.pod_address.map(|it| it.to_string()).unwrap_or_default()),
+        "status.podIP" | "status.podIPs" => {
+            Some(live.pod_address.map(|it| it.to_string()).unwrap_or_default())
+        }
         _ => keyed(path, "metadata.labels", metadata.labels.as_ref())
             .or_else(|| keyed(path, "metadata.annotations", metadata.annotations.as_ref())),
     }
@@ -48,8 +52,13 @@ fn lines(map: Option<&Map>) -> String {
 /// The value of a `resourceFieldRef`: a whole number of the divisor, rounded up; 0 when nothing is set.
 ///
 /// An unset limit is the node's allocatable for the kubelet; here it is a node with 8 CPUs and 16 GiB.
-pub(crate) fn resource(pod: &Pod, own: Option<&Container>, selector: &ResourceFieldSelector) -> Option<String> {
-    let containers = pod.spec.iter().flat_map(|it| it.containers.iter().chain(it.init_containers.iter().flatten()));
+pub(crate) fn resource(
+    pod: &Pod,
+    own: Option<&Container>,
+    selector: &ResourceFieldSelector,
+) -> Option<String> {
+    let containers =
+        pod.spec.iter().flat_map(|it| it.containers.iter().chain(it.init_containers.iter().flatten()));
     let container = match &selector.container_name {
         Some(name) => containers.into_iter().find(|it| it.name == *name),
         None => own,
@@ -62,7 +71,8 @@ pub(crate) fn resource(pod: &Pod, own: Option<&Container>, selector: &ResourceFi
         _ => return None,
     };
     let value = list.and_then(|it| it.get(name)).and_then(|it| quantity(&it.0)).unwrap_or(default);
-    let divisor = selector.divisor.as_ref().and_then(|it| quantity(&it.0)).filter(|it| *it > 0.0).unwrap_or(1.0);
+    let divisor =
+        selector.divisor.as_ref().and_then(|it| quantity(&it.0)).filter(|it| *it > 0.0).unwrap_or(1.0);
     Some(format!("{:.0}", (value / divisor).ceil()))
 }
 
@@ -92,7 +102,8 @@ fn quantity(text: &str) -> Option<f64> {
         ("P", 1e15),
     ];
     let suffix = SUFFIXES.iter().find(|(suffix, _)| text.ends_with(suffix));
-    let (number, factor) = suffix.map_or((text, 1.0), |(suffix, factor)| (text.trim_end_matches(suffix), *factor));
+    let (number, factor) =
+        suffix.map_or((text, 1.0), |(suffix, factor)| (text.trim_end_matches(suffix), *factor));
     number.parse::<f64>().ok().map(|it| it * factor)
 }
 
@@ -138,7 +149,8 @@ mod tests {
     #[case("limits.memory", "1Gi", "16")]
     fn resources(#[case] name: &str, #[case] divisor: &str, #[case] expected: &str) {
         let selector: ResourceFieldSelector =
-            serde_json::from_value(json!({"resource": name, "divisor": divisor, "containerName": "a"})).unwrap();
+            serde_json::from_value(json!({"resource": name, "divisor": divisor, "containerName": "a"}))
+                .unwrap();
         assert_eq!(resource(&pod(), None, &selector).as_deref(), Some(expected));
     }
 }

@@ -19,7 +19,11 @@ pub(super) fn pre_stop(container: &Container) -> Option<LifecycleHandler> {
 }
 
 /// Runs a handler to its end; the error is what the kubelet's event says.
-pub(super) async fn run(runtime: &PodRuntime, container: &Container, handler: &LifecycleHandler) -> Result<(), String> {
+pub(super) async fn run(
+    runtime: &PodRuntime,
+    container: &Container,
+    handler: &LifecycleHandler,
+) -> Result<(), String> {
     if let Some(exec) = &handler.exec {
         let command = exec.command.clone().unwrap_or_default();
         let running = runtime.running(&container.name).ok_or("the container does not run")?;
@@ -27,7 +31,10 @@ pub(super) async fn run(runtime: &PodRuntime, container: &Container, handler: &L
         let output = run_in_container(&running, command).await.map_err(|error| error.to_string())?;
         return match output.code {
             0 => Ok(()),
-            code => Err(format!("command '{shown}' exited with {code}: {}", String::from_utf8_lossy(&output.text))),
+            code => Err(format!(
+                "command '{shown}' exited with {code}: {}",
+                String::from_utf8_lossy(&output.text)
+            )),
         };
     }
     if let Some(get) = &handler.http_get {

@@ -24,7 +24,11 @@ pub(crate) fn plan(
     environment: &IndexMap<String, String>,
     files: &OwnFiles,
 ) -> Result<Vec<MountSpec>, ConfigError> {
-    let message = container.termination_message_path.as_deref().filter(|it| !it.is_empty()).unwrap_or("/dev/termination-log");
+    let message = container
+        .termination_message_path
+        .as_deref()
+        .filter(|it| !it.is_empty())
+        .unwrap_or("/dev/termination-log");
     let own = [
         (&files.resolv_conf, "/etc/resolv.conf"),
         (&files.hosts, "/etc/hosts"),
@@ -33,21 +37,29 @@ pub(crate) fn plan(
     ];
     let mut mounts = Vec::new();
     for mount in container.volume_mounts.iter().flatten() {
-        let volume = volumes
-            .get(&mount.name)
-            .ok_or_else(|| ConfigError(format!("cannot find volume \"{}\" to mount into container \"{}\"", mount.name, container.name)))?;
+        let volume = volumes.get(&mount.name).ok_or_else(|| {
+            ConfigError(format!(
+                "cannot find volume \"{}\" to mount into container \"{}\"",
+                mount.name, container.name
+            ))
+        })?;
         let below = match (&mount.sub_path_expr, &mount.sub_path) {
             (Some(text), _) if !text.is_empty() => Some(expand(text, environment)),
             (_, Some(path)) if !path.is_empty() => Some(path.clone()),
             _ => None,
         };
         let access = if mount.read_only == Some(true) { Access::ReadOnly } else { Access::ReadWrite };
-        let source = below.map_or_else(|| Ok(volume.clone()), |below| sub_path(volume, &below, &mount.name))?;
+        let source =
+            below.map_or_else(|| Ok(volume.clone()), |below| sub_path(volume, &below, &mount.name))?;
         mounts.push(MountSpec { source, target: absolute(&mount.mount_path), access });
     }
     for (source, target) in own {
         if !mounts.iter().any(|it| it.target == target) {
-            mounts.push(MountSpec { source: source.clone(), target: target.to_owned(), access: Access::ReadWrite });
+            mounts.push(MountSpec {
+                source: source.clone(),
+                target: target.to_owned(),
+                access: Access::ReadWrite,
+            });
         }
     }
     mounts.sort_by_key(|it| Path::new(&it.target).components().count());
@@ -62,12 +74,15 @@ fn absolute(path: &str) -> String {
 /// A path inside a volume; made as a directory when it is not there.
 fn sub_path(volume: &Path, below: &str, name: &str) -> Result<PathBuf, ConfigError> {
     if below.starts_with('/') || below.split('/').any(|part| part == "..") {
-        return Err(ConfigError(format!("subPath \"{below}\" of volume \"{name}\" must stay inside the volume")));
+        return Err(ConfigError(format!(
+            "subPath \"{below}\" of volume \"{name}\" must stay inside the volume"
+        )));
     }
     let path = volume.join(below);
     if !path.exists() {
-        std::fs::create_dir_all(&path)
-            .map_err(|error| ConfigError(format!("failed to create subPath directory for volumeMount \"{name}\": {error}")))?;
+        std::fs::create_dir_all(&path).map_err(|error| {
+            ConfigError(format!("failed to create subPath directory for volumeMount \"{name}\": {error}"))
+        })?;
     }
     Ok(path)
 }
@@ -90,7 +105,12 @@ mod tests {
             termination_message: file("message"),
         };
         let show = |it: &MountSpec| {
-            format!("{}={}{}", it.target, it.source.strip_prefix(root).unwrap().display(), if it.access == Access::ReadOnly { " ro" } else { "" })
+            format!(
+                "{}={}{}",
+                it.target,
+                it.source.strip_prefix(root).unwrap().display(),
+                if it.access == Access::ReadOnly { " ro" } else { "" }
+            )
         };
         Ok(plan(&container, &volumes, &environment, &files)?.iter().map(show).collect::<Vec<_>>().join(", "))
     }

@@ -43,13 +43,22 @@ async fn register(shared: &Shared) -> Result<(), kube::Error> {
     let api: Api<Node> = Api::all(shared.client.clone());
     let name = &shared.settings.name;
     let node = serde_json::from_value(object(name)).map_err(kube::Error::SerdeError)?;
-    match api.create(&PostParams { field_manager: Some("kubelet".to_owned()), ..PostParams::default() }, &node).await {
+    match api
+        .create(&PostParams { field_manager: Some("kubelet".to_owned()), ..PostParams::default() }, &node)
+        .await
+    {
         Ok(_) => {}
         Err(kube::Error::Api(status)) if status.code == 409 => {}
         Err(error) => return Err(error),
     }
     let status = json!({"status": status(shared)});
-    api.patch_status(name, &PatchParams { field_manager: Some("kubelet".to_owned()), ..PatchParams::default() }, &Patch::Merge(status)).await.map(drop)
+    api.patch_status(
+        name,
+        &PatchParams { field_manager: Some("kubelet".to_owned()), ..PatchParams::default() },
+        &Patch::Merge(status),
+    )
+    .await
+    .map(drop)
 }
 
 fn object(name: &str) -> Value {
@@ -77,11 +86,10 @@ fn object(name: &str) -> Value {
 
 fn status(shared: &Shared) -> Value {
     let now = seconds(Timestamp::now());
-    let condition = |kind: &str, status: &str, reason: &str, message: &str| {
-        json!({"type": kind, "status": status, "reason": reason, "message": message, "lastHeartbeatTime": now, "lastTransitionTime": now})
-    };
+    let condition = |kind: &str, status: &str, reason: &str, message: &str| json!({"type": kind, "status": status, "reason": reason, "message": message, "lastHeartbeatTime": now, "lastTransitionTime": now});
     let resources = json!({"cpu": "8", "memory": "16Gi", "pods": "110", "ephemeral-storage": "100Gi", "hugepages-1Gi": "0", "hugepages-2Mi": "0"});
-    let images: Vec<_> = shared.images.references().map(|it| json!({"names": [it], "sizeBytes": 0})).collect();
+    let images: Vec<_> =
+        shared.images.references().map(|it| json!({"names": [it], "sizeBytes": 0})).collect();
     json!({
         "capacity": resources,
         "allocatable": resources,
@@ -119,11 +127,23 @@ async fn renew(shared: &Shared) -> Result<(), kube::Error> {
     let name = &shared.settings.name;
     let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6fZ").to_string();
     let spec = json!({"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": now});
-    match api.patch(name, &PatchParams { field_manager: Some("kubelet".to_owned()), ..PatchParams::default() }, &Patch::Merge(json!({"spec": spec}))).await {
+    match api
+        .patch(
+            name,
+            &PatchParams { field_manager: Some("kubelet".to_owned()), ..PatchParams::default() },
+            &Patch::Merge(json!({"spec": spec})),
+        )
+        .await
+    {
         Err(kube::Error::Api(status)) if status.code == 404 => {
             let lease = json!({"metadata": {"name": name, "namespace": "kube-node-lease"}, "spec": spec});
             let lease = serde_json::from_value(lease).map_err(kube::Error::SerdeError)?;
-            api.create(&PostParams { field_manager: Some("kubelet".to_owned()), ..PostParams::default() }, &lease).await.map(drop)
+            api.create(
+                &PostParams { field_manager: Some("kubelet".to_owned()), ..PostParams::default() },
+                &lease,
+            )
+            .await
+            .map(drop)
         }
         other => other.map(drop),
     }

@@ -64,7 +64,10 @@ impl PodRuntime {
     pub(crate) fn new(shared: Arc<Shared>, pod: Arc<Pod>) -> PodRuntime {
         let spec = pod.spec.clone().unwrap_or_default();
         let records = |containers: &[Container]| -> Vec<Record> {
-            containers.iter().map(|it| Record::new(&it.name, it.image.as_deref().unwrap_or_default())).collect()
+            containers
+                .iter()
+                .map(|it| Record::new(&it.name, it.image.as_deref().unwrap_or_default()))
+                .collect()
         };
         let state = PodState {
             stage: Stage::Alive,
@@ -117,9 +120,17 @@ impl PodRuntime {
         format!("{}_{}({})", self.name, self.namespace, self.uid)
     }
 
-    pub(crate) fn event(&self, container: Option<&str>, kind: Kind, reason: &'static str, message: impl Into<String>) {
+    pub(crate) fn event(
+        &self,
+        container: Option<&str>,
+        kind: Kind,
+        reason: &'static str,
+        message: impl Into<String>,
+    ) {
         let pod = self.object();
-        let init = |name: &str| pod.spec.iter().flat_map(|it| it.init_containers.iter().flatten()).any(|it| it.name == name);
+        let init = |name: &str| {
+            pod.spec.iter().flat_map(|it| it.init_containers.iter().flatten()).any(|it| it.name == name)
+        };
         let about = match container {
             None => About::Pod,
             Some(name) if init(name) => About::InitContainer(name),
@@ -129,7 +140,11 @@ impl PodRuntime {
     }
 
     pub(crate) fn live(&self) -> Live<'_> {
-        Live { node_name: &self.shared.settings.name, node_address: NODE_ADDRESS, pod_address: self.address() }
+        Live {
+            node_name: &self.shared.settings.name,
+            node_address: NODE_ADDRESS,
+            pod_address: self.address(),
+        }
     }
 
     pub(crate) fn address(&self) -> Option<Ipv4Addr> {
@@ -193,7 +208,8 @@ impl PodRuntime {
     }
 
     pub(crate) fn begin_run(&self, container: &str, running: Running, ready: bool, started: bool) {
-        let state = State::Running { started_at: running.started_at, container_id: running.container_id.clone() };
+        let state =
+            State::Running { started_at: running.started_at, container_id: running.container_id.clone() };
         self.state().running.insert(container.to_owned(), running);
         self.change(container, |it| {
             if let State::Terminated(ended) = &it.state {
@@ -226,11 +242,9 @@ impl PodRuntime {
             return Some(String::from_utf8_lossy(&text[..text.len().min(LIMIT)]).into_owned());
         }
         let spec = self.spec();
-        let falls_back = spec
-            .containers
-            .iter()
-            .chain(spec.init_containers.iter().flatten())
-            .any(|it| it.name == container && it.termination_message_policy.as_deref() == Some("FallbackToLogsOnError"));
+        let falls_back = spec.containers.iter().chain(spec.init_containers.iter().flatten()).any(|it| {
+            it.name == container && it.termination_message_policy.as_deref() == Some("FallbackToLogsOnError")
+        });
         (falls_back && exit_code != 0).then(|| self.logs(container)?.last_lines(80, 2048)).flatten()
     }
 
@@ -263,7 +277,11 @@ impl PodRuntime {
             stage: state.stage,
             node_address: NODE_ADDRESS,
             pod_address: state.address,
-            sandbox: if state.address.is_some() && state.stage == Stage::Alive { Sandbox::Ready } else { Sandbox::Absent },
+            sandbox: if state.address.is_some() && state.stage == Stage::Alive {
+                Sandbox::Ready
+            } else {
+                Sandbox::Absent
+            },
             start_time: state.start_time,
             now: Timestamp::now(),
         })

@@ -45,7 +45,12 @@ impl Which {
 }
 
 /// Starts the probes of one run. They end with it, when `tasks` is dropped.
-pub(super) fn spawn_all(tasks: &mut JoinSet<()>, runtime: &Arc<PodRuntime>, container: &Container, process: &Process) {
+pub(super) fn spawn_all(
+    tasks: &mut JoinSet<()>,
+    runtime: &Arc<PodRuntime>,
+    container: &Container,
+    process: &Process,
+) {
     let probes = [
         (Which::Startup, &container.startup_probe),
         (Which::Readiness, &container.readiness_probe),
@@ -84,7 +89,8 @@ impl Watched {
         let pace = self.runtime.shared.settings.pace;
         let delay = pace.wait(Duration::from_secs(whole(self.probe.initial_delay_seconds, 0)));
         let period = pace.wait(Duration::from_secs(whole(self.probe.period_seconds, 10)));
-        let (to_succeed, to_fail) = (whole(self.probe.success_threshold, 1), whole(self.probe.failure_threshold, 3));
+        let (to_succeed, to_fail) =
+            (whole(self.probe.success_threshold, 1), whole(self.probe.failure_threshold, 3));
         let (mut successes, mut failures) = (0, 0);
         tokio::time::sleep_until(self.began + delay).await;
         self.wait_started().await;
@@ -155,7 +161,8 @@ impl Watched {
         if let Some(running) = runtime.running(name).filter(|it| it.process.pid() == self.process.pid()) {
             // On its own: this task ends with the run that it is about to end.
             tokio::spawn(async move {
-                termination::stop(&runtime, &container, &running, grace, Why::ProbeFailed(which.lower())).await;
+                termination::stop(&runtime, &container, &running, grace, Why::ProbeFailed(which.lower()))
+                    .await;
             });
         }
         Next::Stop
@@ -186,8 +193,12 @@ impl Watched {
         match tokio::time::timeout(limit, run_in_container(&running, command)).await {
             Err(_) => Err(format!("command timed out: \"{shown}\" timed out after {}s", limit.as_secs())),
             Ok(Ok(output)) if output.code == 0 => Ok(()),
-            Ok(Ok(output)) => Err(String::from_utf8_lossy(&output.text[..output.text.len().min(10_240)]).into_owned()),
-            Ok(Err(error @ CommandError::Start(_) | error @ CommandError::System(_))) => Err(error.to_string()),
+            Ok(Ok(output)) => {
+                Err(String::from_utf8_lossy(&output.text[..output.text.len().min(10_240)]).into_owned())
+            }
+            Ok(Err(error @ CommandError::Start(_) | error @ CommandError::System(_))) => {
+                Err(error.to_string())
+            }
         }
     }
 }
@@ -208,7 +219,12 @@ fn port_number(container: &Container, port: &IntOrString) -> Result<u16, String>
         IntOrString::Int(number) => Some(*number),
         IntOrString::String(name) => match name.parse() {
             Ok(number) => Some(number),
-            Err(_) => container.ports.iter().flatten().find(|it| it.name.as_ref() == Some(name)).map(|it| it.container_port),
+            Err(_) => container
+                .ports
+                .iter()
+                .flatten()
+                .find(|it| it.name.as_ref() == Some(name))
+                .map(|it| it.container_port),
         },
     };
     let number = number.and_then(|it| u16::try_from(it).ok()).filter(|it| *it > 0);
@@ -233,10 +249,19 @@ pub(super) async fn http_get(
     if get.scheme.as_deref() == Some("HTTPS") {
         return Err("HTTPS probes are not supported by this node: use HTTP, a TCP socket or exec".to_owned());
     }
-    http::get(&http::Target { address: format!("{host}:{port}"), path: format!("{slash}{path}"), headers }, limit).await
+    http::get(
+        &http::Target { address: format!("{host}:{port}"), path: format!("{slash}{path}"), headers },
+        limit,
+    )
+    .await
 }
 
-async fn tcp(runtime: &PodRuntime, container: &Container, socket: &TCPSocketAction, limit: Duration) -> Result<(), String> {
+async fn tcp(
+    runtime: &PodRuntime,
+    container: &Container,
+    socket: &TCPSocketAction,
+    limit: Duration,
+) -> Result<(), String> {
     let port = port_number(container, &socket.port)?;
     let host = socket.host.clone().filter(|it| !it.is_empty()).unwrap_or_else(|| pod_address(runtime));
     http::dial(&format!("{host}:{port}"), limit).await.map(drop)

@@ -16,7 +16,12 @@ pub(crate) struct Termination {
 
 impl Termination {
     /// The end of a run, with the reason that follows from its exit code.
-    pub(crate) fn of_run(exit_code: i32, message: Option<String>, started_at: Timestamp, container_id: String) -> Termination {
+    pub(crate) fn of_run(
+        exit_code: i32,
+        message: Option<String>,
+        started_at: Timestamp,
+        container_id: String,
+    ) -> Termination {
         let reason = if exit_code == 0 { "Completed" } else { "Error" };
         Termination { exit_code, reason, message, started_at, finished_at: Timestamp::now(), container_id }
     }

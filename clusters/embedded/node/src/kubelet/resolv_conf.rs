@@ -38,7 +38,11 @@ pub(crate) fn of_pod(namespace: &str, spec: &PodSpec, cluster: ClusterNames<'_>)
         "None" => ResolvConf::default(),
         "Default" => node,
         _ => {
-            let own = [format!("{namespace}.svc.{}", cluster.domain), format!("svc.{}", cluster.domain), cluster.domain.to_owned()];
+            let own = [
+                format!("{namespace}.svc.{}", cluster.domain),
+                format!("svc.{}", cluster.domain),
+                cluster.domain.to_owned(),
+            ];
             ResolvConf {
                 nameservers: vec![cluster.address.to_string()],
                 searches: own.into_iter().chain(node.searches).collect(),
@@ -58,7 +62,13 @@ fn merge(file: &mut ResolvConf, config: &PodDNSConfig) {
     file.searches.extend(config.searches.iter().flatten().cloned());
     let added = config.options.iter().flatten().filter_map(|option| {
         let name = option.name.as_ref()?;
-        Some(option.value.as_ref().filter(|value| !value.is_empty()).map_or(name.clone(), |value| format!("{name}:{value}")))
+        Some(
+            option
+                .value
+                .as_ref()
+                .filter(|value| !value.is_empty())
+                .map_or(name.clone(), |value| format!("{name}:{value}")),
+        )
     });
     // By name; the pod's wins. (The kubelet's own order is a map's.)
     for option in added {
@@ -93,7 +103,8 @@ fn parse(text: &str) -> ResolvConf {
         match words.next() {
             Some("nameserver") => file.nameservers.extend(words.next().map(str::to_owned)),
             Some("search") => {
-                file.searches = words.filter(|it| *it != ".").map(|it| it.trim_end_matches('.').to_owned()).collect();
+                file.searches =
+                    words.filter(|it| *it != ".").map(|it| it.trim_end_matches('.').to_owned()).collect();
             }
             Some("options") => file.options = words.map(str::to_owned).collect(),
             _ => {}
@@ -123,8 +134,7 @@ mod tests {
     use serde_json::json;
 
     const CLUSTER: &str = "search np.svc.cluster.local svc.cluster.local cluster.local\nnameserver 10.43.0.10\noptions ndots:5\n";
-    const WITH_HOST: &str =
-        "search np.svc.cluster.local svc.cluster.local cluster.local corp.example\nnameserver 10.43.0.10\noptions ndots:5\n";
+    const WITH_HOST: &str = "search np.svc.cluster.local svc.cluster.local cluster.local corp.example\nnameserver 10.43.0.10\noptions ndots:5\n";
 
     #[rstest]
     #[case::plain(json!({}), "nameserver 192.168.50.53\n", CLUSTER)]
@@ -135,7 +145,11 @@ mod tests {
     #[case::none(json!({"dnsPolicy": "None", "dnsConfig": {"nameservers": ["9.9.9.9"], "searches": ["x"], "options": [{"name": "ndots", "value": "1"}, {"name": "rotate"}]}}), "nameserver 1.1.1.1\n", "search x\nnameserver 9.9.9.9\noptions ndots:1 rotate\n")]
     #[case::the_same_server_again_changes_nothing(json!({"dnsConfig": {"nameservers": ["10.43.0.10"]}}), "", CLUSTER)]
     #[case::ndots_of_the_pod_wins(json!({"dnsConfig": {"options": [{"name": "ndots", "value": "1"}]}}), "", "search np.svc.cluster.local svc.cluster.local cluster.local\nnameserver 10.43.0.10\noptions ndots:1\n")]
-    fn as_the_kubelet_writes_it(#[case] spec: serde_json::Value, #[case] node_file: &str, #[case] expected: &str) {
+    fn as_the_kubelet_writes_it(
+        #[case] spec: serde_json::Value,
+        #[case] node_file: &str,
+        #[case] expected: &str,
+    ) {
         let mut spec = spec;
         spec["containers"] = json!([]);
         let spec: PodSpec = serde_json::from_value(spec).unwrap();

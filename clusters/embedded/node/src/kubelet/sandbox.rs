@@ -21,7 +21,9 @@ const RULES_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) enum SandboxError {
     #[error("failed to setup network for sandbox: {0}")]
     Network(#[from] crate::links::LinkError),
-    #[error("failed to setup network for sandbox: no IP addresses available in range set: 10.42.0.2-10.42.0.254")]
+    #[error(
+        "failed to setup network for sandbox: no IP addresses available in range set: 10.42.0.2-10.42.0.254"
+    )]
     NoAddress,
     #[error("write the pod's own files: {0}")]
     Files(#[from] std::io::Error),
@@ -68,11 +70,18 @@ async fn wait_for_rules(runtime: &PodRuntime) {
     let mut rules = runtime.shared.rules.subscribe();
     let known = rules.wait_for(|it| it.pods.contains(&runtime.uid));
     if tokio::time::timeout(RULES_PATIENCE, known).await.is_err() {
-        tracing::warn!(pod = runtime.full_name(), "the packet rules do not know this pod; it starts all the same");
+        tracing::warn!(
+            pod = runtime.full_name(),
+            "the packet rules do not know this pod; it starts all the same"
+        );
     }
 }
 
-fn write_files(runtime: &PodRuntime, spec: &PodSpec, address: std::net::Ipv4Addr) -> std::io::Result<SandboxFiles> {
+fn write_files(
+    runtime: &PodRuntime,
+    spec: &PodSpec,
+    address: std::net::Ipv4Addr,
+) -> std::io::Result<SandboxFiles> {
     let settings = &runtime.shared.settings;
     let directory = runtime.shared.pod_directory(&runtime.object());
     fs::create_dir_all(&directory)?;

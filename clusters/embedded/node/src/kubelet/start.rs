@@ -47,7 +47,8 @@ pub(super) async fn prepare(
     };
     let mounts = mounts::plan(container, &runtime.volumes(), &own, &own_files)?;
     let mut variables: IndexMap<String, String> = IndexMap::new();
-    variables.insert("PATH".to_owned(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
+    variables
+        .insert("PATH".to_owned(), "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
     variables.insert("HOSTNAME".to_owned(), files.kernel_hostname.clone());
     variables.extend(image.env.clone());
     variables.insert(pace::VARIABLE.to_owned(), settings.pace.factor().to_string());
@@ -57,9 +58,15 @@ pub(super) async fn prepare(
     let mut programs = image.programs.clone();
     // Probes run in any container, whatever its image.
     programs.entry("/toolbox".to_owned()).or_insert_with(|| crate::Program::Builtin("toolbox".to_owned()));
-    let working_dir = container.working_dir.clone().filter(|it| !it.is_empty()).or_else(|| image.working_dir.clone());
+    let working_dir =
+        container.working_dir.clone().filter(|it| !it.is_empty()).or_else(|| image.working_dir.clone());
     let network = if runtime.link().is_some() { PodNetwork::Own } else { PodNetwork::Host };
-    let command = Command { arguments, environment: variables, working_dir: working_dir.unwrap_or_else(|| "/".to_owned()), programs };
+    let command = Command {
+        arguments,
+        environment: variables,
+        working_dir: working_dir.unwrap_or_else(|| "/".to_owned()),
+        programs,
+    };
     let spec = ContainerSpec {
         network,
         hostname: files.kernel_hostname.clone(),
@@ -73,7 +80,11 @@ pub(super) async fn prepare(
 }
 
 /// `command` replaces the image's entrypoint and its command, `args` its command alone.
-fn command_line(container: &Container, image: &ProgramImage, environment: &IndexMap<String, String>) -> Vec<String> {
+fn command_line(
+    container: &Container,
+    image: &ProgramImage,
+    environment: &IndexMap<String, String>,
+) -> Vec<String> {
     let command = container.command.as_ref().filter(|it| !it.is_empty());
     let arguments = container.args.as_ref().filter(|it| !it.is_empty());
     let expanded = |list: &[String]| list.iter().map(|it| expand(it, environment)).collect::<Vec<_>>();
@@ -125,7 +136,8 @@ pub(super) async fn start(
 ) -> Result<Running, (StartError, String)> {
     let container_id = new_id();
     let named = |error: StartError| (error, container_id.clone());
-    let (output, error) = runtime.make_logs(&container.name).begin(number).map_err(|error| named(error.into()))?;
+    let (output, error) =
+        runtime.make_logs(&container.name).begin(number).map_err(|error| named(error.into()))?;
     let link = runtime.link();
     let command = prepared.spec.command.clone();
     let started_at = Timestamp::now();

@@ -45,7 +45,11 @@ pub(crate) fn derive(facts: &Facts<'_>) -> Value {
     let empty = PodSpec::default();
     let spec = facts.pod.spec.as_ref().unwrap_or(&empty);
     let phase = phase(facts, spec);
-    let new = if spec.init_containers.as_ref().is_none_or(Vec::is_empty) { "ContainerCreating" } else { "PodInitializing" };
+    let new = if spec.init_containers.as_ref().is_none_or(Vec::is_empty) {
+        "ContainerCreating"
+    } else {
+        "PodInitializing"
+    };
     let mut status = json!({
         "phase": phase,
         "conditions": conditions::derive(facts, spec, phase),
@@ -124,7 +128,11 @@ fn phase(facts: &Facts<'_>, spec: &PodSpec) -> &'static str {
 }
 
 fn statuses(records: &[Record], containers: &[Container], new: &str) -> Value {
-    records.iter().zip(containers).map(|(record, container)| container_status(record, container, new)).collect()
+    records
+        .iter()
+        .zip(containers)
+        .map(|(record, container)| container_status(record, container, new))
+        .collect()
 }
 
 fn init_statuses(records: &[Record], containers: &[Container]) -> Value {
@@ -159,7 +167,9 @@ fn container_status(record: &Record, container: &Container, new: &str) -> Value 
     if let Some(id) = known {
         status["containerID"] = json!(format!("containerd://{id}"));
     }
-    if let Some(resources) = container.resources.as_ref().filter(|it| it.limits.is_some() || it.requests.is_some()) {
+    if let Some(resources) =
+        container.resources.as_ref().filter(|it| it.limits.is_some() || it.requests.is_some())
+    {
         status["resources"] = json!(resources);
         if let Some(requests) = &resources.requests {
             status["allocatedResources"] = json!(requests);
@@ -184,7 +194,9 @@ fn state(state: &State, new: &str) -> Value {
     match state {
         State::New => json!({"waiting": {"reason": new}}),
         State::Waiting { reason, message: None } => json!({"waiting": {"reason": reason}}),
-        State::Waiting { reason, message: Some(message) } => json!({"waiting": {"reason": reason, "message": message}}),
+        State::Waiting { reason, message: Some(message) } => {
+            json!({"waiting": {"reason": reason, "message": message}})
+        }
         State::Running { started_at, .. } => json!({"running": {"startedAt": seconds(*started_at)}}),
         State::Terminated(it) => json!({"terminated": termination(it)}),
     }

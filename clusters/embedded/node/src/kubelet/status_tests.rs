@@ -2,7 +2,9 @@ use super::*;
 use rstest::rstest;
 
 fn pod(policy: &str, init: &[&str], main: &[&str]) -> Pod {
-    let containers = |names: &[&str]| names.iter().map(|it| json!({"name": it, "image": "busybox:1.36"})).collect::<Vec<_>>();
+    let containers = |names: &[&str]| {
+        names.iter().map(|it| json!({"name": it, "image": "busybox:1.36"})).collect::<Vec<_>>()
+    };
     serde_json::from_value(json!({
         "metadata": {"name": "p", "namespace": "ns"},
         "spec": {"restartPolicy": policy, "initContainers": containers(init), "containers": containers(main)},
@@ -31,7 +33,8 @@ fn ended(name: &str, code: i32) -> Record {
 
 fn crashing(name: &str) -> Record {
     let last = Some(Termination::of_run(1, None, Timestamp::UNIX_EPOCH, "c0".to_owned()));
-    let state = State::Waiting { reason: "CrashLoopBackOff".to_owned(), message: Some("back-off 10s".to_owned()) };
+    let state =
+        State::Waiting { reason: "CrashLoopBackOff".to_owned(), message: Some("back-off 10s".to_owned()) };
     Record { state, last, restart_count: 2, ..new(name) }
 }
 
@@ -101,7 +104,10 @@ fn conditions_of_running_pods(#[case] main: &[Record], #[case] expected: &str) {
 #[test]
 fn conditions_while_initializing() {
     let status = status(&pod("Always", &["i"], &["a"]), &[running("i")], &[new("a")], Stage::Alive);
-    assert!(told(&status).contains("Initialized=False(ContainersNotInitialized: containers with incomplete status: [i])"));
+    assert!(
+        told(&status)
+            .contains("Initialized=False(ContainersNotInitialized: containers with incomplete status: [i])")
+    );
 }
 
 #[test]
@@ -137,6 +143,7 @@ fn a_condition_keeps_its_time_while_its_status_stays() {
 #[case::limits_alone(json!({"limits": {"cpu": "1", "memory": "1Gi"}}), "Guaranteed")]
 #[case::one_limit(json!({"limits": {"memory": "1Gi"}}), "Burstable")]
 fn quality_of_service(#[case] resources: Value, #[case] expected: &str) {
-    let spec = serde_json::from_value(json!({"containers": [{"name": "a", "resources": resources}]})).unwrap();
+    let spec =
+        serde_json::from_value(json!({"containers": [{"name": "a", "resources": resources}]})).unwrap();
     assert_eq!(qos_class(&spec), expected);
 }

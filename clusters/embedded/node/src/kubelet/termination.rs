@@ -25,9 +25,12 @@ pub(super) async fn stop_all(runtime: &Arc<PodRuntime>, grace: Duration) {
         .all_running()
         .into_iter()
         .filter_map(|(name, running)| Some((find(&name)?, running)))
-        .partition(|(container, _)| spec.init_containers.iter().flatten().any(|it| it.name == container.name));
+        .partition(|(container, _)| {
+            spec.init_containers.iter().flatten().any(|it| it.name == container.name)
+        });
     let began = Instant::now();
-    join_all(main.iter().map(|(container, running)| stop(runtime, container, running, grace, Why::PodStops))).await;
+    join_all(main.iter().map(|(container, running)| stop(runtime, container, running, grace, Why::PodStops)))
+        .await;
     for (container, running) in sidecars.iter().rev() {
         let left = grace.saturating_sub(began.elapsed());
         stop(runtime, container, running, left, Why::PodStops).await;
@@ -47,7 +50,13 @@ pub(super) enum Why {
 }
 
 /// Ends one container within `grace` (real time, shrunk here) and records how it ended.
-pub(super) async fn stop(runtime: &Arc<PodRuntime>, container: &Container, running: &Running, grace: Duration, why: Why) {
+pub(super) async fn stop(
+    runtime: &Arc<PodRuntime>,
+    container: &Container,
+    running: &Running,
+    grace: Duration,
+    why: Why,
+) {
     let name = container.name.as_str();
     let text = match why {
         Why::PodStops => format!("Stopping container {name}"),
@@ -64,7 +73,12 @@ pub(super) async fn stop(runtime: &Arc<PodRuntime>, container: &Container, runni
         if let Some(handler) = hooks::pre_stop(container) {
             let hook = tokio::time::timeout(limit, hooks::run(runtime, container, &handler)).await;
             if let Ok(Err(error)) = hook {
-                runtime.event(Some(name), Kind::Warning, "FailedPreStopHook", format!("PreStopHook failed: {error}"));
+                runtime.event(
+                    Some(name),
+                    Kind::Warning,
+                    "FailedPreStopHook",
+                    format!("PreStopHook failed: {error}"),
+                );
             }
         }
         let least = pace.wait(AFTER_HOOK).max(LEAST);

@@ -21,7 +21,11 @@ pub(crate) struct MountError {
 }
 
 /// Makes or refreshes every volume; the node's path of each, by name.
-pub(crate) async fn set_up(shared: &Shared, pod: &Pod, live: Live<'_>) -> Result<IndexMap<String, PathBuf>, MountError> {
+pub(crate) async fn set_up(
+    shared: &Shared,
+    pod: &Pod,
+    live: Live<'_>,
+) -> Result<IndexMap<String, PathBuf>, MountError> {
     let mut paths = IndexMap::new();
     for volume in pod.spec.iter().flat_map(|it| it.volumes.iter().flatten()) {
         let path = set_up_one(shared, pod, volume, live)
@@ -49,16 +53,31 @@ async fn set_up_one(shared: &Shared, pod: &Pod, volume: &Volume, live: Live<'_>)
 }
 
 /// The files of a volume that is made of objects; `None` for a plain directory.
-async fn payload(shared: &Shared, pod: &Pod, volume: &Volume, live: Live<'_>) -> Result<Option<Payload>, String> {
+async fn payload(
+    shared: &Shared,
+    pod: &Pod,
+    volume: &Volume,
+    live: Live<'_>,
+) -> Result<Option<Payload>, String> {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     let mut files = Payload::new();
     if let Some(source) = &volume.config_map {
         let mode = file_mode(source.default_mode);
-        add_config_map(shared, namespace, &source.name, source.optional, source.items.as_deref(), mode, &mut files).await?;
+        add_config_map(
+            shared,
+            namespace,
+            &source.name,
+            source.optional,
+            source.items.as_deref(),
+            mode,
+            &mut files,
+        )
+        .await?;
     } else if let Some(source) = &volume.secret {
         let mode = file_mode(source.default_mode);
         let name = source.secret_name.as_deref().unwrap_or_default();
-        add_secret(shared, namespace, name, source.optional, source.items.as_deref(), mode, &mut files).await?;
+        add_secret(shared, namespace, name, source.optional, source.items.as_deref(), mode, &mut files)
+            .await?;
     } else if let Some(source) = &volume.downward_api {
         add_fields(pod, source.items.as_deref(), live, file_mode(source.default_mode), &mut files)?;
     } else if let Some(source) = &volume.projected {
@@ -85,16 +104,27 @@ async fn add_projection(
 ) -> Result<(), String> {
     let namespace = pod.metadata.namespace.as_deref().unwrap_or_default();
     if let Some(source) = &projection.config_map {
-        add_config_map(shared, namespace, &source.name, source.optional, source.items.as_deref(), mode, files).await?;
+        add_config_map(
+            shared,
+            namespace,
+            &source.name,
+            source.optional,
+            source.items.as_deref(),
+            mode,
+            files,
+        )
+        .await?;
     }
     if let Some(source) = &projection.secret {
-        add_secret(shared, namespace, &source.name, source.optional, source.items.as_deref(), mode, files).await?;
+        add_secret(shared, namespace, &source.name, source.optional, source.items.as_deref(), mode, files)
+            .await?;
     }
     if let Some(source) = &projection.downward_api {
         add_fields(pod, source.items.as_deref(), live, mode, files)?;
     }
     if let Some(source) = &projection.service_account_token {
-        let account = pod.spec.as_ref().and_then(|it| it.service_account_name.as_deref()).unwrap_or("default");
+        let account =
+            pod.spec.as_ref().and_then(|it| it.service_account_name.as_deref()).unwrap_or("default");
         let token = (shared.settings.token_issuer)(namespace, account);
         files.insert(source.path.clone(), Content { bytes: token.into_bytes(), mode });
     }
@@ -117,7 +147,9 @@ async fn add_config_map(
     let mut data: IndexMap<String, Vec<u8>> = IndexMap::new();
     data.extend(map.data.into_iter().flatten().map(|(key, value)| (key, value.into_bytes())));
     data.extend(map.binary_data.into_iter().flatten().map(|(key, value)| (key, value.0)));
-    add_items(data, items, optional, mode, files, |key| format!("configmap references non-existent config key: {key}"))
+    add_items(data, items, optional, mode, files, |key| {
+        format!("configmap references non-existent config key: {key}")
+    })
 }
 
 async fn add_secret(
@@ -205,7 +237,11 @@ fn host_path(shared: &Shared, path: &str, kind: &str) -> Result<PathBuf, String>
         "File" if !own.is_file() => Err(format!("hostPath type check failed: {path} is not a file")),
         "FileOrCreate" => {
             make_directory(own.parent().unwrap_or(Path::new("/")).to_owned())?;
-            std::fs::OpenOptions::new().create(true).append(true).open(&own).map_err(|error| error.to_string())?;
+            std::fs::OpenOptions::new()
+                .create(true)
+                .append(true)
+                .open(&own)
+                .map_err(|error| error.to_string())?;
             Ok(own)
         }
         "File" => Ok(own),

@@ -5,8 +5,8 @@ use std::sync::{Arc, PoisonError};
 
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
-use kube::runtime::watcher::{self, Event};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event};
 use kube::{Api, ResourceExt};
 use tokio_util::task::TaskTracker;
 
@@ -45,11 +45,18 @@ pub(crate) async fn watch_pods(shared: Arc<Shared>, workers: TaskTracker) {
     }
 }
 
-fn apply(shared: &Arc<Shared>, workers: &TaskTracker, known: &mut HashMap<String, Arc<PodRuntime>>, pod: Pod) {
+fn apply(
+    shared: &Arc<Shared>,
+    workers: &TaskTracker,
+    known: &mut HashMap<String, Arc<PodRuntime>>,
+    pod: Pod,
+) {
     let uid = pod.uid().unwrap_or_default();
     let pod = Arc::new(pod);
     if let Some(runtime) = known.get(&uid) {
-        if runtime.object().metadata.labels != pod.metadata.labels || runtime.object().metadata.annotations != pod.metadata.annotations {
+        if runtime.object().metadata.labels != pod.metadata.labels
+            || runtime.object().metadata.annotations != pod.metadata.annotations
+        {
             runtime.stale.notify_one();
         }
         runtime.update(pod);
@@ -76,7 +83,8 @@ fn forget(shared: &Shared, known: &mut HashMap<String, Arc<PodRuntime>>, uid: &s
 /// Watches what volumes are made of, and tells the pods concerned.
 pub(crate) async fn watch_sources(shared: Arc<Shared>) {
     let stop = shared.stop.clone();
-    let config_maps = each_change::<ConfigMap>(&shared, |pod, name| refers_to(pod, Referred::ConfigMap(name)));
+    let config_maps =
+        each_change::<ConfigMap>(&shared, |pod, name| refers_to(pod, Referred::ConfigMap(name)));
     let secrets = each_change::<Secret>(&shared, |pod, name| refers_to(pod, Referred::Secret(name)));
     tokio::select! {
         () = stop.cancelled() => {}
@@ -86,14 +94,21 @@ pub(crate) async fn watch_sources(shared: Arc<Shared>) {
 
 async fn each_change<K>(shared: &Shared, concerns: impl Fn(&Pod, &str) -> bool)
 where
-    K: kube::Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + Send + 'static,
+    K: kube::Resource<DynamicType = ()>
+        + Clone
+        + std::fmt::Debug
+        + serde::de::DeserializeOwned
+        + Send
+        + 'static,
 {
-    let events = watcher::watcher(Api::<K>::all(shared.client.clone()), watcher::Config::default()).default_backoff();
+    let events =
+        watcher::watcher(Api::<K>::all(shared.client.clone()), watcher::Config::default()).default_backoff();
     pin_mut!(events);
     while let Some(event) = events.next().await {
         let Ok(Event::Apply(object) | Event::Delete(object)) = event else { continue };
         let (namespace, name) = (object.namespace(), object.name_any());
-        let pods: Vec<_> = shared.pods.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
+        let pods: Vec<_> =
+            shared.pods.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect();
         for runtime in pods {
             if Some(&runtime.namespace) == namespace.as_ref() && concerns(&runtime.object(), &name) {
                 runtime.stale.notify_one();

@@ -35,7 +35,11 @@ pub(super) async fn run(runtime: Arc<PodRuntime>) {
         }
     }
     leaving(&runtime).await;
-    let grace = if runtime.gone.is_cancelled() || runtime.shared.stop.is_cancelled() { Duration::ZERO } else { grace(&runtime.object()) };
+    let grace = if runtime.gone.is_cancelled() || runtime.shared.stop.is_cancelled() {
+        Duration::ZERO
+    } else {
+        grace(&runtime.object())
+    };
     tokio::select! {
         () = termination::stop_all(&runtime, grace) => {}
         () = runtime.gone.cancelled() => termination::stop_all(&runtime, Duration::ZERO).await,
@@ -87,7 +91,9 @@ async fn live(runtime: &Arc<PodRuntime>) {
         if is_sidecar(container) {
             beside.spawn(run_sidecar(runtime.clone(), container.clone(), files.clone()));
             wait_started(runtime, &container.name).await;
-        } else if containers::run(runtime.clone(), container.clone(), files.clone(), restart.of_init()).await != 0 {
+        } else if containers::run(runtime.clone(), container.clone(), files.clone(), restart.of_init()).await
+            != 0
+        {
             return;
         }
     }
@@ -124,12 +130,19 @@ async fn set_up(runtime: &PodRuntime) -> SandboxFiles {
 
 async fn set_up_once(runtime: &PodRuntime) -> Result<SandboxFiles, (&'static str, String)> {
     let pod = runtime.object();
-    volumes::set_up(&runtime.shared, &pod, runtime.live()).await.map_err(|error| ("FailedMount", error.to_string()))?;
+    volumes::set_up(&runtime.shared, &pod, runtime.live())
+        .await
+        .map_err(|error| ("FailedMount", error.to_string()))?;
     let files = sandbox::create(runtime).await.map_err(|error| {
-        ("FailedCreatePodSandBox", format!("Failed to create pod sandbox: rpc error: code = Unknown desc = {error}"))
+        (
+            "FailedCreatePodSandBox",
+            format!("Failed to create pod sandbox: rpc error: code = Unknown desc = {error}"),
+        )
     })?;
     // Again, now that fields such as status.podIP are known.
-    let paths = volumes::set_up(&runtime.shared, &pod, runtime.live()).await.map_err(|error| ("FailedMount", error.to_string()));
+    let paths = volumes::set_up(&runtime.shared, &pod, runtime.live())
+        .await
+        .map_err(|error| ("FailedMount", error.to_string()));
     match paths {
         Ok(paths) => runtime.set_volumes(paths),
         Err(error) => {
@@ -169,13 +182,22 @@ async fn publish_once(runtime: &PodRuntime, last: &mut Option<serde_json::Value>
     let api: Api<Pod> = Api::namespaced(runtime.shared.client.clone(), &runtime.namespace);
     let patch = Patch::Merge(json!({"metadata": {"uid": runtime.uid}, "status": status}));
     for attempt in 0..5 {
-        match api.patch_status(&runtime.name, &PatchParams { field_manager: Some("kubelet".to_owned()), ..PatchParams::default() }, &patch).await {
+        match api
+            .patch_status(
+                &runtime.name,
+                &PatchParams { field_manager: Some("kubelet".to_owned()), ..PatchParams::default() },
+                &patch,
+            )
+            .await
+        {
             Ok(_) => {
                 *last = Some(status);
                 return;
             }
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => return,
-            Err(error) => tracing::warn!(%error, attempt, pod = runtime.full_name(), "the pod's status was not published"),
+            Err(error) => {
+                tracing::warn!(%error, attempt, pod = runtime.full_name(), "the pod's status was not published")
+            }
         }
     }
 }

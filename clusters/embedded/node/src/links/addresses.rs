@@ -32,7 +32,10 @@ impl Addresses {
         let end = u32::from(self.subnet.broadcast());
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let start = state.last + 1;
-        let address = (start..end).chain(first..start.min(end)).map(Ipv4Addr::from).find(|it| !state.taken.contains(it))?;
+        let address = (start..end)
+            .chain(first..start.min(end))
+            .map(Ipv4Addr::from)
+            .find(|it| !state.taken.contains(it))?;
         state.last = u32::from(address);
         state.taken.insert(address);
         Some(address)

@@ -18,7 +18,8 @@ impl Namespace {
     /// Makes a namespace without IPv6. A thread of its own enters it and ends; the caller stays where it is.
     pub(super) fn create() -> Result<Namespace, LinkError> {
         let enter = || {
-            unshare(CloneFlags::CLONE_NEWNET).map_err(|error| LinkError::system("create a network namespace", error))?;
+            unshare(CloneFlags::CLONE_NEWNET)
+                .map_err(|error| LinkError::system("create a network namespace", error))?;
             sysctl::set_if_there("ipv6/conf/all/disable_ipv6", "1")?;
             sysctl::set_if_there("ipv6/conf/default/disable_ipv6", "1")?;
             let fd = std::fs::File::open("/proc/thread-self/ns/net")
@@ -30,6 +31,11 @@ impl Namespace {
             .spawn(enter)
             .map_err(|error| LinkError::system("start a thread for a network namespace", error))?
             .join()
-            .unwrap_or_else(|_| Err(LinkError::system("create a network namespace", std::io::Error::other("its thread panicked"))))
+            .unwrap_or_else(|_| {
+                Err(LinkError::system(
+                    "create a network namespace",
+                    std::io::Error::other("its thread panicked"),
+                ))
+            })
     }
 }

@@ -5,11 +5,13 @@ use std::io;
 use rtnetlink::packet_core::{
     NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
 };
-use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::LinkMessage;
-use rtnetlink::packet_route::neighbour_table::{NeighbourTableAttribute, NeighbourTableMessage, NeighbourTableParameter};
+use rtnetlink::packet_route::neighbour_table::{
+    NeighbourTableAttribute, NeighbourTableMessage, NeighbourTableParameter,
+};
 use rtnetlink::packet_route::route::RouteMessage;
+use rtnetlink::packet_route::{AddressFamily, RouteNetlinkMessage};
 use rtnetlink::sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
 
 /// A step of a network set-up that the kernel refused.
@@ -84,7 +86,9 @@ impl Netlink {
             socket.connect(&SocketAddr::new(0, 0))?;
             Ok(socket)
         };
-        open().map(|socket| Netlink { socket }).map_err(|error: io::Error| LinkError::system("open a netlink socket", error))
+        open()
+            .map(|socket| Netlink { socket })
+            .map_err(|error: io::Error| LinkError::system("open a netlink socket", error))
     }
 
     /// Sends all requests and reads all answers; the first refusal is the error. Later requests are carried out all the
@@ -106,12 +110,17 @@ impl Netlink {
         let mut answers = 0;
         let mut refused = None;
         while answers < batch.requests.len() {
-            let (datagram, _) =
-                self.socket.recv_from_full().map_err(|error| LinkError::system("read from netlink", error))?;
+            let (datagram, _) = self
+                .socket
+                .recv_from_full()
+                .map_err(|error| LinkError::system("read from netlink", error))?;
             for (sequence, outcome) in answers_in(&datagram)? {
                 answers += 1;
                 if let (Err(error), None) = (outcome, &refused) {
-                    let step = batch.requests.get(sequence as usize).map_or("set links", |(step, _, _)| step.as_str());
+                    let step = batch
+                        .requests
+                        .get(sequence as usize)
+                        .map_or("set links", |(step, _, _)| step.as_str());
                     refused = Some(LinkError::system(step, error));
                 }
             }

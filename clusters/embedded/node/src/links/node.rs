@@ -5,7 +5,9 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use netmodel::profile::Attachment;
 use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute};
-use rtnetlink::{AddressMessageBuilder, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder};
+use rtnetlink::{
+    AddressMessageBuilder, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
+};
 
 use super::namespace::Namespace;
 use super::netlink::{Batch, LinkError, Netlink};
@@ -48,7 +50,10 @@ impl NodeLinks {
                 Attachment::Routed => Bridging::Netfilter,
             };
             let mut batch = Batch::default();
-            batch.change_link("bring up lo", LinkMessageBuilder::<LinkUnspec>::new().index(LOOPBACK).up().build());
+            batch.change_link(
+                "bring up lo",
+                LinkMessageBuilder::<LinkUnspec>::new().index(LOOPBACK).up().build(),
+            );
             if attachment == Attachment::Bridge {
                 add_bridge(&mut batch);
             }
@@ -87,10 +92,16 @@ fn choose_bridging() -> Bridging {
 
 fn add_bridge(batch: &mut Batch) {
     // A fixed hardware address: a bridge without one takes that of a port, and changes it as pods come and go.
-    let bridge = LinkBridge::new("cni0").index(BRIDGE).address(vec![0x0a, 0x58, 0x0a, 0x2a, 0, 1]).mtu(POD_MTU).up().build();
-    batch
-        .add_link("create the bridge cni0", bridge)
-        .add_address("give cni0 its address", AddressMessageBuilder::<Ipv4Addr>::new().index(BRIDGE).address(BRIDGE_ADDRESS, 24).build());
+    let bridge = LinkBridge::new("cni0")
+        .index(BRIDGE)
+        .address(vec![0x0a, 0x58, 0x0a, 0x2a, 0, 1])
+        .mtu(POD_MTU)
+        .up()
+        .build();
+    batch.add_link("create the bridge cni0", bridge).add_address(
+        "give cni0 its address",
+        AddressMessageBuilder::<Ipv4Addr>::new().index(BRIDGE).address(BRIDGE_ADDRESS, 24).build(),
+    );
 }
 
 /// The LAN: `lan0` on the node, `gw0` in a namespace that forwards nothing. A packet to an address that nobody has is
@@ -115,7 +126,10 @@ fn add_outside(node: &Netlink) -> Result<Namespace, LinkError> {
 
     let mut batch = Batch::default();
     batch
-        .change_link("bring up lo outside", LinkMessageBuilder::<LinkUnspec>::new().index(LOOPBACK).up().build())
+        .change_link(
+            "bring up lo outside",
+            LinkMessageBuilder::<LinkUnspec>::new().index(LOOPBACK).up().build(),
+        )
         .change_link("bring up gw0", LinkMessageBuilder::<LinkUnspec>::new().index(LAN).up().build())
         .add_address("give gw0 its address", address(GATEWAY));
     outside.netlink.apply(batch)?;

@@ -51,7 +51,9 @@ impl PodLink {
                     .scope(RouteScope::Link)
                     .pref_source(NODE_ADDRESS)
                     .build();
-                batch.add_route(format!("route {address} to its pod"), route).answer_arp_at_once(&interface, index);
+                batch
+                    .add_route(format!("route {address} to its pod"), route)
+                    .answer_arp_at_once(&interface, index);
                 node.apply(batch)?;
             }
             Ok(PodLink { namespace, address })
@@ -65,7 +67,13 @@ impl PodLink {
     }
 }
 
-fn node_side(interface: &str, index: u32, namespace: &Namespace, attachment: Attachment, bridging: Bridging) -> Batch {
+fn node_side(
+    interface: &str,
+    index: u32,
+    namespace: &Namespace,
+    attachment: Attachment,
+    bridging: Bridging,
+) -> Batch {
     let mut peer = LinkMessageBuilder::<LinkUnspec>::new().name("eth0").index(ETH0).mtu(POD_MTU).build();
     peer.attributes.push(LinkAttribute::NetNsFd(namespace.fd.as_raw_fd()));
     let mut link = LinkMessageBuilder::<LinkVeth>::new(interface, "eth0")
@@ -92,8 +100,14 @@ fn node_side(interface: &str, index: u32, namespace: &Namespace, attachment: Att
 fn pod_side(address: Ipv4Addr, attachment: Attachment) -> Batch {
     let mut batch = Batch::default();
     batch
-        .change_link("bring up a pod's lo", LinkMessageBuilder::<LinkUnspec>::new().index(LOOPBACK).up().build())
-        .change_link("bring up a pod's eth0", LinkMessageBuilder::<LinkUnspec>::new().index(ETH0).up().build());
+        .change_link(
+            "bring up a pod's lo",
+            LinkMessageBuilder::<LinkUnspec>::new().index(LOOPBACK).up().build(),
+        )
+        .change_link(
+            "bring up a pod's eth0",
+            LinkMessageBuilder::<LinkUnspec>::new().index(ETH0).up().build(),
+        );
     let (prefix, gateway) = match attachment {
         Attachment::Bridge => (24, BRIDGE_ADDRESS),
         Attachment::Routed => (32, ROUTED_GATEWAY),

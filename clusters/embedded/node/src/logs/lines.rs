@@ -50,7 +50,9 @@ pub(super) fn decode(text: &[u8]) -> Vec<Line> {
         }
         Some(Line { time, is_stderr, text })
     };
-    text.split_inclusive(|it| *it == b'\n').filter_map(|it| one(it.strip_suffix(b"\n").unwrap_or(it))).collect()
+    text.split_inclusive(|it| *it == b'\n')
+        .filter_map(|it| one(it.strip_suffix(b"\n").unwrap_or(it)))
+        .collect()
 }
 
 impl Filter {
@@ -61,10 +63,14 @@ impl Filter {
 
     /// The lines as the reader wants them. The limit in bytes is the sender's business.
     pub(super) fn apply(&self, text: &[u8], now: Timestamp) -> Vec<Vec<u8>> {
-        let since = self.since_seconds.map(|it| now - SignedDuration::from_secs(i64::try_from(it).unwrap_or(i64::MAX / 4)));
+        let since = self
+            .since_seconds
+            .map(|it| now - SignedDuration::from_secs(i64::try_from(it).unwrap_or(i64::MAX / 4)));
         let mut lines = decode(text);
         lines.retain(|it| since.is_none_or(|since| it.time >= since));
-        let skip = self.tail.map_or(0, |tail| lines.len().saturating_sub(usize::try_from(tail).unwrap_or(usize::MAX)));
+        let skip = self
+            .tail
+            .map_or(0, |tail| lines.len().saturating_sub(usize::try_from(tail).unwrap_or(usize::MAX)));
         lines.drain(..skip);
         let show = |line: Line| match self.timestamps {
             Timestamps::Hidden => line.text,
@@ -107,7 +113,8 @@ mod tests {
     #[case::since(Filter { since_seconds: Some(6), ..Filter::default() }, "two two\nthree")]
     #[case::times(Filter { tail: Some(1), timestamps: Timestamps::Shown, ..Filter::default() }, "1970-01-01T00:00:09.000000000Z three")]
     fn filters(#[case] filter: Filter, #[case] expected: &str) {
-        let seen: Vec<u8> = filter.apply(&log(), Timestamp::from_second(10).unwrap()).into_iter().flatten().collect();
+        let seen: Vec<u8> =
+            filter.apply(&log(), Timestamp::from_second(10).unwrap()).into_iter().flatten().collect();
         assert_eq!(String::from_utf8(seen).unwrap(), expected);
     }
 

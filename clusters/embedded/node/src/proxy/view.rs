@@ -86,7 +86,11 @@ impl Stores {
 
     /// What policies are judged by now. A pod of this node whose network is younger than `open_until` is left out; when one
     /// is, the time at which it will count.
-    pub(super) fn policed(&self, local: &HashMap<String, LocalPod>, open_until: Duration) -> (Policed, Option<Instant>) {
+    pub(super) fn policed(
+        &self,
+        local: &HashMap<String, LocalPod>,
+        open_until: Duration,
+    ) -> (Policed, Option<Instant>) {
         let now = Instant::now();
         let mut next: Option<Instant> = None;
         let mut pods = Vec::new();
@@ -101,7 +105,8 @@ impl Stores {
                     None
                 };
                 let status = pod.status.get_or_insert_default();
-                status.pod_ips = address.as_ref().and_then(|it| serde_json::from_value(json!([{"ip": it}])).ok());
+                status.pod_ips =
+                    address.as_ref().and_then(|it| serde_json::from_value(json!([{"ip": it}])).ok());
                 status.pod_ip = address;
             }
             pods.push(pod);

@@ -18,7 +18,9 @@ fn failed(error: impl std::fmt::Display) -> NodeError {
 }
 
 fn not_started(error: impl std::fmt::Display) -> NodeError {
-    let why = format!("failed to start exec: OCI runtime exec failed: exec failed: unable to start container process: {error}: unknown");
+    let why = format!(
+        "failed to start exec: OCI runtime exec failed: exec failed: unable to start container process: {error}: unknown"
+    );
     failed(why)
 }
 
@@ -47,7 +49,8 @@ pub(super) async fn with_pipes(
     let request = exec_request(running, command, Terminal::None);
     let process = Process::start(request, None, streams).await.map_err(not_started)?;
     let guard = KillOnDrop(&process);
-    let (sent_out, sent_err) = tokio::join!(pump(out, &output, ExecOutput::Stdout), pump(err, &output, ExecOutput::Stderr));
+    let (sent_out, sent_err) =
+        tokio::join!(pump(out, &output, ExecOutput::Stdout), pump(err, &output, ExecOutput::Stderr));
     if sent_out.and(sent_err).is_err() {
         return Err(failed("the caller has left"));
     }
@@ -68,7 +71,11 @@ async fn feed(mut stdin: mpsc::Receiver<Bytes>, mut to: pipe::Sender) {
 /// The caller has left.
 struct Left;
 
-async fn pump(mut from: pipe::Receiver, to: &mpsc::Sender<ExecOutput>, wrap: fn(Bytes) -> ExecOutput) -> Result<(), Left> {
+async fn pump(
+    mut from: pipe::Receiver,
+    to: &mpsc::Sender<ExecOutput>,
+    wrap: fn(Bytes) -> ExecOutput,
+) -> Result<(), Left> {
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let read = tokio::select! {
@@ -148,13 +155,16 @@ async fn typed(stdin: &mut Option<mpsc::Receiver<Bytes>>) -> Option<Bytes> {
 }
 
 async fn read(master: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::Result<usize> {
-    master.async_io(tokio::io::Interest::READABLE, |fd| nix::unistd::read(fd, buffer).map_err(Into::into)).await
+    master
+        .async_io(tokio::io::Interest::READABLE, |fd| nix::unistd::read(fd, buffer).map_err(Into::into))
+        .await
 }
 
 async fn write_all(master: &AsyncFd<OwnedFd>, mut bytes: &[u8]) -> io::Result<()> {
     while !bytes.is_empty() {
-        let written =
-            master.async_io(tokio::io::Interest::WRITABLE, |fd| nix::unistd::write(fd, bytes).map_err(Into::into)).await?;
+        let written = master
+            .async_io(tokio::io::Interest::WRITABLE, |fd| nix::unistd::write(fd, bytes).map_err(Into::into))
+            .await?;
         bytes = &bytes[written..];
     }
     Ok(())

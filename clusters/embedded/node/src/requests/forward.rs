@@ -27,7 +27,9 @@ pub(super) async fn forward(
         }
         Err(error) => {
             let id = &runtime.uid;
-            let text = format!("failed to connect to localhost:{port} inside namespace \"{id}\", IPv4: dial tcp4 127.0.0.1:{port}: connect: {error}");
+            let text = format!(
+                "failed to connect to localhost:{port} inside namespace \"{id}\", IPv4: dial tcp4 127.0.0.1:{port}: connect: {error}"
+            );
             let _ = reply.send(Err(NodeError::Internal(text)));
         }
     }
@@ -43,12 +45,16 @@ async fn connect(runtime: &PodRuntime, port: u16) -> std::io::Result<TcpStream> 
             if let Some(namespace) = namespace {
                 setns(namespace, CloneFlags::CLONE_NEWNET)?;
             }
-            let stream = BlockingStream::connect_timeout(&(Ipv4Addr::LOCALHOST, port).into(), Duration::from_secs(30))?;
+            let stream = BlockingStream::connect_timeout(
+                &(Ipv4Addr::LOCALHOST, port).into(),
+                Duration::from_secs(30),
+            )?;
             stream.set_nonblocking(true)?;
             Ok(stream)
         };
         let _ = done.send(dial());
     })?;
-    let stream: std::io::Result<BlockingStream> = result.await.unwrap_or_else(|_| Err(std::io::Error::other("the dialling thread ended")));
+    let stream: std::io::Result<BlockingStream> =
+        result.await.unwrap_or_else(|_| Err(std::io::Error::other("the dialling thread ended")));
     TcpStream::from_std(stream?)
 }

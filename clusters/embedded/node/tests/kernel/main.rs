@@ -4,6 +4,8 @@
 //!
 //! `cargo test -p embedded-node --test kernel [FILTER]`
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod cases;
 mod world;
 
@@ -24,7 +26,12 @@ fn builtin(arguments: &[String]) -> ExitCode {
         Some("container-init") => embedded_node::container_init(arguments[3..].to_vec()),
         // A program of ours, to see how one is run.
         Some("show") => {
-            println!("argv0={} arguments={:?} pace={:?}", arguments[0], &arguments[3..], std::env::var("CONFORMANCE_PACE"));
+            println!(
+                "argv0={} arguments={:?} pace={:?}",
+                arguments[0],
+                &arguments[3..],
+                std::env::var("CONFORMANCE_PACE")
+            );
             ExitCode::SUCCESS
         }
         other => {
@@ -37,8 +44,10 @@ fn builtin(arguments: &[String]) -> ExitCode {
 fn run_all(arguments: &[String]) -> ExitCode {
     let listing = arguments.iter().any(|it| it == "--list");
     let filters: Vec<_> = arguments.iter().filter(|it| !it.starts_with('-')).collect();
-    let chosen: Vec<_> =
-        cases::CASES.iter().filter(|(name, _)| filters.is_empty() || filters.iter().any(|it| name.contains(it.as_str()))).collect();
+    let chosen: Vec<_> = cases::CASES
+        .iter()
+        .filter(|(name, _)| filters.is_empty() || filters.iter().any(|it| name.contains(it.as_str())))
+        .collect();
     if listing {
         chosen.iter().for_each(|(name, _)| println!("{name}: test"));
         return ExitCode::SUCCESS;
@@ -52,9 +61,17 @@ fn run_all(arguments: &[String]) -> ExitCode {
         let began = std::time::Instant::now();
         let output = Command::new("/proc/self/exe").args(["case", name]).output().expect("run a case");
         let passed = output.status.success();
-        println!("test {name} ... {} ({:.2} s)", if passed { "ok" } else { "FAILED" }, began.elapsed().as_secs_f64());
+        println!(
+            "test {name} ... {} ({:.2} s)",
+            if passed { "ok" } else { "FAILED" },
+            began.elapsed().as_secs_f64()
+        );
         if !passed {
-            println!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+            println!(
+                "{}{}",
+                String::from_utf8_lossy(&output.stdout),
+                String::from_utf8_lossy(&output.stderr)
+            );
             failed.push(*name);
         }
     }

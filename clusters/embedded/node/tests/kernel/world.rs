@@ -28,7 +28,9 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why kernel cases cannot run on this machine.
 pub(crate) fn obstacle() -> Option<String> {
-    let status = std::process::Command::new("unshare").args(["--user", "--map-root-user", "--net", "--mount", "true"]).status();
+    let status = std::process::Command::new("unshare")
+        .args(["--user", "--map-root-user", "--net", "--mount", "true"])
+        .status();
     match status {
         Ok(status) if status.success() => None,
         Ok(status) => Some(format!("user namespaces are not usable ({status})")),
@@ -71,7 +73,9 @@ pub(crate) fn run_case(name: &str) -> ExitCode {
 pub(crate) fn inside(name: &str) -> ExitCode {
     let (_, case) = cases::CASES.iter().find(|(it, _)| *it == name).expect("a known case");
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-    runtime.block_on(async { tokio::time::timeout(Duration::from_secs(60), case()).await.expect("the case ends within a minute") });
+    runtime.block_on(async {
+        tokio::time::timeout(Duration::from_secs(60), case()).await.expect("the case ends within a minute")
+    });
     ExitCode::SUCCESS
 }
 
@@ -119,7 +123,11 @@ impl World {
             token_issuer: Arc::new(move |namespace, account| tokens.token_for(namespace, account)),
             api_port: 6443,
         };
-        create(&server.client(), json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}})).await;
+        create(
+            &server.client(),
+            json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default"}}),
+        )
+        .await;
         let certificate = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": "CA"}});
         create(&server.client(), certificate).await;
         let requests = server.node_requests().unwrap();
@@ -153,7 +161,11 @@ impl World {
             Ok(pod) => serde_json::to_value(pod.unwrap()).unwrap(),
             Err(_) => {
                 let pod = self.pods().get_opt(name).await.unwrap();
-                panic!("{name} never got there: {}\n{:#?}", serde_json::to_string_pretty(&pod).unwrap(), self.events(name).await);
+                panic!(
+                    "{name} never got there: {}\n{:#?}",
+                    serde_json::to_string_pretty(&pod).unwrap(),
+                    self.events(name).await
+                );
             }
         }
     }
@@ -172,7 +184,10 @@ impl World {
 
     pub(crate) async fn gone(&self, name: &str) {
         let absent = |pod: Option<&Pod>| pod.is_none();
-        tokio::time::timeout(PATIENCE, await_condition(self.pods(), name, absent)).await.expect("the pod goes").unwrap();
+        tokio::time::timeout(PATIENCE, await_condition(self.pods(), name, absent))
+            .await
+            .expect("the pod goes")
+            .unwrap();
     }
 
     pub(crate) async fn logs(&self, name: &str) -> String {
@@ -187,7 +202,11 @@ impl World {
             if log.contains(part) {
                 return;
             }
-            assert!(began.elapsed() < PATIENCE, "{name} never wrote {part:?}: {log}\n{:#?}", self.events(name).await);
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{name} never wrote {part:?}: {log}\n{:#?}",
+                self.events(name).await
+            );
             tokio::task::yield_now().await;
         }
     }
@@ -210,7 +229,10 @@ impl World {
         events.retain(|it| it.involved_object.name.as_deref() == Some(name));
         events.sort_by_key(|it| it.metadata.name.clone());
         let text = |it: &Option<String>| it.clone().unwrap_or_default();
-        events.iter().map(|it| format!("{} {} {}", text(&it.type_), text(&it.reason), text(&it.message))).collect()
+        events
+            .iter()
+            .map(|it| format!("{} {} {}", text(&it.type_), text(&it.reason), text(&it.message)))
+            .collect()
     }
 
     /// Waits for an event whose line contains `part`.

@@ -40,9 +40,10 @@ async fn exchange(address: &str, service: &str) -> Result<u64, String> {
             Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
         }
     };
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
-        .await
-        .map_err(|error| failed(&error))?;
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream))
+            .await
+            .map_err(|error| failed(&error))?;
     let connection = tokio::spawn(connection);
     let request = http::Request::post(format!("http://{address}/grpc.health.v1.Health/Check"))
         .header("content-type", "application/grpc")
@@ -81,13 +82,23 @@ fn message(service: &str) -> Bytes {
 
 async fn read(response: http::Response<hyper::body::Incoming>) -> Result<u64, String> {
     let early = response.headers().clone();
-    let body = response.into_body().collect().await.map_err(|error| format!("error: health rpc failed: {error}"))?;
+    let body =
+        response.into_body().collect().await.map_err(|error| format!("error: health rpc failed: {error}"))?;
     let trailers = body.trailers().cloned().unwrap_or_default();
-    let status = trailers.get("grpc-status").or_else(|| early.get("grpc-status")).and_then(|it| it.to_str().ok()).unwrap_or("0");
-    let text = trailers.get("grpc-message").or_else(|| early.get("grpc-message")).and_then(|it| it.to_str().ok()).unwrap_or_default();
+    let status = trailers
+        .get("grpc-status")
+        .or_else(|| early.get("grpc-status"))
+        .and_then(|it| it.to_str().ok())
+        .unwrap_or("0");
+    let text = trailers
+        .get("grpc-message")
+        .or_else(|| early.get("grpc-message"))
+        .and_then(|it| it.to_str().ok())
+        .unwrap_or_default();
     match status {
         "0" => Ok(()),
-        "12" => Err("error: this server does not implement the grpc health protocol (grpc.health.v1.Health)".to_owned()),
+        "12" => Err("error: this server does not implement the grpc health protocol (grpc.health.v1.Health)"
+            .to_owned()),
         code => Err(format!("error: health rpc failed: rpc error: code = {code} desc = {text}")),
     }?;
     let bytes = body.to_bytes();

@@ -34,7 +34,9 @@ pub(super) async fn get(target: &Target, limit: Duration) -> Result<(), String> 
         Ok(Ok(status)) if (200..400).contains(&status) => Ok(()),
         Ok(Ok(status)) => Err(format!("HTTP probe failed with statuscode: {status}")),
         Ok(Err(error)) => Err(told(error)),
-        Err(_) => Err(told("context deadline exceeded (Client.Timeout exceeded while awaiting headers)".to_owned())),
+        Err(_) => {
+            Err(told("context deadline exceeded (Client.Timeout exceeded while awaiting headers)".to_owned()))
+        }
     }
 }
 
@@ -42,8 +44,9 @@ async fn exchange(target: &Target) -> Result<u16, String> {
     let stream = TcpStream::connect(&target.address)
         .await
         .map_err(|error| format!("dial tcp {}: connect: {}", target.address, words(&error)))?;
-    let (mut sender, connection) =
-        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| error.to_string())?;
     let connection = tokio::spawn(connection);
     let _guard = AbortOnDrop(connection.abort_handle());
     let mut request = http::Request::get(&target.path).header("Connection", "close");
@@ -62,7 +65,11 @@ async fn exchange(target: &Target) -> Result<u16, String> {
     }
     let request = request.body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
     let response = sender.send_request(request).await.map_err(|error| {
-        if error.is_incomplete_message() || error.is_closed() || error.is_canceled() { "EOF".to_owned() } else { error.to_string() }
+        if error.is_incomplete_message() || error.is_closed() || error.is_canceled() {
+            "EOF".to_owned()
+        } else {
+            error.to_string()
+        }
     })?;
     let status = response.status().as_u16();
     // The kubelet reads the body too; what it says does not matter.
@@ -106,7 +113,8 @@ mod tests {
             stream.write_all(reply.as_bytes()).await.unwrap();
             String::from_utf8_lossy(&buffer[..length]).into_owned()
         });
-        let target = Target { address, path: "/ready".to_owned(), headers: vec![("X-A".to_owned(), "b".to_owned())] };
+        let target =
+            Target { address, path: "/ready".to_owned(), headers: vec![("X-A".to_owned(), "b".to_owned())] };
         let result = get(&target, Duration::from_secs(5)).await;
         (result, server.await.unwrap())
     }
@@ -114,7 +122,10 @@ mod tests {
     #[rstest]
     #[case::ok("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", None)]
     #[case::redirect("HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", None)]
-    #[case::unavailable("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n", Some("HTTP probe failed with statuscode: 503"))]
+    #[case::unavailable(
+        "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n",
+        Some("HTTP probe failed with statuscode: 503")
+    )]
     #[case::hangs_up("", Some(": EOF"))]
     #[tokio::test]
     async fn statuses(#[case] reply: &'static str, #[case] expected: Option<&str>) {
@@ -123,7 +134,10 @@ mod tests {
             None => assert_eq!(result, Ok(())),
             Some(end) => assert!(result.clone().unwrap_err().ends_with(end), "{result:?}"),
         }
-        assert!(request.starts_with("GET /ready HTTP/1.1\r\n") && request.contains("kube-probe/1.33"), "{request}");
+        assert!(
+            request.starts_with("GET /ready HTTP/1.1\r\n") && request.contains("kube-probe/1.33"),
+            "{request}"
+        );
     }
 
     #[tokio::test]
@@ -134,6 +148,9 @@ mod tests {
         };
         let target = Target { address: address.clone(), path: "/".to_owned(), headers: Vec::new() };
         let error = get(&target, Duration::from_secs(5)).await.unwrap_err();
-        assert_eq!(error, format!("Get \"http://{address}/\": dial tcp {address}: connect: connection refused"));
+        assert_eq!(
+            error,
+            format!("Get \"http://{address}/\": dial tcp {address}: connect: connection refused")
+        );
     }
 }

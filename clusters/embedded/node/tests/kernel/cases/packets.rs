@@ -1,8 +1,8 @@
 //! Pods' packets: routes, Services, policies.
 
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::Api;
 use kube::api::DeleteParams;
-use k8s_openapi::api::networking::v1::NetworkPolicy;
 use netmodel::Profile;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -52,7 +52,10 @@ async fn serving(profile: Profile) -> (World, String) {
 async fn in_force(world: &World, name: &str, wanted: bool) {
     let key = format!("default/{name}");
     let mut rules = world.node.rules();
-    let state = tokio::time::timeout(crate::world::PATIENCE, rules.wait_for(|it| it.error.is_some() || it.policies.contains_key(&key) == wanted));
+    let state = tokio::time::timeout(
+        crate::world::PATIENCE,
+        rules.wait_for(|it| it.error.is_some() || it.policies.contains_key(&key) == wanted),
+    );
     assert_eq!(state.await.expect("rules are applied").unwrap().error, None);
 }
 
@@ -85,7 +88,10 @@ async fn polices(profile: Profile, denied: &str) {
     in_force(&world, "deny", true).await;
     assert_eq!(dial(&world, "client", &server, 9004).await, denied);
     assert_eq!(dial(&world, "client", "10.43.7.7", 80).await, denied);
-    assert!(tokio::net::TcpStream::connect((server.as_str(), 9004)).await.is_ok(), "the node is never policed");
+    assert!(
+        tokio::net::TcpStream::connect((server.as_str(), 9004)).await.is_ok(),
+        "the node is never policed"
+    );
     let policies: Api<NetworkPolicy> = Api::namespaced(world.client.clone(), "default");
     policies.delete("deny", &DeleteParams::default()).await.unwrap();
     in_force(&world, "deny", false).await;
