@@ -32,7 +32,8 @@ pub fn default(gvk: &Gvk, object: &mut Value) {
 
 /// What is wrong with `new`; with `old` given, also what may not be changed. Empty when all is well.
 ///
-/// Expects a defaulted document whose fields have the right JSON types (see [`decode_fault`]).
+/// Expects a defaulted document whose fields have the right JSON types (see [`decode_fault`]); of a Service also that
+/// `clusterIPs` says what `clusterIP` says. Meant for writes of whole objects, not of their status.
 pub fn validate(gvk: &Gvk, new: &Value, old: Option<&Value>) -> Vec<FieldError> {
     validation::check(gvk, new, old)
 }

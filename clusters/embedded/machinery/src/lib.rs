@@ -14,6 +14,12 @@
 //! | [`status`] | `meta/v1` `Status` replies |
 //! | [`strict`] | strict field validation: duplicate fields and the sentence that reports them |
 //! | [`quantity`] | resource quantities |
+//!
+//! What differs from kube-apiserver 1.33.1: CEL rules are accepted and not evaluated; zero values that Go leaves out
+//! (`hostNetwork: false`, `value: ""`) stay in documents; refused changes of a Pod or a claim name the changed fields
+//! instead of showing a diff in Go's syntax; affinity, topology spread, security contexts, quotas, limit ranges,
+//! autoscalers and jobs are stored with the checks of their metadata and templates only; every manager of an object is
+//! taken to write the same version.
 
 pub mod apply;
 pub mod builtin;

@@ -1,6 +1,7 @@
 use embedded_machinery::Gvk;
 use embedded_machinery::apply::{Conflicts, Force, MergeTypes, Writer, apply, record_update};
 use embedded_machinery::schema::Structural;
+use proptest::prelude::*;
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -164,4 +165,36 @@ properties:
     assert_eq!(owned(&both, "two"), json!({"f:spec": {"f:tags": {"v:\"b\"": {}}}}));
     let conflicts = toy(Some(&both), "two", "{metadata: {name: a}, spec: {plain: [y]}}").unwrap_err();
     assert_eq!(conflicts.0[0].field, ".spec.plain");
+}
+
+fn spec() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![Just(json!(1)), Just(json!("x")), Just(json!([1, 2])), Just(json!({}))];
+    leaf.prop_recursive(3, 16, 3, |inner| {
+        prop::collection::btree_map("[a-c]", inner, 1..3)
+            .prop_map(|map| Value::Object(map.into_iter().collect()))
+    })
+}
+
+proptest! {
+    #[test]
+    fn applying_twice_is_applying_once(first in spec(), second in spec()) {
+        let apply_spec = |live: Option<&Value>, manager: &str, spec: &Value| {
+            let said = json!({"metadata": {"name": "a"}, "spec": spec});
+            apply(live, &said, &writer(manager, FIRST), Force::Yes, MergeTypes::Deduced).unwrap()
+        };
+        let one = apply_spec(None, "one", &first);
+        prop_assert_eq!(&apply_spec(Some(&one), "one", &first), &one);
+        let both = apply_spec(Some(&one), "two", &second);
+        prop_assert_eq!(&apply_spec(Some(&both), "two", &second), &both);
+    }
+
+    #[test]
+    fn the_only_applier_removes_what_it_no_longer_says(first in spec(), second in spec()) {
+        let apply_spec = |live: Option<&Value>, spec: &Value| {
+            let said = json!({"metadata": {"name": "a"}, "spec": spec});
+            apply(live, &said, &writer("one", FIRST), Force::No, MergeTypes::Deduced).unwrap()
+        };
+        let one = apply_spec(None, &first);
+        prop_assert_eq!(&apply_spec(Some(&one), &second)["spec"], &second);
+    }
 }
