@@ -3,8 +3,8 @@
 //! * `seldon-core-v2-setup`: [`controller::manifests`], [`seldon_config`], [`server_config`].
 //! * `seldon-core-v2-runtime`: [`seldon_runtime`], [`rclone_gs_public`].
 
-pub mod controller;
 mod components;
+pub mod controller;
 mod environment;
 mod gateways;
 mod runtime;

@@ -26,7 +26,8 @@ pub use model::{
     DataflowSpec, ExplainerSpec, LlmSpec, LoggingSpec, Model, ModelSpec, ModelStatus, ParameterSpec,
 };
 pub use pipeline::{
-    JoinType, Pipeline, PipelineBatch, PipelineInput, PipelineOutput, PipelineSpec, PipelineStatus, PipelineStep,
+    JoinType, Pipeline, PipelineBatch, PipelineInput, PipelineOutput, PipelineSpec, PipelineStatus,
+    PipelineStep,
 };
 pub use runtime::{OverrideSpec, SeldonRuntime, SeldonRuntimeSpec, SeldonRuntimeStatus};
 pub use seldon_config::{

@@ -8,7 +8,13 @@ use crate::{Condition, SeldonConfiguration};
 
 /// Which configuration to run here, and what to change in it.
 #[derive(Debug, Clone, Default, PartialEq, CustomResource, Serialize, Deserialize)]
-#[kube(group = "mlops.seldon.io", version = "v1alpha1", kind = "SeldonRuntime", namespaced, schema = "disabled")]
+#[kube(
+    group = "mlops.seldon.io",
+    version = "v1alpha1",
+    kind = "SeldonRuntime",
+    namespaced,
+    schema = "disabled"
+)]
 #[kube(status = "SeldonRuntimeStatus", derive = "PartialEq")]
 #[serde(rename_all = "camelCase")]
 pub struct SeldonRuntimeSpec {

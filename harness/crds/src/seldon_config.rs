@@ -8,7 +8,13 @@ use serde_json::Value;
 
 /// The components of a mesh. Only those in the operator's own namespace are ever read.
 #[derive(Debug, Clone, Default, PartialEq, CustomResource, Serialize, Deserialize)]
-#[kube(group = "mlops.seldon.io", version = "v1alpha1", kind = "SeldonConfig", namespaced, schema = "disabled")]
+#[kube(
+    group = "mlops.seldon.io",
+    version = "v1alpha1",
+    kind = "SeldonConfig",
+    namespaced,
+    schema = "disabled"
+)]
 #[kube(derive = "PartialEq")]
 #[serde(rename_all = "camelCase")]
 pub struct SeldonConfigSpec {

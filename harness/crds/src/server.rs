@@ -29,7 +29,8 @@ pub struct ServerSpec {
     pub pod_spec: Option<Value>,
     /// What becomes of the claims when the Server goes or shrinks.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub stateful_set_persistent_volume_claim_retention_policy: Option<StatefulSetPersistentVolumeClaimRetentionPolicy>,
+    pub stateful_set_persistent_volume_claim_retention_policy:
+        Option<StatefulSetPersistentVolumeClaimRetentionPolicy>,
     /// Pods wanted; absent means 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replicas: Option<i32>,
@@ -78,7 +79,13 @@ pub struct ServerStatus {
 
 /// Template of a server pod. Only those in the operator's own namespace are ever read.
 #[derive(Debug, Clone, Default, PartialEq, CustomResource, Serialize, Deserialize)]
-#[kube(group = "mlops.seldon.io", version = "v1alpha1", kind = "ServerConfig", namespaced, schema = "disabled")]
+#[kube(
+    group = "mlops.seldon.io",
+    version = "v1alpha1",
+    kind = "ServerConfig",
+    namespaced,
+    schema = "disabled"
+)]
 #[kube(shortname = "mlc", derive = "PartialEq")]
 #[serde(rename_all = "camelCase")]
 pub struct ServerConfigSpec {

@@ -37,7 +37,10 @@ fn configuration(values: &Values) -> SeldonConfiguration {
     };
     SeldonConfiguration {
         agent_config: AgentConfig {
-            rclone: RcloneConfig { config_secrets: vec!["seldon-rclone-gs-public".to_owned()], config: vec![] },
+            rclone: RcloneConfig {
+                config_secrets: vec!["seldon-rclone-gs-public".to_owned()],
+                config: vec![],
+            },
         },
         kafka_config: KafkaConfig {
             bootstrap_servers: "seldon-kafka-bootstrap.seldon-mesh:9092".to_owned(),
@@ -51,7 +54,10 @@ fn configuration(values: &Values) -> SeldonConfiguration {
             producer: texts(&[("linger.ms", "0"), ("message.max.bytes", "1000000000")]),
             ..KafkaConfig::default()
         },
-        service_config: ServiceConfig { grpc_service_prefix: String::new(), service_type: values.service_type.clone() },
+        service_config: ServiceConfig {
+            grpc_service_prefix: String::new(),
+            service_type: values.service_type.clone(),
+        },
         tracing_config: TracingConfig {
             disable: values.tracing_disabled,
             otel_exporter_endpoint: "seldon-collector.seldon-mesh:4317".to_owned(),
@@ -63,7 +69,12 @@ fn configuration(values: &Values) -> SeldonConfiguration {
 
 /// A component with one pod and no claims.
 pub(super) fn component(name: &str, pod_spec: Value) -> ComponentDefinition {
-    ComponentDefinition { name: name.to_owned(), replicas: Some(1), pod_spec: Some(pod_spec), ..Default::default() }
+    ComponentDefinition {
+        name: name.to_owned(),
+        replicas: Some(1),
+        pod_spec: Some(pod_spec),
+        ..Default::default()
+    }
 }
 
 /// The volumes that carry ConfigMaps `seldon-kafka` and `seldon-tracing`.
@@ -162,9 +173,7 @@ sleep '30'
 "#;
 
 fn envoy(values: &Values) -> ComponentDefinition {
-    let secret = |name: &str, key: &str, secret: &str| {
-        json!({"name": name, "valueFrom": {"secretKeyRef": {"key": key, "name": secret, "optional": true}}})
-    };
+    let secret = |name: &str, key: &str, secret: &str| json!({"name": name, "valueFrom": {"secretKeyRef": {"key": key, "name": secret, "optional": true}}});
     let environment = Environment::default()
         .envoy_protocol()
         .entry(secret("ENVOY_XDS_CLIENT_TLS_KEY", "tls.key", "seldon-controlplane-client"))
@@ -189,8 +198,11 @@ fn envoy(values: &Values) -> ComponentDefinition {
         "securityContext": unprivileged(),
         "terminationGracePeriodSeconds": 120,
     });
-    let annotations =
-        [("prometheus.io/path", "/stats/prometheus"), ("prometheus.io/port", "9003"), ("prometheus.io/scrape", "true")];
+    let annotations = [
+        ("prometheus.io/path", "/stats/prometheus"),
+        ("prometheus.io/port", "9003"),
+        ("prometheus.io/scrape", "true"),
+    ];
     ComponentDefinition {
         annotations: annotations.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
         ..component("seldon-envoy", pod)

@@ -49,7 +49,11 @@ pub fn manifests(controller: &Controller) -> Vec<Value> {
         json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": NAME, "namespace": namespace}}),
         role(namespace, "seldon-v2-leader-election-role", leader_election_rules()),
         role(namespace, "seldon-v2-manager-role", manager_rules()),
-        role(namespace, "seldon-v2-manager-tls-role", json!([rule("", &["secrets"], &["get", "list", "watch"])])),
+        role(
+            namespace,
+            "seldon-v2-manager-tls-role",
+            json!([rule("", &["secrets"], &["get", "list", "watch"])]),
+        ),
     ];
     for name in ["seldon-v2-leader-election", "seldon-v2-manager", "seldon-v2-manager-tls"] {
         objects.push(json!({
@@ -111,9 +115,7 @@ fn leader_election_rules() -> Value {
 
 fn manager_rules() -> Value {
     let of_kinds = |suffix: &str| KINDS.map(|kind| format!("{kind}{suffix}"));
-    let seldon = |resources: [String; 7], verbs: &[&str]| {
-        json!({"apiGroups": [crate::GROUP], "resources": resources, "verbs": verbs})
-    };
+    let seldon = |resources: [String; 7], verbs: &[&str]| json!({"apiGroups": [crate::GROUP], "resources": resources, "verbs": verbs});
     json!([
         rule("", &["configmaps", "secrets", "serviceaccounts", "services"], &ALL_VERBS),
         rule("", &["events"], &["create", "patch"]),
@@ -134,7 +136,11 @@ fn deployment(controller: &Controller) -> Value {
     if controller.tag != "2.9.0" {
         arguments.push("--watch-namespaces=$(WATCH_NAMESPACES)");
     }
-    arguments.extend(["--namespace=$(POD_NAMESPACE)", "--clusterwide=$(CLUSTERWIDE)", "--log-level=$(LOG_LEVEL)"]);
+    arguments.extend([
+        "--namespace=$(POD_NAMESPACE)",
+        "--clusterwide=$(CLUSTERWIDE)",
+        "--log-level=$(LOG_LEVEL)",
+    ]);
     let (clusterwide, watched) = match &controller.reach {
         Reach::OwnNamespace => ("false", String::new()),
         Reach::Cluster => ("true", String::new()),
@@ -146,9 +152,7 @@ fn deployment(controller: &Controller) -> Value {
         .log_level("info")
         .set(&[("WATCH_NAMESPACES", &watched)])
         .pod_namespace();
-    let probe = |path: &str, delay: u32, period: u32| {
-        json!({"httpGet": {"path": path, "port": 8081}, "initialDelaySeconds": delay, "periodSeconds": period})
-    };
+    let probe = |path: &str, delay: u32, period: u32| json!({"httpGet": {"path": path, "port": 8081}, "initialDelaySeconds": delay, "periodSeconds": period});
     let tag = controller.image_tag.as_ref().unwrap_or(&controller.tag);
     json!({
         "apiVersion": "apps/v1",

@@ -44,14 +44,22 @@ impl Environment {
 
     /// Adds the control plane's TLS settings as a client sees them (plaintext).
     pub(super) fn control_plane_client(self) -> Self {
-        self.set(&[("CONTROL_PLANE_SECURITY_PROTOCOL", "PLAINTEXT")])
-            .identity("CONTROL_PLANE", Side::Client, "seldon-controlplane", ("/tmp/certs/cpc", "/tmp/certs/cps"))
+        self.set(&[("CONTROL_PLANE_SECURITY_PROTOCOL", "PLAINTEXT")]).identity(
+            "CONTROL_PLANE",
+            Side::Client,
+            "seldon-controlplane",
+            ("/tmp/certs/cpc", "/tmp/certs/cps"),
+        )
     }
 
     /// Adds the control plane's TLS settings as the scheduler sees them (plaintext).
     pub(super) fn control_plane_server(self) -> Self {
-        self.set(&[("CONTROL_PLANE_SECURITY_PROTOCOL", "PLAINTEXT")])
-            .identity("CONTROL_PLANE", Side::Server, "seldon-controlplane", ("/tmp/certs/cps", "/tmp/certs/cpc"))
+        self.set(&[("CONTROL_PLANE_SECURITY_PROTOCOL", "PLAINTEXT")]).identity(
+            "CONTROL_PLANE",
+            Side::Server,
+            "seldon-controlplane",
+            ("/tmp/certs/cps", "/tmp/certs/cpc"),
+        )
     }
 
     /// Adds the protocol of Envoy's own connections.
@@ -117,7 +125,13 @@ impl Environment {
         Value::Array(self.0)
     }
 
-    fn identity(self, family: &str, own: Side, secret: &str, (own_folder, other_folder): (&str, &str)) -> Self {
+    fn identity(
+        self,
+        family: &str,
+        own: Side,
+        secret: &str,
+        (own_folder, other_folder): (&str, &str),
+    ) -> Self {
         let (own_name, other_name) = match own {
             Side::Server => ("SERVER", "CLIENT"),
             Side::Client => ("CLIENT", "SERVER"),

@@ -122,9 +122,7 @@ pub(super) fn hodometer(values: &Values) -> ComponentDefinition {
 }
 
 pub(super) fn dataflow_engine(values: &Values) -> ComponentDefinition {
-    let tracing = |name: &str| {
-        json!({"name": name, "valueFrom": {"configMapKeyRef": {"key": name, "name": "seldon-tracing"}}})
-    };
+    let tracing = |name: &str| json!({"name": name, "valueFrom": {"configMapKeyRef": {"key": name, "name": "seldon-tracing"}}});
     let environment = Environment::default()
         .set(&[
             ("SELDON_KAFKA_BOOTSTRAP_SERVERS", "seldon-kafka-bootstrap.seldon-mesh:9092"),

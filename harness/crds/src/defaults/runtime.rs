@@ -10,8 +10,11 @@ use crate::{OverrideSpec, SeldonConfiguration, SeldonRuntime, SeldonRuntimeSpec,
 ///
 /// Zero replicas and not `disable`: a disabled component keeps the runtime's `Ready` at `Unknown` for ever.
 pub fn seldon_runtime(namespace: &str) -> SeldonRuntime {
-    let replicas =
-        |name: &str, count| OverrideSpec { name: name.to_owned(), replicas: Some(count), ..OverrideSpec::default() };
+    let replicas = |name: &str, count| OverrideSpec {
+        name: name.to_owned(),
+        replicas: Some(count),
+        ..OverrideSpec::default()
+    };
     let cluster_ip = |over: OverrideSpec| OverrideSpec { service_type: "ClusterIP".to_owned(), ..over };
     let scheduler = OverrideSpec { name: "seldon-scheduler".to_owned(), ..OverrideSpec::default() };
     let mut object = SeldonRuntime::new(

@@ -10,11 +10,19 @@ fn every_pod_spec_is_one_that_kubernetes_knows_in_full() {
     let values = Values::testable("seldon-mesh");
     let components = seldon_config(&values).spec.components;
     let names: Vec<_> = components.iter().map(|c| c.name.as_str()).collect();
-    assert_eq!(names, [
-        "seldon-scheduler", "seldon-pipelinegateway", "seldon-modelgateway", "hodometer", "seldon-envoy",
-        "seldon-dataflow-engine",
-    ]);
-    let specs = components.into_iter().filter_map(|c| c.pod_spec).chain([server_config(&values).spec.pod_spec]);
+    assert_eq!(
+        names,
+        [
+            "seldon-scheduler",
+            "seldon-pipelinegateway",
+            "seldon-modelgateway",
+            "hodometer",
+            "seldon-envoy",
+            "seldon-dataflow-engine",
+        ]
+    );
+    let specs =
+        components.into_iter().filter_map(|c| c.pod_spec).chain([server_config(&values).spec.pod_spec]);
     for written in specs {
         let typed: PodSpec = serde_json::from_value(written.clone()).unwrap();
         assert_eq!(serde_json::to_value(typed).unwrap(), written);
@@ -35,17 +43,21 @@ fn the_reach_is_told_by_environment(
     assert_eq!(written.len(), objects);
     let deployment: Deployment = serde_json::from_value(written.last().unwrap().clone()).unwrap();
     let container = deployment.spec.unwrap().template.spec.unwrap().containers.remove(0);
-    let value = |name: &str| container.env.as_ref().unwrap().iter().find(|e| e.name == name).unwrap().value.clone();
+    let value =
+        |name: &str| container.env.as_ref().unwrap().iter().find(|e| e.name == name).unwrap().value.clone();
     assert_eq!(value("CLUSTERWIDE").unwrap(), clusterwide);
     assert_eq!(value("WATCH_NAMESPACES").unwrap(), watched);
-    assert_eq!(container.args.unwrap(), [
-        "--health-probe-bind-address=:8081",
-        "--leader-elect",
-        "--watch-namespaces=$(WATCH_NAMESPACES)",
-        "--namespace=$(POD_NAMESPACE)",
-        "--clusterwide=$(CLUSTERWIDE)",
-        "--log-level=$(LOG_LEVEL)",
-    ]);
+    assert_eq!(
+        container.args.unwrap(),
+        [
+            "--health-probe-bind-address=:8081",
+            "--leader-elect",
+            "--watch-namespaces=$(WATCH_NAMESPACES)",
+            "--namespace=$(POD_NAMESPACE)",
+            "--clusterwide=$(CLUSTERWIDE)",
+            "--log-level=$(LOG_LEVEL)",
+        ]
+    );
 }
 
 #[test]

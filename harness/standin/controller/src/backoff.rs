@@ -18,9 +18,9 @@ pub(crate) fn shorten(pace: Pace, real: Duration) -> Duration {
 pub(crate) fn requeue(failures: u32) -> Duration {
     const BASE: Duration = Duration::from_millis(5);
     const CEILING: Duration = Duration::from_secs(1000);
-    1u32.checked_shl(failures.saturating_sub(1)).and_then(|factor| BASE.checked_mul(factor)).map_or(CEILING, |wait| {
-        wait.min(CEILING)
-    })
+    1u32.checked_shl(failures.saturating_sub(1))
+        .and_then(|factor| BASE.checked_mul(factor))
+        .map_or(CEILING, |wait| wait.min(CEILING))
 }
 
 /// grpc-middleware's wait before the `attempt`-th retry of a unary call (1 for the first): 200 ms, doubling.

@@ -92,7 +92,11 @@ impl Cluster {
     }
 
     /// The objects of a kind in a namespace that carry a label.
-    pub(crate) async fn list_labelled<K: Kind>(&self, namespace: &str, selector: &str) -> Result<Vec<K>, Failure> {
+    pub(crate) async fn list_labelled<K: Kind>(
+        &self,
+        namespace: &str,
+        selector: &str,
+    ) -> Result<Vec<K>, Failure> {
         Ok(self.api::<K>(namespace).list(&ListParams::default().labels(selector)).await?.items)
     }
 
@@ -132,7 +136,9 @@ where
 {
     for _ in 0..4 {
         match attempt().await {
-            Err(failure) if failure.is_conflict() => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+            Err(failure) if failure.is_conflict() => {
+                tokio::time::sleep(std::time::Duration::from_millis(10)).await
+            }
             other => return other,
         }
     }

@@ -16,7 +16,8 @@ pub(crate) const SERVER: ConditionSet = ConditionSet(&["StatefulSetReady"]);
 /// A Pipeline's.
 pub(crate) const PIPELINE: ConditionSet = ConditionSet(&["PipelineReady", "ModelsReady"]);
 /// An Experiment's.
-pub(crate) const EXPERIMENT: ConditionSet = ConditionSet(&["ExperimentReady", "CandidatesReady", "MirrorReady"]);
+pub(crate) const EXPERIMENT: ConditionSet =
+    ConditionSet(&["ExperimentReady", "CandidatesReady", "MirrorReady"]);
 /// A SeldonRuntime's. All six, also those whose component is disabled: then `Ready` stays unknown.
 pub(crate) const RUNTIME: ConditionSet = ConditionSet(&[
     "SchedulerReady",
@@ -37,7 +38,13 @@ pub(crate) struct Texts<'a> {
 impl ConditionSet {
     /// Marks `kind` true or false. False spreads to `Ready` with the same texts at once; after a true one `Ready`
     /// is worked out anew.
-    pub(crate) fn mark(self, conditions: &mut Vec<Condition>, kind: &str, status: ConditionStatus, texts: Texts) {
+    pub(crate) fn mark(
+        self,
+        conditions: &mut Vec<Condition>,
+        kind: &str,
+        status: ConditionStatus,
+        texts: Texts,
+    ) {
         let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
         self.mark_at(conditions, kind, status, texts, &now);
     }
@@ -53,7 +60,8 @@ impl ConditionSet {
         self.set(conditions, kind, status, texts, now);
         if status == ConditionStatus::True {
             let unhappy = self.unhappy_dependent(conditions);
-            let (status, reason, message) = unhappy.unwrap_or((ConditionStatus::True, String::new(), String::new()));
+            let (status, reason, message) =
+                unhappy.unwrap_or((ConditionStatus::True, String::new(), String::new()));
             self.set(conditions, HAPPY, status, Texts { message: &message, reason: &reason }, now);
         } else if self.belongs(kind) {
             self.set(conditions, HAPPY, status, texts, now);
@@ -65,7 +73,14 @@ impl ConditionSet {
     }
 
     /// Replaces one condition, keeps the list sorted, and moves the transition time only when something changed.
-    fn set(self, conditions: &mut Vec<Condition>, kind: &str, status: ConditionStatus, texts: Texts, now: &str) {
+    fn set(
+        self,
+        conditions: &mut Vec<Condition>,
+        kind: &str,
+        status: ConditionStatus,
+        texts: Texts,
+        now: &str,
+    ) {
         let old = conditions.iter().position(|condition| condition.kind == kind);
         let mut new = Condition {
             kind: kind.to_owned(),
@@ -94,7 +109,8 @@ impl ConditionSet {
         let found = first(ConditionStatus::False).or_else(|| first(ConditionStatus::Unknown));
         match found {
             Some(condition) => Some((condition.status, condition.reason.clone(), condition.message.clone())),
-            None => (dependents.len() < self.0.len()).then(|| (ConditionStatus::Unknown, String::new(), String::new())),
+            None => (dependents.len() < self.0.len())
+                .then(|| (ConditionStatus::Unknown, String::new(), String::new())),
         }
     }
 }

@@ -26,7 +26,8 @@ impl Reconcile for ExperimentReconciler {
     const KIND: &'static str = "Experiment";
 
     async fn reconcile(&self, request: &Request, context: &Context) -> Result<(), Failure> {
-        let Some(mut experiment) = self.cluster.find::<Experiment>(&request.namespace, &request.name).await? else {
+        let Some(mut experiment) = self.cluster.find::<Experiment>(&request.namespace, &request.name).await?
+        else {
             return Ok(());
         };
         if experiment.metadata.deletion_timestamp.is_some() {
@@ -58,7 +59,12 @@ impl ExperimentReconciler {
                 experiment.finalizers_mut().retain(|finalizer| finalizer != FINALIZER);
                 self.cluster.update(&experiment).await.map(drop).map_err(|_| {
                     let name = [("experiment", json!(experiment.name_any()))];
-                    context.journal.named("Reconcile").error(Some(&refused), "Failed to remove finalizer", &name, &[]);
+                    context.journal.named("Reconcile").error(
+                        Some(&refused),
+                        "Failed to remove finalizer",
+                        &name,
+                        &[],
+                    );
                     refused
                 })
             }

@@ -42,14 +42,24 @@ const FLAGS: &[Flag] = &[
         help: "Enable leader election for controller manager. \
                Enabling this will ensure there is only one active controller manager.",
     },
-    Flag { name: "log-level", shape: Shape::Text, default: "debug", help: "The log level to use for the operator." },
+    Flag {
+        name: "log-level",
+        shape: Shape::Text,
+        default: "debug",
+        help: "The log level to use for the operator.",
+    },
     Flag {
         name: "metrics-bind-address",
         shape: Shape::Text,
         default: ":4000",
         help: "The address the metric endpoint binds to.",
     },
-    Flag { name: "namespace", shape: Shape::Text, default: "", help: "The namespace to restrict the operator." },
+    Flag {
+        name: "namespace",
+        shape: Shape::Text,
+        default: "",
+        help: "The namespace to restrict the operator.",
+    },
     Flag {
         name: "watch-namespaces",
         shape: Shape::Text,
@@ -151,7 +161,8 @@ pub(crate) fn parse(arguments: &[String], program: &str, release: Release) -> Re
         if written.starts_with(['-', '=']) {
             return Err(wrong(format!("bad flag syntax: {argument}")));
         }
-        let (name, inline) = written.split_once('=').map_or((written, None), |(name, value)| (name, Some(value)));
+        let (name, inline) =
+            written.split_once('=').map_or((written, None), |(name, value)| (name, Some(value)));
         let Some(flag) = release.flags().find(|flag| flag.name == name) else {
             if matches!(name, "help" | "h") {
                 return Err(Refusal::Help(usage(program, release)));
@@ -230,7 +241,10 @@ mod tests {
     #[rstest]
     #[case::unknown("--what=1", "flag provided but not defined: -what")]
     #[case::no_value("-namespace", "flag needs an argument: -namespace")]
-    #[case::no_boolean("--clusterwide=maybe", "invalid boolean value \"maybe\" for -clusterwide: parse error")]
+    #[case::no_boolean(
+        "--clusterwide=maybe",
+        "invalid boolean value \"maybe\" for -clusterwide: parse error"
+    )]
     #[case::three_dashes("---x", "bad flag syntax: ---x")]
     fn wrong_command_lines(#[case] line: &str, #[case] first_line: &str) {
         let Err(Refusal::Wrong(text)) = parsed(line, Release::V2_9_1) else { panic!("accepted") };
@@ -239,7 +253,9 @@ mod tests {
 
     #[test]
     fn the_release_before_does_not_know_watch_namespaces() {
-        let Err(Refusal::Wrong(text)) = parsed("--watch-namespaces=", Release::V2_9_0) else { panic!("accepted") };
+        let Err(Refusal::Wrong(text)) = parsed("--watch-namespaces=", Release::V2_9_0) else {
+            panic!("accepted")
+        };
         insta::assert_snapshot!(text);
     }
 }

@@ -83,7 +83,13 @@ impl Journal {
     }
 
     /// One `ERROR` line, the error as last field, with the stack frames that a reader knows from the real program.
-    pub(crate) fn error(&self, error: Option<&dyn std::fmt::Display>, message: &str, fields: Fields, stack: &[Frame]) {
+    pub(crate) fn error(
+        &self,
+        error: Option<&dyn std::fmt::Display>,
+        message: &str,
+        fields: Fields,
+        stack: &[Frame],
+    ) {
         let mut fields = fields.to_vec();
         if let Some(error) = error {
             fields.push(("error", Value::String(error.to_string())));
@@ -171,12 +177,16 @@ mod tests {
             &[("main.f", "main.go:1")],
         );
         let lines = lines.borrow();
-        let without_time: Vec<&str> = lines.iter().map(|line| &line["2026-11-21T07:12:06.387Z".len()..]).collect();
-        assert_eq!(without_time, [
-            "\tINFO\tschedulerClient.LoadModel\tLoad\t{\"model name\": \"iris\"}",
-            "\tERROR\tschedulerClient.LoadModel\tReconciler error\t{\"controller\": \"model\", \
+        let without_time: Vec<&str> =
+            lines.iter().map(|line| &line["2026-11-21T07:12:06.387Z".len()..]).collect();
+        assert_eq!(
+            without_time,
+            [
+                "\tINFO\tschedulerClient.LoadModel\tLoad\t{\"model name\": \"iris\"}",
+                "\tERROR\tschedulerClient.LoadModel\tReconciler error\t{\"controller\": \"model\", \
              \"Model\": {\"name\":\"iris\",\"namespace\":\"a\"}, \"error\": \"boom \\\"x\\\"\"}\nmain.f\n\tmain.go:1",
-        ]);
+            ]
+        );
         let time: jiff::Timestamp = lines[0].split('\t').next().unwrap().parse().unwrap();
         assert_eq!(timestamp(time), lines[0].split('\t').next().unwrap());
     }

@@ -51,14 +51,25 @@ struct Observed {
 
 impl Candidate {
     /// A candidate for the Lease in `namespace`.
-    pub(crate) fn new(cluster: Cluster, namespace: &str, identity: String, journal: Journal, pace: Pace) -> Candidate {
+    pub(crate) fn new(
+        cluster: Cluster,
+        namespace: &str,
+        identity: String,
+        journal: Journal,
+        pace: Pace,
+    ) -> Candidate {
         Candidate { cluster, namespace: namespace.to_owned(), identity, journal, times: Times::new(pace) }
     }
 
     /// Waits until this candidate holds the Lease.
     pub(crate) async fn acquire(&self) {
         let name = format!("{}/{LEASE}", self.namespace);
-        klog(&self.journal, 'I', "leaderelection.go:257", &format!("attempting to acquire leader lease {name}..."));
+        klog(
+            &self.journal,
+            'I',
+            "leaderelection.go:257",
+            &format!("attempting to acquire leader lease {name}..."),
+        );
         let mut observed = Observed { record: None, since: Instant::now() };
         while !self.attempt(&mut observed).await {
             sleep(self.times.retry).await;
@@ -75,7 +86,8 @@ impl Candidate {
             if self.attempt(&mut observed).await {
                 renewed = Instant::now();
             } else if renewed.elapsed() >= RENEW_LIMIT {
-                let text = format!("failed to renew lease {}/{LEASE}: context deadline exceeded", self.namespace);
+                let text =
+                    format!("failed to renew lease {}/{LEASE}: context deadline exceeded", self.namespace);
                 klog(&self.journal, 'I', "leaderelection.go:297", &text);
                 return;
             }
@@ -100,7 +112,10 @@ impl Candidate {
             return Ok(true);
         };
         let spec = lease.spec.get_or_insert_default();
-        let held_by_other = spec.holder_identity.as_ref().is_some_and(|holder| !holder.is_empty() && *holder != self.identity);
+        let held_by_other = spec
+            .holder_identity
+            .as_ref()
+            .is_some_and(|holder| !holder.is_empty() && *holder != self.identity);
         if held_by_other && !self.has_lapsed(spec, observed) {
             return Ok(false);
         }
@@ -147,8 +162,8 @@ impl Candidate {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use embedded_api::{ApiServer, Config};
     use crate::journal::Level;
+    use embedded_api::{ApiServer, Config};
 
     fn candidate(client: &kube::Client, identity: &str) -> Candidate {
         Candidate {
@@ -182,11 +197,15 @@ mod tests {
         let first = candidate(&client, "first");
         first.acquire().await;
         let second = candidate(&client, "second");
-        tokio::select! {
-            () = first.hold() => panic!("lost"),
-            () = second.acquire() => panic!("two leaders"),
-            () = sleep(Duration::from_millis(900)) => {}
-        }
+        let either = async {
+            tokio::select! {
+                () = first.hold() => "the first one lost it",
+                () = second.acquire() => "the second one got it",
+            }
+        };
+        // Three times the duration: long enough for a Lease that nobody renews to lapse.
+        let happened = tokio::time::timeout(Duration::from_millis(900), either).await;
+        assert_eq!(happened.ok(), None);
         assert_eq!(holder(&client).await.holder_identity.as_deref(), Some("first"));
     }
 }

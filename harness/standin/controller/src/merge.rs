@@ -31,7 +31,8 @@ fn containers_by_name(base: Option<&Value>, over: Option<&Value>) -> Value {
         }
         containers.extend(container);
     }
-    let untouched = base.into_iter().filter(|known| !over.iter().any(|changed| changed["name"] == known["name"]));
+    let untouched =
+        base.into_iter().filter(|known| !over.iter().any(|changed| changed["name"] == known["name"]));
     containers.extend(untouched);
     Value::Array(containers)
 }
@@ -68,7 +69,8 @@ pub(crate) fn is_contained(wanted: &Value, found: &Value) -> bool {
     match (wanted, found) {
         (Value::Object(wanted), Value::Object(found)) => fields_contained(wanted, found),
         (Value::Array(wanted), Value::Array(found)) => {
-            wanted.len() == found.len() && wanted.iter().zip(found).all(|(wanted, found)| is_contained(wanted, found))
+            wanted.len() == found.len()
+                && wanted.iter().zip(found).all(|(wanted, found)| is_contained(wanted, found))
         }
         _ => wanted == found,
     }
@@ -77,7 +79,9 @@ pub(crate) fn is_contained(wanted: &Value, found: &Value) -> bool {
 fn fields_contained(wanted: &Map<String, Value>, found: &Map<String, Value>) -> bool {
     wanted.iter().all(|(key, value)| match found.get(key) {
         Some(found) => is_contained(value, found),
-        None => is_empty(value) || value.as_object().is_some_and(|fields| fields_contained(fields, &Map::new())),
+        None => {
+            is_empty(value) || value.as_object().is_some_and(|fields| fields_contained(fields, &Map::new()))
+        }
     })
 }
 
@@ -92,7 +96,9 @@ pub(crate) fn first_difference(wanted: &Value, found: &Value, path: &str) -> Opt
         }),
         (Value::Array(wanted), Value::Array(found)) if wanted.len() == found.len() => {
             let pairs = wanted.iter().zip(found).enumerate();
-            pairs.into_iter().find_map(|(at, (one, other))| first_difference(one, other, &format!("{path}/{at}")))
+            pairs
+                .into_iter()
+                .find_map(|(at, (one, other))| first_difference(one, other, &format!("{path}/{at}")))
         }
         _ => Some(format!("{path}: {wanted}")),
     }

@@ -58,7 +58,12 @@ impl ModelReconciler {
                 model.finalizers_mut().retain(|finalizer| finalizer != FINALIZER);
                 self.cluster.update(&model).await.map(drop).map_err(|_| {
                     let name = [("model", json!(model.name_any()))];
-                    context.journal.named("Reconcile").error(Some(&refused), "Failed to remove finalizer", &name, &[]);
+                    context.journal.named("Reconcile").error(
+                        Some(&refused),
+                        "Failed to remove finalizer",
+                        &name,
+                        &[],
+                    );
                     refused
                 })
             }
@@ -66,7 +71,13 @@ impl ModelReconciler {
     }
 
     /// Writes what went wrong, unless the reconcile's time is over: then nothing can be written any more.
-    async fn write_error(&self, mut model: Model, retryable: Retryable, failure: &Failure, context: &Context) {
+    async fn write_error(
+        &self,
+        mut model: Model,
+        retryable: Retryable,
+        failure: &Failure,
+        context: &Context,
+    ) {
         let text = failure.to_string();
         let state = match retryable {
             Retryable::Yes => "ModelProgressing",

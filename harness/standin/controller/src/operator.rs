@@ -41,8 +41,13 @@ impl Operator {
     /// Starts every controller; they work until the runtime ends.
     pub(crate) fn start(self) {
         let cluster = Cluster::new(self.client.clone());
-        let schedulers =
-            Schedulers::new(cluster.clone(), &self.journal, self.pace, self.scheduler_port, self.connect.clone());
+        let schedulers = Schedulers::new(
+            cluster.clone(),
+            &self.journal,
+            self.pace,
+            self.scheduler_port,
+            self.connect.clone(),
+        );
         self.start_models(&cluster, &schedulers);
         self.start_servers(&cluster, &schedulers);
         self.start_runtimes(&cluster, &schedulers);

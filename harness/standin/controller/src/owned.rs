@@ -45,7 +45,8 @@ pub(crate) async fn keep<K: Kind>(cluster: &Cluster, mut wanted: K) -> Result<Ou
     };
     let found_spec = spec_of(&found)?;
     let applied = found.annotations().get(LAST_APPLIED);
-    let same_wish = applied.is_none_or(|text| serde_json::from_str::<Value>(text).is_ok_and(|last| last == spec));
+    let same_wish =
+        applied.is_none_or(|text| serde_json::from_str::<Value>(text).is_ok_and(|last| last == spec));
     if same_wish && is_contained(&spec, &found_spec) {
         return Ok(Outcome::Unchanged(found));
     }

@@ -26,7 +26,8 @@ impl Reconcile for PipelineReconciler {
     const KIND: &'static str = "Pipeline";
 
     async fn reconcile(&self, request: &Request, context: &Context) -> Result<(), Failure> {
-        let Some(mut pipeline) = self.cluster.find::<Pipeline>(&request.namespace, &request.name).await? else {
+        let Some(mut pipeline) = self.cluster.find::<Pipeline>(&request.namespace, &request.name).await?
+        else {
             return Ok(());
         };
         if pipeline.metadata.deletion_timestamp.is_some() {
@@ -65,14 +66,25 @@ impl PipelineReconciler {
                 pipeline.finalizers_mut().retain(|finalizer| finalizer != FINALIZER);
                 self.cluster.update(&pipeline).await.map(drop).map_err(|_| {
                     let name = [("pipeline", json!(pipeline.name_any()))];
-                    context.journal.named("Reconcile").error(Some(&refused), "Failed to remove finalizer", &name, &[]);
+                    context.journal.named("Reconcile").error(
+                        Some(&refused),
+                        "Failed to remove finalizer",
+                        &name,
+                        &[],
+                    );
                     refused
                 })
             }
         }
     }
 
-    async fn write_error(&self, mut pipeline: Pipeline, retryable: Retryable, failure: &Failure, context: &Context) {
+    async fn write_error(
+        &self,
+        mut pipeline: Pipeline,
+        retryable: Retryable,
+        failure: &Failure,
+        context: &Context,
+    ) {
         let text = failure.to_string();
         let state = match retryable {
             Retryable::Yes => "PipelineCreating",

@@ -13,7 +13,8 @@ use tokio::net::TcpListener;
 /// When the address is none, or is in use.
 pub(crate) async fn listen(address: &str) -> anyhow::Result<TcpListener> {
     if let Some(port) = address.strip_prefix(':') {
-        let port: u16 = port.parse().with_context(|| format!("listen tcp: address {address}: not a port number"))?;
+        let port: u16 =
+            port.parse().with_context(|| format!("listen tcp: address {address}: not a port number"))?;
         // A host without IPv6 has no dual-stack socket.
         if let Ok(listener) = TcpListener::bind(SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))).await {
             return Ok(listener);

@@ -128,7 +128,8 @@ async fn configuration(flag: &str) -> anyhow::Result<kube::Config> {
         let file = Kubeconfig::read_from(flag)?;
         return Ok(kube::Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?);
     }
-    let in_pod = std::env::var_os("KUBECONFIG").is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    let in_pod =
+        std::env::var_os("KUBECONFIG").is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
     if in_pod {
         return Ok(kube::Config::incluster_env()?);
     }
@@ -177,7 +178,8 @@ mod tests {
     fn what_is_watched(#[case] line: &str, #[case] expected: Option<&str>) {
         let arguments: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
         let options = flags::parse(&arguments, "/manager", Release::V2_9_1).unwrap();
-        let expected = expected.map_or(Reach::All, |list| Reach::Listed(list.split(' ').map(str::to_owned).collect()));
+        let expected =
+            expected.map_or(Reach::All, |list| Reach::Listed(list.split(' ').map(str::to_owned).collect()));
         assert_eq!(reach(&options, &Journal::memory(Level::Info).0), expected);
     }
 }

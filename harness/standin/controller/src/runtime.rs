@@ -45,7 +45,8 @@ impl Reconcile for RuntimeReconciler {
 
     async fn reconcile(&self, request: &Request, context: &Context) -> Result<(), Failure> {
         let journal = context.journal.named("Reconcile");
-        let Some(mut runtime) = self.cluster.find::<SeldonRuntime>(&request.namespace, &request.name).await? else {
+        let Some(mut runtime) = self.cluster.find::<SeldonRuntime>(&request.namespace, &request.name).await?
+        else {
             return Ok(());
         };
         if runtime.metadata.deletion_timestamp.is_some() {

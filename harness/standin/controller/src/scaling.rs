@@ -12,7 +12,11 @@ pub(crate) struct Scaling {
 ///
 /// # Errors
 /// The operator's text, when the count is outside of its bounds.
-pub(crate) fn validated(replicas: Option<i32>, min: Option<i32>, max: Option<i32>) -> Result<Scaling, String> {
+pub(crate) fn validated(
+    replicas: Option<i32>,
+    min: Option<i32>,
+    max: Option<i32>,
+) -> Result<Scaling, String> {
     let given = |count: Option<i32>| count.and_then(|count| u32::try_from(count).ok()).unwrap_or(0);
     let (min_replicas, max_replicas) = (given(min), given(max));
     let replicas = [given(replicas), min_replicas, 1].into_iter().find(|count| *count > 0).unwrap_or(1);

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures::{StreamExt, TryStreamExt};
-use kube::runtime::watcher::{self, Event, watcher};
 use kube::runtime::WatchStreamExt;
+use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, ResourceExt};
 
 use crate::cluster::{Cluster, Kind, Reach, namespace_of};
@@ -40,7 +40,9 @@ pub(crate) fn owned<K: Kind, Owner: Kind>(cluster: &Cluster, reach: &Reach, queu
         watch(api, move |change| {
             let object = change.object();
             let owner = object.owner_references().iter().find(|owner| {
-                owner.controller == Some(true) && owner.kind == Owner::kind(&()) && owner.api_version == Owner::api_version(&())
+                owner.controller == Some(true)
+                    && owner.kind == Owner::kind(&())
+                    && owner.api_version == Owner::api_version(&())
             });
             if let Some(owner) = owner {
                 queue.add(Request { namespace: namespace_of(object), name: owner.name.clone() });

@@ -47,7 +47,11 @@ pub(crate) trait Reconcile: Send + Sync + 'static {
     const KIND: &'static str;
 
     /// Brings the world closer to one object.
-    fn reconcile(&self, request: &Request, context: &Context) -> impl Future<Output = Result<(), Failure>> + Send;
+    fn reconcile(
+        &self,
+        request: &Request,
+        context: &Context,
+    ) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 /// Objects waiting for one worker. An object waits once, however often it is added.
@@ -75,7 +79,9 @@ impl WorkQueue {
 
     async fn next(&self) -> Request {
         loop {
-            if let Some(request) = self.waiting.lock().ok().and_then(|mut waiting| waiting.shift_remove_index(0)) {
+            if let Some(request) =
+                self.waiting.lock().ok().and_then(|mut waiting| waiting.shift_remove_index(0))
+            {
                 return request;
             }
             self.added.notified().await;

@@ -81,7 +81,8 @@ async fn a_server_gets_its_pods_after_the_scheduler_was_told() {
     scheduler.fake.servers.send(update).unwrap();
     let server = lab
         .until::<Server>("mlserver", "ready with one model", |server| {
-            condition(server, "Ready").is_some_and(|(status, ..)| status == "True") && server["status"]["loadedModels"] == 1
+            condition(server, "Ready").is_some_and(|(status, ..)| status == "True")
+                && server["status"]["loadedModels"] == 1
         })
         .await;
     insta::assert_json_snapshot!("server_ready", timeless(&server));
@@ -95,7 +96,9 @@ async fn a_model_becomes_what_the_scheduler_says() {
     scheduler.fake.models.send(said_of_model("iris", 1, ModelState::ModelProgressing, "")).unwrap();
     scheduler.fake.models.send(said_of_model("iris", 1, ModelState::ModelAvailable, "")).unwrap();
     let model = lab
-        .until::<Model>("iris", "ready", |model| condition(model, "ModelReady").is_some_and(|c| c.0 == "True"))
+        .until::<Model>("iris", "ready", |model| {
+            condition(model, "ModelReady").is_some_and(|c| c.0 == "True")
+        })
         .await;
     assert_eq!(model["metadata"]["finalizers"], json!(["seldon.model.finalizer"]));
     insta::assert_json_snapshot!("model_available", timeless(&model));
@@ -104,7 +107,9 @@ async fn a_model_becomes_what_the_scheduler_says() {
     let reason = "Failed to schedule model as no matching servers are available";
     scheduler.fake.models.send(said_of_model("iris", 1, ModelState::ScheduleFailed, reason)).unwrap();
     let model = lab
-        .until::<Model>("iris", "unschedulable", |model| condition(model, "Ready").is_some_and(|c| c.0 == "False"))
+        .until::<Model>("iris", "unschedulable", |model| {
+            condition(model, "Ready").is_some_and(|c| c.0 == "False")
+        })
         .await;
     insta::assert_json_snapshot!("model_unschedulable", timeless(&model));
     assert!(lab.text().contains("Ignoring event for old generation"), "{}", lab.text());
@@ -140,11 +145,18 @@ async fn a_new_generation_is_loaded_and_a_label_is_not() {
 }
 
 #[rstest]
-#[case::for_good(Status::failed_precondition("Model iris does not have a valid name"), "ModelFailed",
-    "rpc error: code = FailedPrecondition desc = Model iris does not have a valid name")]
+#[case::for_good(
+    Status::failed_precondition("Model iris does not have a valid name"),
+    "ModelFailed",
+    "rpc error: code = FailedPrecondition desc = Model iris does not have a valid name"
+)]
 #[case::for_now(Status::internal("boom"), "ModelProgressing", "rpc error: code = Internal desc = boom")]
 #[tokio::test]
-async fn a_refused_load_is_the_models_reason(#[case] refusal: Status, #[case] message: &str, #[case] reason: &str) {
+async fn a_refused_load_is_the_models_reason(
+    #[case] refusal: Status,
+    #[case] message: &str,
+    #[case] reason: &str,
+) {
     let (lab, scheduler) = served().await;
     *scheduler.fake.refusal.lock().unwrap() = Some(refusal);
     lab.apply::<Model>("iris", iris()).await;
@@ -169,7 +181,8 @@ async fn without_a_scheduler_no_server_pod_appears() {
     let expected = Some(("False".to_owned(), "ModelProgressing".to_owned(), reason.clone()));
     lab.until::<Model>("iris", "cut off", |model| condition(model, "Ready") == expected).await;
     let expected = Some(("False".to_owned(), String::new(), reason));
-    lab.until::<Server>("mlserver", "cut off", |server| condition(server, "StatefulSetReady") == expected).await;
+    lab.until::<Server>("mlserver", "cut off", |server| condition(server, "StatefulSetReady") == expected)
+        .await;
     assert!(lab.names::<StatefulSet>().await.is_empty());
     let text = lab.text();
     for line in ["Connected to scheduler", "Failed smoke test on scheduler", "Reconciler error"] {
@@ -187,14 +200,18 @@ async fn a_broken_connection_leaves_statuses_stale() {
     let (lab, scheduler) = (Lab::new().await, Running::start().await);
     lab.operate(scheduler.address.port(), Pace::new(0.002).unwrap());
     lab.apply::<Model>("iris", iris()).await;
-    scheduler.until(|calls| calls.iter().filter(|call| call.starts_with("subscribe models")).count() == 2).await;
+    scheduler
+        .until(|calls| calls.iter().filter(|call| call.starts_with("subscribe models")).count() == 2)
+        .await;
     scheduler.until_said("load iris generation 1").await;
     scheduler.fake.models.send(said_of_model("iris", 1, ModelState::ModelAvailable, "")).unwrap();
-    lab.until::<Model>("iris", "ready", |model| condition(model, "Ready").is_some_and(|c| c.0 == "True")).await;
+    lab.until::<Model>("iris", "ready", |model| condition(model, "Ready").is_some_and(|c| c.0 == "True"))
+        .await;
     drop(scheduler);
     lab.apply::<Model>("late", iris()).await;
     // The reconcile's whole time passes, and its status can no longer be written.
-    let late = lab.until::<Model>("late", "being loaded", |model| !model["metadata"]["finalizers"].is_null()).await;
+    let late =
+        lab.until::<Model>("late", "being loaded", |model| !model["metadata"]["finalizers"].is_null()).await;
     assert!(late.get("status").is_none());
     lab.until_logged(1, "Failed to set status for model on error").await;
     let text = lab.text();
@@ -216,10 +233,10 @@ async fn a_resync_sends_everything_again() {
     }
     let resources = control_plane_response::Event::SendResources;
     scheduler.fake.control.send(proto::ControlPlaneResponse { event: resources.into() }).unwrap();
-    let calls = scheduler
-        .until(|calls| calls.iter().filter(|call| call.starts_with("load iris")).count() == 2)
-        .await;
-    let order: Vec<&str> = calls.iter().map(String::as_str).filter(|call| !call.starts_with("servers")).collect();
+    let calls =
+        scheduler.until(|calls| calls.iter().filter(|call| call.starts_with("load iris")).count() == 2).await;
+    let order: Vec<&str> =
+        calls.iter().map(String::as_str).filter(|call| !call.starts_with("servers")).collect();
     let order = &order[order.len() - 3..];
     assert_eq!(order, ["start experiment ab", "load pipeline p1", "load iris generation 1"]);
     lab.until_logged(1, "Handled state on reconnect").await;
@@ -233,8 +250,13 @@ async fn a_runtime_becomes_a_mesh_and_reverts_what_others_change() {
     lab.create(&seldon_runtime(NAMESPACE)).await;
     lab.until::<Deployment>("seldon-dataflow-engine", "appears", |_| true).await;
     assert_eq!(lab.names::<StatefulSet>().await, ["seldon-scheduler"]);
-    let deployments =
-        ["hodometer", "seldon-dataflow-engine", "seldon-envoy", "seldon-modelgateway", "seldon-pipelinegateway"];
+    let deployments = [
+        "hodometer",
+        "seldon-dataflow-engine",
+        "seldon-envoy",
+        "seldon-modelgateway",
+        "seldon-pipelinegateway",
+    ];
     assert_eq!(lab.names::<Deployment>().await, deployments);
     assert_eq!(lab.names::<Service>().await, ["seldon-mesh", "seldon-pipelinegateway", "seldon-scheduler"]);
     assert_eq!(lab.names::<ConfigMap>().await, ["seldon-agent", "seldon-kafka", "seldon-tracing"]);
@@ -243,7 +265,9 @@ async fn a_runtime_becomes_a_mesh_and_reverts_what_others_change() {
     lab.merge_status::<StatefulSet>("seldon-scheduler", status.clone()).await;
     lab.merge_status::<Deployment>("seldon-envoy", status).await;
     let runtime = lab
-        .until::<SeldonRuntime>("seldon", "ready", |runtime| condition(runtime, "Ready").is_some_and(|c| c.0 == "True"))
+        .until::<SeldonRuntime>("seldon", "ready", |runtime| {
+            condition(runtime, "Ready").is_some_and(|c| c.0 == "True")
+        })
         .await;
     insta::assert_json_snapshot!("runtime_ready", timeless(&runtime));
     lab.merge::<StatefulSet>("seldon-scheduler", json!({"spec": {"replicas": 0}})).await;
@@ -256,7 +280,8 @@ async fn a_runtime_becomes_a_mesh_and_reverts_what_others_change() {
 async fn a_runtime_stays_while_there_are_servers_and_leaves_handlers_behind() {
     let (lab, scheduler) = served().await;
     lab.create(&seldon_runtime(NAMESPACE)).await;
-    lab.until::<SeldonRuntime>("seldon", "held", |runtime| !runtime["metadata"]["finalizers"].is_null()).await;
+    lab.until::<SeldonRuntime>("seldon", "held", |runtime| !runtime["metadata"]["finalizers"].is_null())
+        .await;
     lab.api::<SeldonRuntime>().delete("seldon", &DeleteParams::default()).await.unwrap();
     lab.until_logged(1, "Runtime is being deleted but servers still running in namespace seldon-mesh").await;
     lab.api::<Server>().delete("mlserver", &DeleteParams::default()).await.unwrap();
@@ -264,7 +289,9 @@ async fn a_runtime_stays_while_there_are_servers_and_leaves_handlers_behind() {
     let closing = "rpc error: code = Canceled desc = grpc: the client connection is closing";
     lab.until_logged(1, closing).await;
     for kind in ["Model", "Server", "Pipeline", "Experiment", "ControlPlane"] {
-        let line = format!("schedulerClient.Subscribe{kind}Events\tScheduler not ready\t{{\"error\": \"{closing}\"}}");
+        let line = format!(
+            "schedulerClient.Subscribe{kind}Events\tScheduler not ready\t{{\"error\": \"{closing}\"}}"
+        );
         lab.until_logged(2, &line).await;
     }
     drop(scheduler);
@@ -295,7 +322,11 @@ async fn experiments_and_pipelines_keep_their_own_conventions() {
     };
     let pipeline = proto::Pipeline { version: 1, kubernetes_meta: meta(1), ..Default::default() };
     let versions = vec![proto::PipelineWithState { pipeline: Some(pipeline), state: Some(state) }];
-    scheduler.fake.pipelines.send(proto::PipelineStatusResponse { pipeline_name: "p1".to_owned(), versions }).unwrap();
+    scheduler
+        .fake
+        .pipelines
+        .send(proto::PipelineStatusResponse { pipeline_name: "p1".to_owned(), versions })
+        .unwrap();
     let has_ready = |object: &Value| condition(object, "Ready").is_some();
     let experiment = lab.until::<Experiment>("ab", "judged", has_ready).await;
     insta::assert_json_snapshot!("experiment", timeless(&experiment));
@@ -306,7 +337,8 @@ async fn experiments_and_pipelines_keep_their_own_conventions() {
 #[tokio::test]
 async fn a_refused_experiment_says_so_under_a_foreign_type() {
     let (lab, scheduler) = served().await;
-    *scheduler.fake.refusal.lock().unwrap() = Some(Status::failed_precondition("Resource iris already in experiment"));
+    *scheduler.fake.refusal.lock().unwrap() =
+        Some(Status::failed_precondition("Resource iris already in experiment"));
     lab.apply::<Experiment>("ab", json!({"candidates": [{"name": "iris", "weight": 100}]})).await;
     let experiment = lab.until::<Experiment>("ab", "refused", |e| condition(e, "ModelReady").is_some()).await;
     insta::assert_json_snapshot!("refused_experiment", timeless(&experiment));
@@ -321,7 +353,8 @@ async fn a_silent_scheduler_makes_other_tenants_wait() {
     let hosts = format!("127.0.0.1 seldon-scheduler.{NAMESPACE}\n127.0.0.2 seldon-scheduler.{TENANT}");
     lab.operate_with_hosts(port, Pace::FAST, &hosts);
     let api: kube::Api<Server> = kube::Api::namespaced(lab.client.clone(), TENANT);
-    let server = Server::new("mlserver", serde_json::from_value(json!({"serverConfig": "mlserver"})).unwrap());
+    let server =
+        Server::new("mlserver", serde_json::from_value(json!({"serverConfig": "mlserver"})).unwrap());
     api.create(&Default::default(), &server).await.unwrap();
     lab.until_logged(1, "Dialing scheduler\t{\"host\": \"seldon-scheduler.tenant\"").await;
     lab.apply::<Model>("iris", iris()).await;
@@ -338,8 +371,11 @@ async fn the_charts_runtime_is_at_its_second_generation() {
     let lab = Lab::new().await;
     lab.operate(free_port().await, Pace::FAST);
     let manifest = seldon_crds::defaults::seldon_runtime_manifest(NAMESPACE);
-    let api: kube::Api<kube::api::DynamicObject> =
-        kube::Api::namespaced_with(lab.client.clone(), NAMESPACE, &kube::api::ApiResource::erase::<SeldonRuntime>(&()));
+    let api: kube::Api<kube::api::DynamicObject> = kube::Api::namespaced_with(
+        lab.client.clone(),
+        NAMESPACE,
+        &kube::api::ApiResource::erase::<SeldonRuntime>(&()),
+    );
     api.create(&Default::default(), &serde_json::from_value(manifest).unwrap()).await.unwrap();
     let held = |runtime: &Value| !runtime["metadata"]["finalizers"].is_null();
     let runtime = lab.until::<SeldonRuntime>("seldon", "held", held).await;

@@ -28,7 +28,8 @@ const ALL: [Access; 3] = [
 /// Keeps accounts, then roles, then bindings as wanted.
 pub(super) async fn keep(cluster: &Cluster, runtime: &SeldonRuntime) -> Result<(), Failure> {
     for access in &ALL {
-        let wanted: ServiceAccount = typed(object(runtime, "v1", "ServiceAccount", access.account, json!({})))?;
+        let wanted: ServiceAccount =
+            typed(object(runtime, "v1", "ServiceAccount", access.account, json!({})))?;
         owned::keep_by(cluster, wanted, |_, _| true).await?;
     }
     for access in &ALL {

@@ -43,16 +43,24 @@ pub(super) async fn keep(
     let wanted = workload(runtime, config, component, over);
     if component.volume_claim_templates.is_empty() {
         let counts = keep_deployment(cluster, wanted, journal).await?;
-        Ok(verdict(&component.name, counts, [
-            "Deployment replicas matches desired replicas",
-            "Deployment replicas does not match desired replicas",
-        ]))
+        Ok(verdict(
+            &component.name,
+            counts,
+            [
+                "Deployment replicas matches desired replicas",
+                "Deployment replicas does not match desired replicas",
+            ],
+        ))
     } else {
         let counts = keep_stateful_set(cluster, wanted, journal).await?;
-        Ok(verdict(&component.name, counts, [
-            "StatefulSet replicas matches desired replicas",
-            "StatefulSet replicas does not match desired replicas",
-        ]))
+        Ok(verdict(
+            &component.name,
+            counts,
+            [
+                "StatefulSet replicas matches desired replicas",
+                "StatefulSet replicas does not match desired replicas",
+            ],
+        ))
     }
 }
 
@@ -162,7 +170,11 @@ mod tests {
     #[case::none_wanted_none_there(0, 0, ConditionStatus::True)]
     #[case::starting(0, 1, ConditionStatus::False)]
     #[case::up(1, 1, ConditionStatus::True)]
-    fn readiness_compares_with_what_exists(#[case] ready: i32, #[case] all: i32, #[case] status: ConditionStatus) {
+    fn readiness_compares_with_what_exists(
+        #[case] ready: i32,
+        #[case] all: i32,
+        #[case] status: ConditionStatus,
+    ) {
         let verdict = verdict("seldon-envoy", Counts { ready, all }, ["yes", "no"]).unwrap();
         assert_eq!((verdict.kind, verdict.status), ("EnvoyReady", status));
     }

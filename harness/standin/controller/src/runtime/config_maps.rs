@@ -13,7 +13,10 @@ use crate::owned::{self, owned_by};
 use crate::server::typed;
 
 /// The runtime's settings, completed. `tracingConfig.disable` is not completed: only the runtime's own counts.
-pub(super) fn with_defaults(own: &SeldonConfiguration, defaults: &SeldonConfiguration) -> SeldonConfiguration {
+pub(super) fn with_defaults(
+    own: &SeldonConfiguration,
+    defaults: &SeldonConfiguration,
+) -> SeldonConfiguration {
     let mut all = own.clone();
     let text = |own: &mut String, default: &String| {
         if own.is_empty() {

@@ -35,7 +35,11 @@ fn service_type<'a>(config: &'a ServiceConfig, over: Option<&&'a OverrideSpec>) 
     }
 }
 
-fn wanted(runtime: &SeldonRuntime, config: &ServiceConfig, overrides: &BTreeMap<&str, &OverrideSpec>) -> [Value; 3] {
+fn wanted(
+    runtime: &SeldonRuntime,
+    config: &ServiceConfig,
+    overrides: &BTreeMap<&str, &OverrideSpec>,
+) -> [Value; 3] {
     let prefix = &config.grpc_service_prefix;
     let prefixed = |name: &str, port: u16| port_entry(&format!("{prefix}{name}"), port, name);
     let scheduler = [

@@ -73,8 +73,15 @@ impl Schedulers {
     }
 
     /// Tells the namespace's scheduler of a Server.
-    pub(crate) async fn notify_server(self: &Arc<Self>, server: &Server, deadline: Instant) -> Result<(), Failure> {
-        let line = self.line(server.metadata.namespace.as_deref(), deadline).await.map_err(|(_, failure)| failure)?;
+    pub(crate) async fn notify_server(
+        self: &Arc<Self>,
+        server: &Server,
+        deadline: Instant,
+    ) -> Result<(), Failure> {
+        let line = self
+            .line(server.metadata.namespace.as_deref(), deadline)
+            .await
+            .map_err(|(_, failure)| failure)?;
         self.notify_servers_on(std::slice::from_ref(server), false, &line).await
     }
 
@@ -103,7 +110,11 @@ impl Schedulers {
     }
 
     /// Tells the namespace's scheduler to start an Experiment.
-    pub(crate) async fn start_experiment(self: &Arc<Self>, experiment: &Experiment, deadline: Instant) -> Answer {
+    pub(crate) async fn start_experiment(
+        self: &Arc<Self>,
+        experiment: &Experiment,
+        deadline: Instant,
+    ) -> Answer {
         let line = self.line(experiment.metadata.namespace.as_deref(), deadline).await?;
         self.start_experiment_on(experiment, &line).await
     }
@@ -120,7 +131,11 @@ impl Schedulers {
     }
 
     /// Tells the namespace's scheduler to stop an Experiment.
-    pub(crate) async fn stop_experiment(self: &Arc<Self>, experiment: &Experiment, deadline: Instant) -> Answer {
+    pub(crate) async fn stop_experiment(
+        self: &Arc<Self>,
+        experiment: &Experiment,
+        deadline: Instant,
+    ) -> Answer {
         let line = self.line(experiment.metadata.namespace.as_deref(), deadline).await?;
         let name = name_of(experiment);
         self.journal.named("StopExperiment").info("Stop", &[("experiment name", json!(name))]);
@@ -163,7 +178,11 @@ impl Schedulers {
     }
 
     /// A failure to connect is always worth another try.
-    async fn line(self: &Arc<Self>, namespace: Option<&str>, deadline: Instant) -> Result<Line, (Retryable, Failure)> {
+    async fn line(
+        self: &Arc<Self>,
+        namespace: Option<&str>,
+        deadline: Instant,
+    ) -> Result<Line, (Retryable, Failure)> {
         let connection = self.connection(namespace.unwrap_or_default()).await;
         let connection = connection.map_err(|status| (Retryable::Yes, status.into()))?;
         Ok(Line { connection, deadline })
@@ -187,7 +206,9 @@ impl Schedulers {
                 }
             };
             match tried {
-                Err(status) if matches!(status.code, Code::Unavailable | Code::ResourceExhausted) => last = status,
+                Err(status) if matches!(status.code, Code::Unavailable | Code::ResourceExhausted) => {
+                    last = status
+                }
                 other => return other,
             }
         }

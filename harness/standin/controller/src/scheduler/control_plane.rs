@@ -37,7 +37,8 @@ impl Schedulers {
         subscription
             .each("event recv failed", open, |event| {
                 let (schedulers, journal) = (self.clone(), journal.clone());
-                let line = Line { connection: connection.clone(), deadline: Instant::now() + self.pace.wait(LIMIT) };
+                let line =
+                    Line { connection: connection.clone(), deadline: Instant::now() + self.pace.wait(LIMIT) };
                 async move { schedulers.control_plane_event(&journal, event.event(), namespace, line).await }
             })
             .await
@@ -52,7 +53,8 @@ impl Schedulers {
     ) -> Result<(), GoStatus> {
         let name = event.as_str_name();
         journal.info("Received event to handle state", &[("event", json!(format!("event:{name}")))]);
-        let handled = match tokio::time::timeout_at(line.deadline, self.resend(event, namespace, &line)).await {
+        let handled = match tokio::time::timeout_at(line.deadline, self.resend(event, namespace, &line)).await
+        {
             Ok(handled) => handled.map_err(into_status),
             Err(_) => Err(GoStatus::new(Code::DeadlineExceeded, "Failed to send event within timeout")),
         };
@@ -64,7 +66,8 @@ impl Schedulers {
     }
 
     async fn resend(&self, event: Event, namespace: &str, line: &Line) -> Result<(), Failure> {
-        let said = |what: &'static str| move |failure: &Failure| self.journal.error(Some(failure), what, &[], &[]);
+        let said =
+            |what: &'static str| move |failure: &Failure| self.journal.error(Some(failure), what, &[], &[]);
         match event {
             Event::SendServers => self
                 .resend_servers(namespace, line)
@@ -114,7 +117,8 @@ impl Schedulers {
     /// Only when the scheduler has none at all.
     async fn resend_pipelines(&self, namespace: &str, line: &Line) -> Result<(), Failure> {
         let mut client = line.connection.client().await?;
-        let request = proto::PipelineStatusRequest { subscriber_name: SUBSCRIBER.to_owned(), ..Default::default() };
+        let request =
+            proto::PipelineStatusRequest { subscriber_name: SUBSCRIBER.to_owned(), ..Default::default() };
         let known = count(client.pipeline_status(request).await).await?;
         if known > 0 {
             return Ok(());
@@ -177,7 +181,9 @@ fn parted<K: Kind>(objects: Vec<K>) -> (Vec<K>, Vec<K>) {
     objects.into_iter().partition(|object| object.meta().deletion_timestamp.is_some())
 }
 
-async fn count<T>(answer: Result<tonic::Response<tonic::Streaming<T>>, tonic::Status>) -> Result<usize, GoStatus> {
+async fn count<T>(
+    answer: Result<tonic::Response<tonic::Streaming<T>>, tonic::Status>,
+) -> Result<usize, GoStatus> {
     let in_go = |status: tonic::Status| GoStatus::from_tonic(&status);
     let mut stream = answer.map_err(in_go)?.into_inner();
     let mut count = 0;

@@ -17,7 +17,10 @@ use crate::failure::Failure;
 use crate::journal::Journal;
 
 impl Schedulers {
-    pub(super) async fn experiment_events(self: &Arc<Self>, subscription: Subscription) -> Result<(), GoStatus> {
+    pub(super) async fn experiment_events(
+        self: &Arc<Self>,
+        subscription: Subscription,
+    ) -> Result<(), GoStatus> {
         let journal = subscription.journal.clone();
         let open = |mut client: super::Client| async move {
             let request = ExperimentSubscriptionRequest { subscriber_name: SUBSCRIBER.to_owned() };
@@ -48,13 +51,19 @@ impl Schedulers {
                 journal.error(Some(&failure), "Failed to remove finalizer after retries", &[], &[]);
             }
         }
-        if let Err(failure) = retry_on_conflict(|| self.write_experiment_status(journal, &event, meta)).await {
+        if let Err(failure) = retry_on_conflict(|| self.write_experiment_status(journal, &event, meta)).await
+        {
             journal.error(Some(&failure), "Failed to update status", &[("experiment", json!(name))], &[]);
         }
     }
 
     /// Lets an Experiment go that is being deleted.
-    async fn release_experiment(&self, journal: &Journal, name: &str, namespace: &str) -> Result<(), Failure> {
+    async fn release_experiment(
+        &self,
+        journal: &Journal,
+        name: &str,
+        namespace: &str,
+    ) -> Result<(), Failure> {
         let mut experiment: Experiment = self.cluster.get(namespace, name).await?;
         if experiment.metadata.deletion_timestamp.is_none() {
             return Ok(());
@@ -83,7 +92,8 @@ impl Schedulers {
             journal.info("Ignoring event for old generation", &fields);
             return Ok(());
         }
-        let said = if event.active { "Setting experiment to ready" } else { "Setting experiment to not ready" };
+        let said =
+            if event.active { "Setting experiment to ready" } else { "Setting experiment to not ready" };
         journal.info(said, &[("experiment", json!(name))]);
         let conditions = &mut experiment.status.get_or_insert_default().conditions;
         let mut mark = |kind, holds: bool, reason: &str| {

@@ -8,8 +8,8 @@ use seldon_proto::scheduler::model_status::ModelState;
 use seldon_proto::scheduler::{KubernetesMeta, ModelStatus, ModelVersionStatus};
 use serde_json::json;
 
-use super::subscriptions::{Subscription, models};
 use super::Schedulers;
+use super::subscriptions::{Subscription, models};
 use crate::cluster::retry_on_conflict;
 use crate::condition_set::{self, Texts, is_ready};
 use crate::events::Tone;
@@ -43,7 +43,13 @@ impl Schedulers {
             .await
     }
 
-    async fn model_event(&self, journal: &Journal, name: &str, meta: &KubernetesMeta, version: &ModelVersionStatus) {
+    async fn model_event(
+        &self,
+        journal: &Journal,
+        name: &str,
+        meta: &KubernetesMeta,
+        version: &ModelVersionStatus,
+    ) {
         let status = version.state.clone().unwrap_or_default();
         let fields = [
             ("name", json!(name)),
@@ -60,7 +66,8 @@ impl Schedulers {
             }
         }
         let written =
-            retry_on_conflict(|| self.write_model_status(journal, name, meta, &status, &version.server_name)).await;
+            retry_on_conflict(|| self.write_model_status(journal, name, meta, &status, &version.server_name))
+                .await;
         if let Err(failure) = written {
             journal.error(Some(&failure), "Failed to update status", &[("model", json!(name))], &[]);
         }

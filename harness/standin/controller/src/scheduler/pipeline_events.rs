@@ -5,7 +5,9 @@ use std::sync::Arc;
 use gonet::GoStatus;
 use seldon_crds::{ConditionStatus, Pipeline};
 use seldon_proto::scheduler::pipeline_version_state::PipelineStatus;
-use seldon_proto::scheduler::{KubernetesMeta, PipelineStatusResponse, PipelineSubscriptionRequest, PipelineVersionState};
+use seldon_proto::scheduler::{
+    KubernetesMeta, PipelineStatusResponse, PipelineSubscriptionRequest, PipelineVersionState,
+};
 use serde_json::json;
 
 use super::subscriptions::Subscription;
@@ -18,7 +20,10 @@ use crate::journal::Journal;
 use crate::pipeline::FINALIZER;
 
 impl Schedulers {
-    pub(super) async fn pipeline_events(self: &Arc<Self>, subscription: Subscription) -> Result<(), GoStatus> {
+    pub(super) async fn pipeline_events(
+        self: &Arc<Self>,
+        subscription: Subscription,
+    ) -> Result<(), GoStatus> {
         let journal = subscription.journal.clone();
         let open = |mut client: super::Client| async move {
             let request = PipelineSubscriptionRequest { subscriber_name: SUBSCRIBER.to_owned() };
@@ -42,7 +47,8 @@ impl Schedulers {
             journal.info("Unexpected number of pipeline versions", &fields);
             return;
         };
-        let Some(meta) = version.pipeline.as_ref().and_then(|pipeline| pipeline.kubernetes_meta.as_ref()) else {
+        let Some(meta) = version.pipeline.as_ref().and_then(|pipeline| pipeline.kubernetes_meta.as_ref())
+        else {
             let message = "Received pipeline event with no k8s metadata so ignoring";
             journal.info(message, &[("pipeline", json!(name))]);
             return;
@@ -55,13 +61,16 @@ impl Schedulers {
             ("State", json!(prototext(&state))),
         ];
         journal.info("Received event", &fields);
-        if !matches!(state.status(), PipelineStatus::PipelineTerminate | PipelineStatus::PipelineTerminating) {
+        if !matches!(state.status(), PipelineStatus::PipelineTerminate | PipelineStatus::PipelineTerminating)
+        {
             let removed = retry_on_conflict(|| self.release_pipeline(journal, name, &meta.namespace)).await;
             if let Err(failure) = removed {
                 journal.error(Some(&failure), "Failed to remove finalizer after retries", &[], &[]);
             }
         }
-        if let Err(failure) = retry_on_conflict(|| self.write_pipeline_status(journal, name, meta, &state)).await {
+        if let Err(failure) =
+            retry_on_conflict(|| self.write_pipeline_status(journal, name, meta, &state)).await
+        {
             journal.error(Some(&failure), "Failed to update status", &[("pipeline", json!(name))], &[]);
         }
     }
@@ -105,7 +114,8 @@ impl Schedulers {
             condition_set::PIPELINE.mark(conditions, kind, status, texts);
         };
         mark("PipelineReady", ready, Texts { message: &state.reason, reason: state.status().as_str_name() });
-        let models = if state.models_ready { "Models all available" } else { "Some models are not available" };
+        let models =
+            if state.models_ready { "Models all available" } else { "Some models are not available" };
         mark("ModelsReady", state.models_ready, Texts { message: models, reason: "" });
         self.update_pipeline_status(&pipeline).await
     }

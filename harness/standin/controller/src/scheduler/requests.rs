@@ -40,7 +40,11 @@ pub(super) fn model(model: &Model) -> Result<proto::Model, String> {
         value: parameter.value.clone(),
     });
     Ok(proto::Model {
-        meta: Some(proto::MetaData { name: name(model), kubernetes_meta: Some(meta(model)), ..Default::default() }),
+        meta: Some(proto::MetaData {
+            name: name(model),
+            kubernetes_meta: Some(meta(model)),
+            ..Default::default()
+        }),
         model_spec: Some(proto::ModelSpec {
             uri: spec.storage_uri.clone(),
             artifact_version: spec.artifact_version,

@@ -40,7 +40,8 @@ impl Schedulers {
         let name = event.server_name.as_str();
         journal.info("Received event", &[("server", json!(name))]);
         let Some(meta) = &event.kubernetes_meta else {
-            journal.info("Received server event with no k8s metadata so ignoring", &[("server", json!(name))]);
+            journal
+                .info("Received server event with no k8s metadata so ignoring", &[("server", json!(name))]);
             return;
         };
         if let Err(failure) = self.cluster.get::<Server>(&meta.namespace, name).await {
@@ -90,8 +91,10 @@ impl Schedulers {
     async fn scale(&self, server: &Server, wanted: i32) -> Result<(), Failure> {
         let spec = &server.spec;
         let name = server.metadata.name.clone().unwrap_or_default();
-        let bounds = scaling::validated(spec.replicas, spec.min_replicas, spec.max_replicas).map_err(Failure::Refused)?;
-        let allowed = u32::try_from(wanted).is_ok_and(|n| (bounds.min_replicas..=bounds.max_replicas).contains(&n));
+        let bounds = scaling::validated(spec.replicas, spec.min_replicas, spec.max_replicas)
+            .map_err(Failure::Refused)?;
+        let allowed =
+            u32::try_from(wanted).is_ok_and(|n| (bounds.min_replicas..=bounds.max_replicas).contains(&n));
         if !allowed {
             let fields = [
                 ("server", json!(name)),

@@ -52,7 +52,8 @@ impl Schedulers {
     pub(super) fn start_subscriptions(self: &Arc<Self>, namespace: &str, connection: &Connection) {
         self.journal.info("Starting event handling", &[("namespace", json!(namespace))]);
         for subject in Subject::ALL {
-            let (schedulers, namespace, connection) = (self.clone(), namespace.to_owned(), connection.clone());
+            let (schedulers, namespace, connection) =
+                (self.clone(), namespace.to_owned(), connection.clone());
             tokio::spawn(async move {
                 loop {
                     schedulers.until_it_ends_well(subject, &namespace, &connection).await;
@@ -64,7 +65,12 @@ impl Schedulers {
     }
 
     /// Subscribes again and again until the scheduler ends a stream without an error.
-    async fn until_it_ends_well(self: &Arc<Self>, subject: Subject, namespace: &str, connection: &Connection) {
+    async fn until_it_ends_well(
+        self: &Arc<Self>,
+        subject: Subject,
+        namespace: &str,
+        connection: &Connection,
+    ) {
         let journal = self.journal.named(subject.logger());
         journal.info("Retrying to connect", &[("namespace", json!(namespace))]);
         let mut wait = SubscriptionWait::new();
@@ -163,8 +169,14 @@ const NOT_READY_STACK: &[Frame] = &[
         "github.com/seldonio/seldon-core/operator/v2/scheduler.retryFn.func1",
         "github.com/seldonio/seldon-core/operator/v2/scheduler/client.go:322",
     ),
-    ("github.com/cenkalti/backoff/v4.doRetryNotify[...]", "github.com/cenkalti/backoff/v4@v4.3.0/retry.go:107"),
-    ("github.com/cenkalti/backoff/v4.RetryNotifyWithTimer", "github.com/cenkalti/backoff/v4@v4.3.0/retry.go:61"),
+    (
+        "github.com/cenkalti/backoff/v4.doRetryNotify[...]",
+        "github.com/cenkalti/backoff/v4@v4.3.0/retry.go:107",
+    ),
+    (
+        "github.com/cenkalti/backoff/v4.RetryNotifyWithTimer",
+        "github.com/cenkalti/backoff/v4@v4.3.0/retry.go:61",
+    ),
     ("github.com/cenkalti/backoff/v4.RetryNotify", "github.com/cenkalti/backoff/v4@v4.3.0/retry.go:49"),
     (
         "github.com/seldonio/seldon-core/operator/v2/scheduler.retryFn",

@@ -15,7 +15,11 @@ use crate::owned::owned_by;
 const CAPABILITIES: &str = "SELDON_SERVER_CAPABILITIES";
 
 /// The StatefulSet of a Server, from the configuration's template.
-pub(super) fn stateful_set(server: &Server, config: &ServerConfig, replicas: i32) -> Result<StatefulSet, Failure> {
+pub(super) fn stateful_set(
+    server: &Server,
+    config: &ServerConfig,
+    replicas: i32,
+) -> Result<StatefulSet, Failure> {
     let (name, namespace) = (server.name_any(), server.namespace().unwrap_or_default());
     let spec = &server.spec;
     let mut pod = merge::pod_specs(&config.spec.pod_spec, spec.pod_spec.as_ref());
@@ -52,13 +56,13 @@ pub(crate) fn claims(templates: &[PersistentVolumeClaimTemplate]) -> Value {
     templates.iter().map(|claim| json!({"metadata": {"name": claim.name}, "spec": claim.spec})).collect()
 }
 
-/// Labels or annotations of two objects; the second one wins.
+/// Labels or annotations of two objects; the second one wins. All of them, also those that tools leave for
+/// themselves.
 pub(crate) fn merged(
     first: &std::collections::BTreeMap<String, String>,
     second: &std::collections::BTreeMap<String, String>,
 ) -> Map<String, Value> {
-    let own = second.iter().filter(|(key, _)| *key != "kubectl.kubernetes.io/last-applied-configuration");
-    first.iter().chain(own).map(|(key, value)| (key.clone(), json!(value))).collect()
+    first.iter().chain(second).map(|(key, value)| (key.clone(), json!(value))).collect()
 }
 
 /// A Kubernetes object from its JSON.

@@ -76,7 +76,8 @@ impl Running {
     /// Waits until the operator has said what `enough` looks for.
     pub(super) async fn until(&self, enough: impl Fn(&[String]) -> bool) -> Vec<String> {
         let mut calls = self.fake.calls.subscribe();
-        let waited = tokio::time::timeout(Duration::from_secs(20), calls.wait_for(|calls| enough(calls))).await;
+        let waited =
+            tokio::time::timeout(Duration::from_secs(20), calls.wait_for(|calls| enough(calls))).await;
         match waited {
             Ok(calls) => calls.unwrap().clone(),
             Err(_) => panic!("the operator only said: {:#?}", self.fake.calls.borrow()),
@@ -108,84 +109,138 @@ impl Fake {
 
 #[tonic::async_trait]
 impl Scheduler for Fake {
-    async fn server_notify(&self, request: Request<ServerNotifyRequest>) -> Result<Response<ServerNotifyResponse>, Status> {
+    async fn server_notify(
+        &self,
+        request: Request<ServerNotifyRequest>,
+    ) -> Result<Response<ServerNotifyResponse>, Status> {
         let request = request.into_inner();
-        let servers: Vec<String> =
-            request.servers.iter().map(|server| format!("{}={}", server.name, server.expected_replicas)).collect();
+        let servers: Vec<String> = request
+            .servers
+            .iter()
+            .map(|server| format!("{}={}", server.name, server.expected_replicas))
+            .collect();
         self.note(format!("servers {} first={}", servers.join(","), request.is_first_sync));
         Ok(Response::new(Default::default()))
     }
-    async fn load_model(&self, request: Request<LoadModelRequest>) -> Result<Response<LoadModelResponse>, Status> {
+    async fn load_model(
+        &self,
+        request: Request<LoadModelRequest>,
+    ) -> Result<Response<LoadModelResponse>, Status> {
         let meta = request.into_inner().model.unwrap().meta.unwrap();
         self.note(format!("load {} generation {}", meta.name, meta.kubernetes_meta.unwrap().generation));
         self.answer()
     }
-    async fn unload_model(&self, request: Request<UnloadModelRequest>) -> Result<Response<UnloadModelResponse>, Status> {
+    async fn unload_model(
+        &self,
+        request: Request<UnloadModelRequest>,
+    ) -> Result<Response<UnloadModelResponse>, Status> {
         let request = request.into_inner();
         let generation = request.kubernetes_meta.unwrap().generation;
         self.note(format!("unload {} generation {generation}", request.model.unwrap().name));
         Ok(Response::new(Default::default()))
     }
-    async fn load_pipeline(&self, request: Request<LoadPipelineRequest>) -> Result<Response<LoadPipelineResponse>, Status> {
+    async fn load_pipeline(
+        &self,
+        request: Request<LoadPipelineRequest>,
+    ) -> Result<Response<LoadPipelineResponse>, Status> {
         self.note(format!("load pipeline {}", request.into_inner().pipeline.unwrap().name));
         self.answer()
     }
-    async fn unload_pipeline(&self, request: Request<UnloadPipelineRequest>) -> Result<Response<UnloadPipelineResponse>, Status> {
+    async fn unload_pipeline(
+        &self,
+        request: Request<UnloadPipelineRequest>,
+    ) -> Result<Response<UnloadPipelineResponse>, Status> {
         self.note(format!("unload pipeline {}", request.into_inner().name));
         Ok(Response::new(Default::default()))
     }
-    async fn start_experiment(&self, request: Request<StartExperimentRequest>) -> Result<Response<StartExperimentResponse>, Status> {
+    async fn start_experiment(
+        &self,
+        request: Request<StartExperimentRequest>,
+    ) -> Result<Response<StartExperimentResponse>, Status> {
         self.note(format!("start experiment {}", request.into_inner().experiment.unwrap().name));
         self.answer()
     }
-    async fn stop_experiment(&self, request: Request<StopExperimentRequest>) -> Result<Response<StopExperimentResponse>, Status> {
+    async fn stop_experiment(
+        &self,
+        request: Request<StopExperimentRequest>,
+    ) -> Result<Response<StopExperimentResponse>, Status> {
         self.note(format!("stop experiment {}", request.into_inner().name));
         Ok(Response::new(Default::default()))
     }
     type ServerStatusStream = Events<ServerStatusResponse>;
-    async fn server_status(&self, _: Request<ServerStatusRequest>) -> Result<Response<Self::ServerStatusStream>, Status> {
+    async fn server_status(
+        &self,
+        _: Request<ServerStatusRequest>,
+    ) -> Result<Response<Self::ServerStatusStream>, Status> {
         Ok(Response::new(Box::pin(futures::stream::empty())))
     }
     type ModelStatusStream = Events<ModelStatusResponse>;
-    async fn model_status(&self, _: Request<ModelStatusRequest>) -> Result<Response<Self::ModelStatusStream>, Status> {
+    async fn model_status(
+        &self,
+        _: Request<ModelStatusRequest>,
+    ) -> Result<Response<Self::ModelStatusStream>, Status> {
         Ok(Response::new(Box::pin(futures::stream::empty())))
     }
     type PipelineStatusStream = Events<PipelineStatusResponse>;
-    async fn pipeline_status(&self, _: Request<PipelineStatusRequest>) -> Result<Response<Self::PipelineStatusStream>, Status> {
+    async fn pipeline_status(
+        &self,
+        _: Request<PipelineStatusRequest>,
+    ) -> Result<Response<Self::PipelineStatusStream>, Status> {
         Ok(Response::new(Box::pin(futures::stream::empty())))
     }
     type ExperimentStatusStream = Events<ExperimentStatusResponse>;
-    async fn experiment_status(&self, _: Request<ExperimentStatusRequest>) -> Result<Response<Self::ExperimentStatusStream>, Status> {
+    async fn experiment_status(
+        &self,
+        _: Request<ExperimentStatusRequest>,
+    ) -> Result<Response<Self::ExperimentStatusStream>, Status> {
         Ok(Response::new(Box::pin(futures::stream::empty())))
     }
-    async fn scheduler_status(&self, _: Request<SchedulerStatusRequest>) -> Result<Response<SchedulerStatusResponse>, Status> {
+    async fn scheduler_status(
+        &self,
+        _: Request<SchedulerStatusRequest>,
+    ) -> Result<Response<SchedulerStatusResponse>, Status> {
         Ok(Response::new(Default::default()))
     }
     type SubscribeServerStatusStream = Events<ServerStatusResponse>;
-    async fn subscribe_server_status(&self, _: Request<ServerSubscriptionRequest>) -> Result<Response<Self::SubscribeServerStatusStream>, Status> {
+    async fn subscribe_server_status(
+        &self,
+        _: Request<ServerSubscriptionRequest>,
+    ) -> Result<Response<Self::SubscribeServerStatusStream>, Status> {
         self.note("subscribe servers".to_owned());
         Ok(self.stream(&self.servers))
     }
     type SubscribeModelStatusStream = Events<ModelStatusResponse>;
-    async fn subscribe_model_status(&self, request: Request<ModelSubscriptionRequest>) -> Result<Response<Self::SubscribeModelStatusStream>, Status> {
+    async fn subscribe_model_status(
+        &self,
+        request: Request<ModelSubscriptionRequest>,
+    ) -> Result<Response<Self::SubscribeModelStatusStream>, Status> {
         let events = self.stream(&self.models);
         self.note(format!("subscribe models as {}", request.into_inner().subscriber_name));
         Ok(events)
     }
     type SubscribeExperimentStatusStream = Events<ExperimentStatusResponse>;
-    async fn subscribe_experiment_status(&self, _: Request<ExperimentSubscriptionRequest>) -> Result<Response<Self::SubscribeExperimentStatusStream>, Status> {
+    async fn subscribe_experiment_status(
+        &self,
+        _: Request<ExperimentSubscriptionRequest>,
+    ) -> Result<Response<Self::SubscribeExperimentStatusStream>, Status> {
         let events = self.stream(&self.experiments);
         self.note("subscribe experiments".to_owned());
         Ok(events)
     }
     type SubscribePipelineStatusStream = Events<PipelineStatusResponse>;
-    async fn subscribe_pipeline_status(&self, _: Request<PipelineSubscriptionRequest>) -> Result<Response<Self::SubscribePipelineStatusStream>, Status> {
+    async fn subscribe_pipeline_status(
+        &self,
+        _: Request<PipelineSubscriptionRequest>,
+    ) -> Result<Response<Self::SubscribePipelineStatusStream>, Status> {
         let events = self.stream(&self.pipelines);
         self.note("subscribe pipelines".to_owned());
         Ok(events)
     }
     type SubscribeControlPlaneStream = Events<ControlPlaneResponse>;
-    async fn subscribe_control_plane(&self, _: Request<ControlPlaneSubscriptionRequest>) -> Result<Response<Self::SubscribeControlPlaneStream>, Status> {
+    async fn subscribe_control_plane(
+        &self,
+        _: Request<ControlPlaneSubscriptionRequest>,
+    ) -> Result<Response<Self::SubscribeControlPlaneStream>, Status> {
         let first = ControlPlaneResponse { event: control_plane_response::Event::SendServers.into() };
         let rest = self.stream(&self.control).into_inner();
         self.note("subscribe control plane".to_owned());

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use embedded_api::{ApiServer, Config};
-use gonet::{ConnectOptions, Resolver};
 use futures::StreamExt;
+use gonet::{ConnectOptions, Resolver};
 use k8s_openapi::api::core::v1::{Event, Namespace};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{Patch, PatchParams, PostParams};
@@ -99,9 +99,15 @@ impl Lab {
     }
 
     /// Waits for an object to be as wanted.
-    pub(super) async fn until<K: Kind>(&self, name: &str, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    pub(super) async fn until<K: Kind>(
+        &self,
+        name: &str,
+        what: &str,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Value {
         let condition = |object: Option<&K>| object.is_some_and(|object| wanted(&json!(object)));
-        let waited = tokio::time::timeout(Duration::from_secs(20), await_condition(self.api::<K>(), name, condition));
+        let waited =
+            tokio::time::timeout(Duration::from_secs(20), await_condition(self.api::<K>(), name, condition));
         match waited.await {
             Ok(found) => json!(found.unwrap()),
             Err(_) => {
@@ -114,7 +120,8 @@ impl Lab {
     /// Waits for an object to be gone.
     pub(super) async fn until_gone<K: Kind>(&self, name: &str) {
         let gone = |object: Option<&K>| object.is_none();
-        let waited = tokio::time::timeout(Duration::from_secs(20), await_condition(self.api::<K>(), name, gone));
+        let waited =
+            tokio::time::timeout(Duration::from_secs(20), await_condition(self.api::<K>(), name, gone));
         assert!(waited.await.is_ok(), "{} {name} stays\n{}", K::kind(&()), self.text());
     }
 
@@ -134,7 +141,9 @@ impl Lab {
     /// Waits for an event with a reason.
     pub(super) async fn first_event(&self, reason: &str) -> Event {
         let events = watcher(self.api::<Event>(), watcher::Config::default()).applied_objects();
-        let mut matching = events.filter_map(async |event| event.ok().filter(|e| e.reason.as_deref() == Some(reason))).boxed();
+        let mut matching = events
+            .filter_map(async |event| event.ok().filter(|e| e.reason.as_deref() == Some(reason)))
+            .boxed();
         let waited = tokio::time::timeout(Duration::from_secs(20), matching.next()).await;
         waited.ok().flatten().unwrap_or_else(|| panic!("no event {reason}\n{}", self.text()))
     }
