@@ -1,6 +1,7 @@
 //! The cases.
 
 mod containers;
+pub(crate) mod killed;
 mod packets;
 mod pods;
 
@@ -40,4 +41,5 @@ cases![
     packets::flannel_routes_and_polices,
     packets::calico_routes_and_polices,
     packets::a_port_is_forwarded,
+    killed::to_be_killed,
 ];
