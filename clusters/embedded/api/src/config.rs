@@ -29,7 +29,8 @@ pub struct Config {
     pub issuer: String,
     /// The CA certificate (PEM) that pods find as `ca.crt`; default empty. Set from [`crate::TlsIdentity::ca_pem`].
     pub ca_pem: String,
-    /// How many changes of each kind a watch may lag behind before it is told `410 Gone`; default 4096.
+    /// How many changes of each kind a watch may lag behind before it is told `410 Gone`; default 16384. Changes older
+    /// than half a minute are forgotten sooner, once there are more than 256.
     pub watch_window: usize,
     /// `gitVersion` of `/version`; default `v1.33.1+k3s1`.
     pub version: String,
@@ -44,7 +45,7 @@ impl Default for Config {
             endpoint: None,
             issuer: "https://kubernetes.default.svc.cluster.local".to_owned(),
             ca_pem: String::new(),
-            watch_window: 4096,
+            watch_window: 16384,
             version: "v1.33.1+k3s1".to_owned(),
         }
     }

@@ -41,6 +41,28 @@ pub(crate) fn expect_kind(resource: &Resource, document: &mut Value) -> Outcome<
     Ok(())
 }
 
+/// Removes fields the kind does not have and returns their paths.
+///
+/// # Errors
+/// 400 when a field of a built-in kind has the wrong JSON type.
+pub(crate) fn unknown(resource: &Resource, document: &mut Value) -> Outcome<Vec<String>> {
+    tidy(resource, document);
+    match &resource.origin {
+        Origin::Builtin => {
+            let gvk = &resource.gvk;
+            if let Some(fault) = builtin::decode_fault(gvk, document) {
+                return Err(Status::cannot_decode(gvk, &fault).into());
+            }
+            let unknown = builtin::unknown_fields(gvk, document);
+            builtin::drop_unknown(gvk, document);
+            Ok(unknown)
+        }
+        Origin::Custom(custom) => {
+            Ok(custom.schema.as_ref().map(|schema| schema.prune(document)).unwrap_or_default())
+        }
+    }
+}
+
 /// Removes fields the kind does not have. Returns the warnings to send about them and about `duplicate` fields of the
 /// text; with strict validation they are a refusal.
 pub(crate) fn prune(
@@ -49,21 +71,7 @@ pub(crate) fn prune(
     duplicate: &[String],
     validation: FieldValidation,
 ) -> Outcome<Vec<String>> {
-    tidy(resource, document);
-    let unknown = match &resource.origin {
-        Origin::Builtin => {
-            let gvk = &resource.gvk;
-            if let Some(fault) = builtin::decode_fault(gvk, document) {
-                return Err(Status::cannot_decode(gvk, &fault).into());
-            }
-            let unknown = builtin::unknown_fields(gvk, document);
-            builtin::drop_unknown(gvk, document);
-            unknown
-        }
-        Origin::Custom(custom) => {
-            custom.schema.as_ref().map(|schema| schema.prune(document)).unwrap_or_default()
-        }
-    };
+    let unknown = unknown(resource, document)?;
     match validation {
         FieldValidation::Ignore => Ok(Vec::new()),
         FieldValidation::Warn => Ok(strict::warnings(&unknown, duplicate)),

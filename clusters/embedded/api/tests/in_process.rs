@@ -3,60 +3,22 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use embedded_api::{ApiServer, Authorization, Config};
+use embedded_api::{ApiServer, Config};
 use futures::{StreamExt as _, TryStreamExt as _, pin_mut};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service, ServiceAccount};
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
+use kube::ResourceExt as _;
 use kube::api::{
-    Api, DeleteParams, ListParams, ObjectMeta, Patch, PatchParams, PostParams, PropagationPolicy, WatchEvent,
-    WatchParams,
+    Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, PropagationPolicy, WatchEvent, WatchParams,
 };
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
-use kube::{Client, ResourceExt as _};
 use serde_json::json;
 
-fn config_map(name: &str, data: &[(&str, &str)]) -> ConfigMap {
-    let data: BTreeMap<String, String> =
-        data.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-    ConfigMap {
-        metadata: ObjectMeta { name: Some(name.to_owned()), ..ObjectMeta::default() },
-        data: Some(data),
-        ..ConfigMap::default()
-    }
-}
+#[path = "support/client.rs"]
+mod client;
 
-fn client() -> Client {
-    ApiServer::new(Config::default()).client()
-}
-
-/// Fails a test that waits for something that does not come.
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(10), future).await.expect("it should have happened by now")
-}
-
-fn api_error(error: kube::Error) -> (u16, String, String) {
-    match error {
-        kube::Error::Api(status) => (status.code, status.reason.clone(), status.message.clone()),
-        other => panic!("not an API error: {other:?}"),
-    }
-}
-
-async fn with_account(client: &Client) {
-    let accounts: Api<ServiceAccount> = Api::default_namespaced(client.clone());
-    let account = serde_json::from_value(json!({"metadata": {"name": "default"}})).unwrap();
-    accounts.create(&PostParams::default(), &account).await.unwrap();
-}
-
-fn pod(name: &str) -> Pod {
-    serde_json::from_value(json!({
-        "metadata": {"name": name, "labels": {"app": name}},
-        "spec": {"containers": [{"name": "main", "image": "busybox"}]},
-    }))
-    .unwrap()
-}
+use client::{api_error, client, config_map, pod, soon, with_account};
 
 #[tokio::test]
 async fn a_new_cluster_has_its_namespaces_and_the_kubernetes_service() {
@@ -270,113 +232,6 @@ async fn a_bound_pod_is_deleted_in_two_steps() {
     assert_eq!(marked.metadata.deletion_grace_period_seconds, Some(30));
     api.delete("bound", &DeleteParams::default().grace_period(0)).await.unwrap();
     assert_eq!(api.get_opt("bound").await.unwrap(), None);
-}
-
-#[tokio::test]
-async fn a_pod_gets_its_account_and_token() {
-    let client = client();
-    let api: Api<Pod> = Api::default_namespaced(client.clone());
-    let (code, _, message) = api_error(api.create(&PostParams::default(), &pod("p")).await.unwrap_err());
-    assert_eq!(code, 403);
-    assert_eq!(
-        message,
-        "pods \"p\" is forbidden: error looking up service account default/default: serviceaccount \"default\" not found"
-    );
-    with_account(&client).await;
-    let spec = api.create(&PostParams::default(), &pod("p")).await.unwrap().spec.unwrap();
-    assert_eq!(spec.service_account_name.as_deref(), Some("default"));
-    let mount = &spec.containers[0].volume_mounts.as_ref().unwrap()[0];
-    assert_eq!(mount.mount_path, "/var/run/secrets/kubernetes.io/serviceaccount");
-    assert_eq!(spec.volumes.unwrap()[0].name, mount.name);
-}
-
-#[tokio::test]
-async fn nothing_is_created_in_a_namespace_that_is_missing_or_going() {
-    let client = client();
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    let api: Api<ConfigMap> = Api::namespaced(client.clone(), "going");
-    let (code, _, message) =
-        api_error(api.create(&PostParams::default(), &config_map("a", &[])).await.unwrap_err());
-    assert_eq!((code, message.as_str()), (404, "namespaces \"going\" not found"));
-    let namespace = serde_json::from_value(json!({"metadata": {"name": "going"}})).unwrap();
-    let created = namespaces.create(&PostParams::default(), &namespace).await.unwrap();
-    assert_eq!(created.labels()["kubernetes.io/metadata.name"], "going");
-    let going = namespaces.delete("going", &DeleteParams::default()).await.unwrap().left().unwrap();
-    assert_eq!(going.status.unwrap().phase.as_deref(), Some("Terminating"));
-    let (code, _, message) =
-        api_error(api.create(&PostParams::default(), &config_map("a", &[])).await.unwrap_err());
-    assert_eq!(code, 403);
-    assert_eq!(
-        message,
-        "configmaps \"a\" is forbidden: unable to create new content in namespace going because it is being terminated"
-    );
-    let finalized = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "going"}, "spec": {"finalizers": []}});
-    let finalized: Namespace = serde_json::from_value(finalized).unwrap();
-    namespaces.replace_subresource("finalize", "going", &PostParams::default(), &finalized).await.unwrap();
-    assert_eq!(namespaces.get_opt("going").await.unwrap().map(|namespace| namespace.name_any()), None);
-}
-
-#[tokio::test]
-async fn services_get_addresses_of_their_own() {
-    let api: Api<Service> = Api::default_namespaced(client());
-    let service = |name: &str, spec: serde_json::Value| -> Service {
-        serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).unwrap()
-    };
-    let create = |service: Service| {
-        let api = api.clone();
-        async move { api.create(&PostParams::default(), &service).await }
-    };
-    let plain = create(service("plain", json!({"ports": [{"port": 80}]}))).await.unwrap().spec.unwrap();
-    let address = plain.cluster_ip.unwrap();
-    assert!(address.starts_with("10.43."), "{address}");
-    let headless =
-        create(service("headless", json!({"clusterIP": "None", "ports": [{"port": 80}]}))).await.unwrap();
-    assert_eq!(headless.spec.unwrap().cluster_ip.as_deref(), Some("None"));
-    let external =
-        create(service("external", json!({"type": "ExternalName", "externalName": "x.y"}))).await.unwrap();
-    assert_eq!(external.spec.unwrap().cluster_ip, None);
-    let node = create(service("node", json!({"type": "NodePort", "ports": [{"port": 80}]})))
-        .await
-        .unwrap()
-        .spec
-        .unwrap();
-    assert!((30000..=32767).contains(&node.ports.unwrap()[0].node_port.unwrap()));
-    let asked =
-        create(service("asked", json!({"clusterIP": "10.43.0.10", "ports": [{"port": 53}]}))).await.unwrap();
-    assert_eq!(asked.spec.unwrap().cluster_ip.as_deref(), Some("10.43.0.10"));
-    let (code, _, message) = api_error(
-        create(service("taken", json!({"clusterIP": "10.43.0.10", "ports": [{"port": 53}]})))
-            .await
-            .unwrap_err(),
-    );
-    assert_eq!(code, 422);
-    assert_eq!(
-        message,
-        "Service \"taken\" is invalid: spec.clusterIPs: Invalid value: [\"10.43.0.10\"]: failed to allocate IP 10.43.0.10: provided IP is already allocated"
-    );
-    api.delete("asked", &DeleteParams::default()).await.unwrap();
-    create(service("again", json!({"clusterIP": "10.43.0.10", "ports": [{"port": 53}]}))).await.unwrap();
-}
-
-#[tokio::test]
-async fn roles_are_obeyed_where_they_are_asked_for() {
-    let server = ApiServer::new(Config { authorization: Authorization::Rbac, ..Config::default() });
-    let api: Api<ConfigMap> = Api::default_namespaced(server.client_as("default", "worker"));
-    let (code, reason, message) = api_error(api.list(&ListParams::default()).await.unwrap_err());
-    assert_eq!((code, reason.as_str()), (403, "Forbidden"));
-    assert_eq!(
-        message,
-        "configmaps is forbidden: User \"system:serviceaccount:default:worker\" cannot list resource \"configmaps\" in API group \"\" in the namespace \"default\""
-    );
-    let role: Role = serde_json::from_value(json!({"metadata": {"name": "r"}, "rules": [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["list"]}]})).unwrap();
-    Api::default_namespaced(server.client()).create(&PostParams::default(), &role).await.unwrap();
-    let binding: RoleBinding = serde_json::from_value(json!({
-        "metadata": {"name": "b"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"},
-        "subjects": [{"kind": "ServiceAccount", "name": "worker", "namespace": "default"}],
-    })).unwrap();
-    Api::default_namespaced(server.client()).create(&PostParams::default(), &binding).await.unwrap();
-    api.list(&ListParams::default()).await.unwrap();
-    assert_eq!(api_error(api.get("x").await.unwrap_err()).0, 403);
 }
 
 #[tokio::test]

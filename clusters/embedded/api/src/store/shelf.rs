@@ -2,10 +2,16 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::{Entry, Place};
+
+/// A change younger than this is remembered while the window has room, so that a burst does not outrun its watches.
+const FRESH: Duration = Duration::from_secs(30);
+/// So many changes are remembered whatever their age.
+const KEPT: usize = 256;
 
 /// What happened to an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +53,7 @@ pub(crate) struct Snapshot {
 #[derive(Debug)]
 pub(super) struct Shelf {
     objects: BTreeMap<Place, Arc<Entry>>,
-    history: VecDeque<Change>,
+    history: VecDeque<(Instant, Change)>,
     /// The version of the youngest change that has left the window; 0 while none has.
     forgotten: u64,
     window: usize,
@@ -89,11 +95,13 @@ impl Shelf {
         if revision < self.forgotten {
             return Err(ReadError::TooOld { oldest: self.forgotten });
         }
-        if self.history.back().is_none_or(|last| last.entry.revision <= revision) {
+        if self.history.back().is_none_or(|(_, last)| last.entry.revision <= revision) {
             return Ok(self.list(namespace));
         }
         let mut objects = self.objects.clone();
-        for change in self.history.iter().rev().take_while(|change| change.entry.revision > revision) {
+        for (_, change) in
+            self.history.iter().rev().take_while(|(_, change)| change.entry.revision > revision)
+        {
             let place = place_of(&change.entry);
             match &change.previous {
                 Some(previous) => objects.insert(place, previous.clone()),
@@ -120,11 +128,16 @@ impl Shelf {
 
     fn record(&mut self, change: Change) {
         let revision = change.entry.revision;
-        self.history.push_back(change);
-        while self.history.len() > self.window {
-            if let Some(old) = self.history.pop_front() {
-                self.forgotten = old.entry.revision;
+        let now = Instant::now();
+        self.history.push_back((now, change));
+        while let Some((at, oldest)) = self.history.front() {
+            let length = self.history.len();
+            let stale = length > KEPT && now.duration_since(*at) > FRESH;
+            if length <= self.window && !stale {
+                break;
             }
+            self.forgotten = oldest.entry.revision;
+            self.history.pop_front();
         }
         self.wake.send_replace(revision);
     }
@@ -133,8 +146,8 @@ impl Shelf {
         if revision < self.forgotten {
             return Err(ReadError::TooOld { oldest: self.forgotten });
         }
-        let start = self.history.partition_point(|change| change.entry.revision <= revision);
-        Ok(self.history.range(start..).take(limit).cloned().collect())
+        let start = self.history.partition_point(|(_, change)| change.entry.revision <= revision);
+        Ok(self.history.range(start..).take(limit).map(|(_, change)| change.clone()).collect())
     }
 
     /// Drops what the present watches wait for; later ones wait for something new.

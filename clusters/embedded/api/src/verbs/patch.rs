@@ -3,6 +3,7 @@
 use embedded_machinery::apply::{self, Force};
 use embedded_machinery::patch;
 use embedded_machinery::status::Status;
+use embedded_machinery::strict;
 use http::{HeaderMap, StatusCode};
 use serde_json::Value;
 
@@ -14,6 +15,8 @@ use crate::media;
 use crate::object;
 use crate::options::{FieldValidation, WriteOptions};
 use crate::reply::Reply;
+
+mod refusal;
 
 /// A patch, by its media type.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,6 +48,16 @@ impl Patch {
     }
 }
 
+impl Patch {
+    /// The patch as a refusal shows it.
+    fn shown(&self) -> String {
+        match self {
+            Patch::Json(value) | Patch::Merge(value) | Patch::Apply(value) => value.to_string(),
+            Patch::Strategic(value) => refusal::go_text(value),
+        }
+    }
+}
+
 impl Call {
     /// `PATCH` of an object or of its status.
     pub(crate) fn patch(&self, headers: &HeaderMap, body: &[u8]) -> Outcome<Reply> {
@@ -61,8 +74,15 @@ impl Call {
             let mut new = self.patched(current, patch)?;
             // Fields that were stored unknown are not this writer's fault: they left when they were written.
             documents::expect_kind(&self.resource, &mut new)?;
-            *warnings.borrow_mut() =
-                documents::prune(&self.resource, &mut new, &[], options.field_validation)?;
+            let unknown = documents::unknown(&self.resource, &mut new)?;
+            let faults = strict::warnings(&unknown, &[]);
+            match options.field_validation {
+                FieldValidation::Strict if !faults.is_empty() => {
+                    return Err(refusal::of_patch(patch.shown(), &faults));
+                }
+                FieldValidation::Warn => *warnings.borrow_mut() = faults,
+                FieldValidation::Strict | FieldValidation::Ignore => {}
+            }
             if object::name(&new) != self.name {
                 return Err(Failure::bad_request(format!(
                     "the name of the object ({}) does not match the name on the URL ({})",
@@ -99,7 +119,10 @@ impl Call {
             ));
         }
         documents::expect_kind(&self.resource, &mut document)?;
-        let warnings = documents::prune(&self.resource, &mut document, &[], options.field_validation)?;
+        let unknown = documents::unknown(&self.resource, &mut document)?;
+        if !unknown.is_empty() {
+            return Err(refusal::of_apply(&self.resource, &document, &unknown));
+        }
         self.expect_own_namespace(&document)?;
         let name = object::name(&document);
         if !name.is_empty() && name != self.name {
@@ -122,7 +145,7 @@ impl Call {
             }
             None => return Err(Failure::not_found(&self.resource, &self.name)),
         };
-        Ok(Reply { warnings, ..reply })
+        Ok(reply)
     }
 
     fn applied(&self, current: Option<&Value>, document: &Value, options: &WriteOptions) -> Outcome<Value> {
