@@ -9,7 +9,8 @@ use hickory_proto::op::{Message, MessageType, OpCode, Query};
 use hickory_proto::rr::{Name, RData, RecordType as WireType};
 use netmodel::OutcomeClass;
 use netmodel::resolve::{
-    Exchange, ExchangeId, Family, Hosts, Outcome, RecordType, Reply, ResolvConf, Stack, Step, Take, Vouched, Walk,
+    Exchange, ExchangeId, Family, Hosts, Outcome, RecordType, Reply, ResolvConf, Stack, Step, Take, Vouched,
+    Walk,
 };
 use pace::Pace;
 use tokio::net::UdpSocket;
@@ -53,7 +54,13 @@ fn observed(
     addresses: Vec<IpAddr>,
     exit_code: u8,
 ) -> Observation {
-    Observation { class, errno: None, elapsed_ms: millis(began), text, detail: Detail::Dns { addresses, exit_code } }
+    Observation {
+        class,
+        errno: None,
+        elapsed_ms: millis(began),
+        text,
+        detail: Detail::Dns { addresses, exit_code },
+    }
 }
 
 async fn walked(stack: Stack, name: &str, pace: Pace) -> Observation {
@@ -81,7 +88,8 @@ async fn walked(stack: Stack, name: &str, pace: Pace) -> Observation {
 fn text(stack: Stack, name: &str, outcome: &Outcome) -> String {
     match (&outcome.result, stack) {
         (Ok(found), Stack::BusyboxNslookup) => {
-            let lines = found.addresses.iter().map(|address| format!("Name:\t{}\nAddress: {address}", found.name));
+            let lines =
+                found.addresses.iter().map(|address| format!("Name:\t{}\nAddress: {address}", found.name));
             lines.collect::<Vec<_>>().join("\n")
         }
         (Ok(found), Stack::Go | Stack::Glibc | Stack::Musl) => join(&found.addresses),
@@ -92,7 +100,9 @@ fn text(stack: Stack, name: &str, outcome: &Outcome) -> String {
             }
             _ => format!("** server can't find {name}: NXDOMAIN"),
         },
-        (Err(failure), Stack::Musl) => failure.code.map_or("not found", netmodel::resolve::GaiCode::musl_text).into(),
+        (Err(failure), Stack::Musl) => {
+            failure.code.map_or("not found", netmodel::resolve::GaiCode::musl_text).into()
+        }
         (Err(failure), Stack::Go | Stack::Glibc) => {
             failure.code.map_or("not found", netmodel::resolve::GaiCode::glibc_text).into()
         }

@@ -2,14 +2,18 @@
 //!
 //! `toolbox '<Probe as JSON>'` does what the probe says and prints one [`Observation`] as a line of JSON. It exits 0
 //! also when what was probed fails: that is an observation, too. `toolbox wait` does nothing until it is told to
-//! end, `toolbox serve PORT` answers HTTP on a port: standing pods to look from and to look at.
+//! end, `toolbox serve PORT` answers HTTP on a port, `toolbox echo PORT` sends back what comes over TCP and UDP:
+//! standing pods to look from and to look at. `toolbox hold HOST PORT SECONDS` keeps one connection to an echo open
+//! and says each second whether it still passes bytes.
 
 mod dns;
 mod grpc;
+mod hold;
 mod http;
 mod probe;
 mod serve;
 mod tcp;
+mod udp;
 
 use std::process::ExitCode;
 
@@ -29,6 +33,14 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
         ["serve", port] => match port.parse() {
             Ok(port) => runtime.block_on(serve::http(port)),
             Err(_) => usage(&format!("{port:?} is not a port")),
+        },
+        ["echo", port] => match port.parse() {
+            Ok(port) => runtime.block_on(serve::echo(port)),
+            Err(_) => usage(&format!("{port:?} is not a port")),
+        },
+        ["hold", host, port, seconds] => match (port.parse(), seconds.parse()) {
+            (Ok(port), Ok(seconds)) => runtime.block_on(hold::hold(host, port, seconds, paced())),
+            _ => usage(&format!("{port:?} {seconds:?} is not a port and a number of seconds")),
         },
         [probe] => match serde_json::from_str::<Probe>(probe) {
             Ok(probe) => {
@@ -52,6 +64,10 @@ fn paced() -> Pace {
 pub async fn run(probe: &Probe, pace: Pace) -> Observation {
     match probe {
         Probe::TcpConnect { host, port, limit_ms } => tcp::connect(host, *port, *limit_ms, pace).await,
+        Probe::Udp { host, port, payload, limit_ms } => udp::ask(host, *port, payload, *limit_ms, pace).await,
+        Probe::GrpcServerLive { host, port, limit_ms } => {
+            grpc::server_live(host, *port, *limit_ms, pace).await
+        }
         Probe::Http { method, url, headers, body, limit_ms } => {
             http::request(method, url, headers, body.as_deref(), *limit_ms, pace).await
         }
@@ -63,6 +79,9 @@ pub async fn run(probe: &Probe, pace: Pace) -> Observation {
 }
 
 fn usage(problem: &str) -> ExitCode {
-    eprintln!("toolbox: {problem}\nusage: toolbox '<probe as JSON>' | toolbox wait | toolbox serve PORT");
+    eprintln!(
+        "toolbox: {problem}\nusage: toolbox '<probe as JSON>' | toolbox wait | toolbox serve PORT | toolbox echo PORT \
+               | toolbox hold HOST PORT SECONDS"
+    );
     ExitCode::from(2)
 }

@@ -33,6 +33,26 @@ pub enum Probe {
         /// Gives up after this many milliseconds.
         limit_ms: u64,
     },
+    /// Sends one datagram and waits for one back.
+    Udp {
+        /// Name (looked up as Go does) or address.
+        host: String,
+        /// Port.
+        port: u16,
+        /// What is sent.
+        payload: String,
+        /// Gives up after this many milliseconds.
+        limit_ms: u64,
+    },
+    /// `ServerLive` of the Open Inference Protocol.
+    GrpcServerLive {
+        /// Name or address.
+        host: String,
+        /// Port.
+        port: u16,
+        /// Gives up after this many milliseconds.
+        limit_ms: u64,
+    },
     /// One HTTP/1.1 request on a connection of its own.
     Http {
         /// `GET`, `POST`, `HEAD`.
@@ -138,9 +158,10 @@ impl Observation {
     /// Value of an HTTP answer's header.
     pub fn header(&self, wanted: &str) -> Option<&str> {
         match &self.detail {
-            Detail::Http { headers, .. } => {
-                headers.iter().find(|(name, _)| name.eq_ignore_ascii_case(wanted)).map(|(_, value)| value.as_str())
-            }
+            Detail::Http { headers, .. } => headers
+                .iter()
+                .find(|(name, _)| name.eq_ignore_ascii_case(wanted))
+                .map(|(_, value)| value.as_str()),
             Detail::None | Detail::Grpc { .. } | Detail::Dns { .. } => None,
         }
     }
@@ -150,8 +171,12 @@ impl fmt::Display for Probe {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Probe::TcpConnect { host, port, .. } => write!(formatter, "dial {host}:{port}"),
+            Probe::Udp { host, port, .. } => write!(formatter, "datagram to {host}:{port}"),
+            Probe::GrpcServerLive { host, port, .. } => write!(formatter, "ServerLive at {host}:{port}"),
             Probe::Http { method, url, .. } => write!(formatter, "{method} {url}"),
-            Probe::GrpcInfer { host, port, model, .. } => write!(formatter, "ModelInfer {model} at {host}:{port}"),
+            Probe::GrpcInfer { host, port, model, .. } => {
+                write!(formatter, "ModelInfer {model} at {host}:{port}")
+            }
             Probe::Dns { style: DnsStyle::BusyboxNslookup, name } => write!(formatter, "nslookup {name}"),
             Probe::Dns { style, name } => write!(formatter, "look-up ({style:?}) of {name}"),
         }

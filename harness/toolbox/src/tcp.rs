@@ -41,7 +41,10 @@ pub(crate) async fn connect(host: &str, port: u16, limit_ms: u64, pace: Pace) ->
             class: OutcomeClass::Open,
             errno: None,
             elapsed_ms: millis(began),
-            text: format!("connected to {}", stream.peer_addr().map_or_else(|_| host.into(), |peer| peer.to_string())),
+            text: format!(
+                "connected to {}",
+                stream.peer_addr().map_or_else(|_| host.into(), |peer| peer.to_string())
+            ),
             detail: Detail::None,
         },
         Err(failure) => failure.observed(began),
@@ -49,7 +52,23 @@ pub(crate) async fn connect(host: &str, port: u16, limit_ms: u64, pace: Pace) ->
 }
 
 /// Resolves `host` as Go does and connects to the first address.
-pub(crate) async fn open(host: &str, port: u16, limit: Duration, pace: Pace) -> Result<TcpStream, NoConnection> {
+pub(crate) async fn open(
+    host: &str,
+    port: u16,
+    limit: Duration,
+    pace: Pace,
+) -> Result<TcpStream, NoConnection> {
+    let address = resolved(host, port, limit, pace).await?;
+    dial_tcp(address, limit).await.map_err(|error| no_dial(&error))
+}
+
+/// The first address of `host`, IPv4 preferred.
+pub(crate) async fn resolved(
+    host: &str,
+    port: u16,
+    limit: Duration,
+    pace: Pace,
+) -> Result<SocketAddr, NoConnection> {
     let addresses = Resolver::system(pace).lookup_host(host, limit).await.map_err(|error| no_name(&error))?;
     let Some(address) = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first()) else {
         return Err(NoConnection {
@@ -58,7 +77,7 @@ pub(crate) async fn open(host: &str, port: u16, limit: Duration, pace: Pace) -> 
             text: format!("lookup {host}: no suitable address found"),
         });
     };
-    dial_tcp(SocketAddr::new(*address, port), limit).await.map_err(|error| no_dial(&error))
+    Ok(SocketAddr::new(*address, port))
 }
 
 /// The class of a failed look-up.
@@ -80,15 +99,19 @@ fn no_name(error: &LookupError) -> NoConnection {
 
 fn no_dial(error: &DialError) -> NoConnection {
     let errno = error.errno();
-    let class = match errno {
+    NoConnection { class: errno_class(errno), errno, text: error.to_string() }
+}
+
+/// The class of a system error; without one the limit passed.
+pub(crate) fn errno_class(errno: Option<i32>) -> OutcomeClass {
+    match errno {
         Some(libc_errno::REFUSED) => OutcomeClass::Refused,
         Some(libc_errno::NO_ROUTE) => OutcomeClass::NoRoute,
         Some(libc_errno::NET_UNREACHABLE) => OutcomeClass::NetUnreachable,
         Some(libc_errno::NOT_PERMITTED) => OutcomeClass::NotPermitted,
         Some(libc_errno::RESET) => OutcomeClass::Reset,
         Some(_) | None => OutcomeClass::Timeout,
-    };
-    NoConnection { class, errno, text: error.to_string() }
+    }
 }
 
 /// Linux errno numbers, the same on x86-64 and arm64.
