@@ -39,6 +39,7 @@ cases![
     containers::logs_are_cut_as_asked,
     containers::builtins_and_hidden_parts_of_the_host,
     packets::flannel_routes_and_polices,
+    packets::flannel_routes_and_polices_without_br_netfilter,
     packets::calico_routes_and_polices,
     packets::a_port_is_forwarded,
     killed::to_be_killed,

@@ -59,7 +59,10 @@ fn run_all(arguments: &[String]) -> ExitCode {
     let mut failed = Vec::new();
     if filters.is_empty() || filters.iter().any(|it| "killed::nothing_is_left".contains(it.as_str())) {
         let result = cases::killed::nothing_is_left();
-        println!("test killed::nothing_is_left ... {}", result.as_ref().map_or_else(String::as_str, |()| "ok"));
+        println!(
+            "test killed::nothing_is_left ... {}",
+            result.as_ref().map_or_else(String::as_str, |()| "ok")
+        );
         failed.extend(result.is_err().then_some("killed::nothing_is_left"));
     }
     for (name, _) in chosen {

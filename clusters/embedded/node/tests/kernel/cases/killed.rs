@@ -12,7 +12,10 @@ use crate::world::{World, container};
 /// Says so when its pods run. Run by [`nothing_is_left`], which kills it; alone it just ends.
 pub(crate) async fn to_be_killed() {
     let world = World::start(Profile::Flannel).await;
-    let containers = json!([container("one", "sleep 600 & exec sleep 600"), container("two", "setsid sleep 600 & exec sleep 600")]);
+    let containers = json!([
+        container("one", "sleep 600 & exec sleep 600"),
+        container("two", "setsid sleep 600 & exec sleep 600")
+    ]);
     world.create("a", json!({"containers": containers})).await;
     world.ready("a").await;
     println!("pods run");
