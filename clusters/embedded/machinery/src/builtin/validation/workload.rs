@@ -151,7 +151,10 @@ fn template(spec: &Value, kind: &str, found: &mut Found) {
             found.push(FieldError::invalid_verbatim(field, string_map(labels), detail));
         }
     }
-    pod::template(spec.get("template"), path, found);
+    // As in 1.33, the pod of a StatefulSet is judged when it is made: its claims' volumes are not in the template.
+    if kind != "StatefulSet" {
+        pod::template(spec.get("template"), path, found);
+    }
     let policy = spec.pointer("/template/spec/restartPolicy").and_then(Value::as_str).unwrap_or_default();
     if policy != "Always" {
         found.push(FieldError::not_supported(format!("{path}.spec.restartPolicy"), policy, ["Always"]));
