@@ -21,6 +21,9 @@ use crate::tcp::{lookup_class, millis};
 /// grpc-go's limit for one resolution, the longest any of Seldon's programs waits.
 const GO_LIMIT: Duration = Duration::from_secs(30);
 
+/// Where name servers listen.
+const PORT: u16 = 53;
+
 /// Looks `name` up from this pod, with its `resolv.conf` and hosts file.
 pub(crate) async fn look_up(style: DnsStyle, name: &str, pace: Pace) -> Observation {
     match style {
@@ -127,39 +130,42 @@ async fn drive(mut walk: Walk, pace: Pace) -> Outcome {
 
 async fn ask(exchange: Exchange, pace: Pace) -> (ExchangeId, Reply) {
     let limit = pace.network(exchange.wait);
-    let reply = tokio::time::timeout(limit, exchanged(&exchange, pace)).await;
+    let reply = tokio::time::timeout(limit, exchanged(&exchange, PORT, pace)).await;
     (exchange.id, reply.unwrap_or(Reply::Timeout))
 }
 
-async fn exchanged(exchange: &Exchange, pace: Pace) -> Reply {
-    let server = SocketAddr::new(exchange.server, 53);
-    let Some(socket) = connected(server).await else { return Reply::Unreachable };
+/// Sends the question, again by the clock where the program does, until something arrives that it looks at.
+async fn exchanged(exchange: &Exchange, port: u16, pace: Pace) -> Reply {
+    let Some(socket) = connected(SocketAddr::new(exchange.server, port)).await else {
+        return Reply::Unreachable;
+    };
     let Some((id, datagram)) = question(exchange) else { return Reply::NxDomain };
-    let mut failures = 0;
-    let mut buffer = vec![0; 4096];
+    let resend = exchange.resend.map_or(Duration::MAX, |resend| pace.network(resend));
     loop {
-        let sent = socket.send(&datagram).await;
-        let reply = match sent {
-            Err(_) => Reply::Unreachable,
-            Ok(_) => {
-                let resend = exchange.resend.map_or(Duration::MAX, |resend| pace.network(resend));
-                match tokio::time::timeout(resend, socket.recv(&mut buffer)).await {
-                    Err(_) => {
-                        failures = 0;
-                        continue;
+        let mut reply = socket.send(&datagram).await.err().map(|_| Reply::Unreachable);
+        let mut failures = 0;
+        let listening = async {
+            loop {
+                if let Some(reply) = reply.take() {
+                    match exchange.take(&reply, failures) {
+                        Take::Report => return reply,
+                        Take::AskAgain => {
+                            failures += 1;
+                            // A failed send is met again by the receive that follows.
+                            let _ = socket.send(&datagram).await;
+                        }
+                        Take::Ignore => {}
                     }
-                    Ok(Err(_)) => Reply::Unreachable,
-                    Ok(Ok(length)) => match read(&buffer[..length], id, exchange) {
-                        Some(reply) => reply,
-                        None => continue,
-                    },
                 }
+                let mut buffer = vec![0; 4096];
+                reply = match socket.recv(&mut buffer).await {
+                    Ok(length) => read(&buffer[..length], id, exchange),
+                    Err(_) => Some(Reply::Unreachable),
+                };
             }
         };
-        match exchange.take(&reply, failures) {
-            Take::Report => return reply,
-            Take::AskAgain => failures += 1,
-            Take::Ignore => std::future::pending().await,
+        if let Ok(reply) = tokio::time::timeout(resend, listening).await {
+            return reply;
         }
     }
 }
@@ -201,4 +207,58 @@ fn read(datagram: &[u8], id: u16, exchange: &Exchange) -> Option<Reply> {
         Vouched::No
     };
     Some(Reply::classify(u16::from(flags.response_code) as u8, vouched, wanted, message.answers.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hickory_proto::op::ResponseCode;
+
+    /// The first exchange of a look-up of `x.` at a server on loopback.
+    fn exchange(stack: Stack) -> Exchange {
+        let mut walk = Walk::new(&ResolvConf::parse("nameserver 127.0.0.1\n"), stack, "x.", Family::V4);
+        match walk.step() {
+            Step::Ask(mut exchanges) => exchanges.remove(0),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Answers each question with the next of `codes`, after a datagram that answers nothing.
+    async fn reply(stack: Stack, codes: &[ResponseCode]) -> (Reply, usize) {
+        let server = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let port = server.local_addr().unwrap().port();
+        let asked = std::cell::Cell::new(0);
+        let answering = async {
+            for code in codes {
+                let mut buffer = [0; 512];
+                let (length, client) = server.recv_from(&mut buffer).await.unwrap();
+                asked.set(asked.get() + 1);
+                server.send_to(b"noise", client).await.unwrap();
+                let query = Message::from_vec(&buffer[..length]).unwrap();
+                let mut answer = Message::response(query.metadata.id, OpCode::Query);
+                answer.metadata.authoritative = true;
+                answer.metadata.response_code = *code;
+                answer.add_query(query.queries[0].clone());
+                server.send_to(&answer.to_vec().unwrap(), client).await.unwrap();
+            }
+            std::future::pending::<()>().await;
+        };
+        let exchange = exchange(stack);
+        tokio::select! {
+            reply = exchanged(&exchange, port, Pace::REAL) => (reply, asked.get()),
+            () = answering => unreachable!("it never ends"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_answers_nothing_is_passed_over() {
+        assert_eq!(reply(Stack::Glibc, &[ResponseCode::NXDomain]).await, (Reply::NxDomain, 1));
+        assert_eq!(reply(Stack::Glibc, &[ResponseCode::NoError]).await, (Reply::NoData, 1));
+    }
+
+    #[tokio::test]
+    async fn musl_asks_again_after_a_server_failure() {
+        let codes = [ResponseCode::ServFail, ResponseCode::ServFail, ResponseCode::NXDomain];
+        assert_eq!(reply(Stack::Musl, &codes).await, (Reply::NxDomain, 3));
+    }
 }
