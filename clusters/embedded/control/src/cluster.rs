@@ -6,7 +6,8 @@ use std::sync::Arc;
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1::{
-    ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, Service, ServiceAccount,
+    ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, Service,
+    ServiceAccount,
 };
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use kube::api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions};
@@ -113,14 +114,21 @@ impl Cluster {
     /// Replaces an object's status if it is still the one that was read.
     pub(crate) async fn replace_status<K: Stored>(&self, object: &K) -> Result<Arc<K>, kube::Error> {
         let api = K::api(&self.client, &object.namespace().unwrap_or_default());
-        let made = api.replace_subresource("status", &object.name_any(), &PostParams::default(), object).await?;
+        let made =
+            api.replace_subresource("status", &object.name_any(), &PostParams::default(), object).await?;
         Ok(K::store(&self.stores).put(made))
     }
 
     /// Applies a merge patch; nothing when the object is gone.
-    pub(crate) async fn patch<K: Stored>(&self, key: &Key, patch: &serde_json::Value) -> Result<(), kube::Error> {
+    pub(crate) async fn patch<K: Stored>(
+        &self,
+        key: &Key,
+        patch: &serde_json::Value,
+    ) -> Result<(), kube::Error> {
         let api = K::api(&self.client, &key.namespace);
-        if let Some(made) = unless_gone(api.patch(&key.name, &PatchParams::default(), &Patch::Merge(patch)).await)? {
+        if let Some(made) =
+            unless_gone(api.patch(&key.name, &PatchParams::default(), &Patch::Merge(patch)).await)?
+        {
             K::store(&self.stores).put(made);
         }
         Ok(())
@@ -134,7 +142,10 @@ impl Cluster {
         let deleted = unless_gone(K::api(&self.client, &key.namespace).delete(&key.name, &parameters).await)?;
         let store = K::store(&self.stores);
         // Still there, on its way out; or gone.
-        match deleted.and_then(|deleted| deleted.left()).filter(|left| left.meta().deletion_timestamp.is_some()) {
+        match deleted
+            .and_then(|deleted| deleted.left())
+            .filter(|left| left.meta().deletion_timestamp.is_some())
+        {
             Some(left) => {
                 store.put(left);
             }
@@ -169,7 +180,9 @@ impl Cluster {
                     Ok(watcher::Event::Apply(object)) => {
                         store.put(object);
                     }
-                    Ok(watcher::Event::Delete(object)) => store.remove(&Key::of(&object), object.uid().as_deref()),
+                    Ok(watcher::Event::Delete(object)) => {
+                        store.remove(&Key::of(&object), object.uid().as_deref())
+                    }
                     Err(error) => tracing::warn!(kind = %K::kind(&()), "watch: {error}"),
                 }
             }

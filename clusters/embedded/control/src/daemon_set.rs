@@ -50,17 +50,23 @@ pub(crate) fn start(cluster: &Cluster) {
 
 async fn look(cluster: &Cluster, key: &Key) -> Result<(), Trouble> {
     let Some(set) = cluster.stores.daemon_sets.get(key) else { return Ok(()) };
-    let Some(spec) = set.spec.as_ref().filter(|_| set.metadata.deletion_timestamp.is_none()) else { return Ok(()) };
+    let Some(spec) = set.spec.as_ref().filter(|_| set.metadata.deletion_timestamp.is_none()) else {
+        return Ok(());
+    };
     let owned = || -> Vec<Arc<Pod>> {
         let pods = cluster.stores.pods.within(&key.namespace).into_iter();
         pods.filter(|pod| owner::is_controlled_by(&pod.metadata, set.as_ref())).collect()
     };
     let hash = hash::of(&spec.template);
     let template = pods::from_template(&spec.template, &key.namespace, owner::controlled_by(set.as_ref()));
-    let takes = |node: &Arc<Node>| matches!(place(&template, std::slice::from_ref(node), |_| true), Placement::On(_));
+    let takes =
+        |node: &Arc<Node>| matches!(place(&template, std::slice::from_ref(node), |_| true), Placement::On(_));
     let nodes: Vec<Arc<Node>> = cluster.stores.nodes.all().into_iter().filter(takes).collect();
-    let rolls = spec.update_strategy.as_ref().and_then(|strategy| strategy.type_.as_deref()) != Some("OnDelete");
-    let on = |pod: &Arc<Pod>, node: &str| pod.spec.as_ref().is_some_and(|spec| spec.node_name.as_deref() == Some(node));
+    let rolls =
+        spec.update_strategy.as_ref().and_then(|strategy| strategy.type_.as_deref()) != Some("OnDelete");
+    let on = |pod: &Arc<Pod>, node: &str| {
+        pod.spec.as_ref().is_some_and(|spec| spec.node_name.as_deref() == Some(node))
+    };
     for pod in owned() {
         let placed = nodes.iter().any(|node| on(&pod, &node.name_any()));
         let old = rolls && pod.labels().get(HASH_LABEL) != Some(&hash);
@@ -93,10 +99,15 @@ fn status(set: &DaemonSet, owned: &[Arc<Pod>], nodes: usize, hash: &str) -> Daem
     let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
     let active: Vec<_> = owned.iter().filter(|pod| pods::is_active(pod)).collect();
     let now = Timestamp::now();
-    let seconds = set.spec.as_ref().and_then(|spec| spec.min_ready_seconds).and_then(|seconds| u64::try_from(seconds).ok());
+    let seconds = set
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.min_ready_seconds)
+        .and_then(|seconds| u64::try_from(seconds).ok());
     let min_ready = std::time::Duration::from_secs(seconds.unwrap_or(0));
     let available = active.iter().filter(|pod| pods::availability(pod, min_ready, now).is_ok()).count();
-    let updated = active.iter().filter(|pod| pod.labels().get(HASH_LABEL).is_some_and(|known| known == hash)).count();
+    let updated =
+        active.iter().filter(|pod| pod.labels().get(HASH_LABEL).is_some_and(|known| known == hash)).count();
     DaemonSetStatus {
         current_number_scheduled: count(active.len()),
         desired_number_scheduled: count(nodes),

@@ -45,7 +45,9 @@ pub(crate) fn start(cluster: &Cluster) {
     let (pods, stores) = (queue.clone(), Arc::downgrade(&cluster.stores));
     cluster.stores.pods.on_change(move |change| {
         let (Some(pod), None, Some(stores)) = (change.before, change.after, stores.upgrade()) else { return };
-        let Some(owner) = owner::controller(&pod.metadata).filter(|owner| owner.kind == "ReplicaSet") else { return };
+        let Some(owner) = owner::controller(&pod.metadata).filter(|owner| owner.kind == "ReplicaSet") else {
+            return;
+        };
         let namespace = pod.namespace().unwrap_or_default();
         let Some(set) = stores.replica_sets.get(&Key::new(&namespace, &owner.name)) else { return };
         if let Some(owner) = owner::controller(&set.metadata) {
@@ -126,15 +128,23 @@ fn without_hash(mut template: PodTemplateSpec) -> PodTemplateSpec {
 /// With `Recreate`, whether pods of old ReplicaSets are still about.
 fn waits_for_old_pods(cluster: &Cluster, deployment: &Deployment, sets: &[Arc<ReplicaSet>]) -> bool {
     let recreate = rollout::is_recreate(deployment);
-    recreate && sets.iter().any(|set| {
-        let wants = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(0) > 0;
-        let pods = cluster.stores.pods.within(&set.namespace().unwrap_or_default());
-        wants || pods.iter().any(|pod| owner::is_controlled_by(&pod.metadata, set.as_ref()) && pods::is_alive(pod))
-    })
+    recreate
+        && sets.iter().any(|set| {
+            let wants = set.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(0) > 0;
+            let pods = cluster.stores.pods.within(&set.namespace().unwrap_or_default());
+            wants
+                || pods
+                    .iter()
+                    .any(|pod| owner::is_controlled_by(&pod.metadata, set.as_ref()) && pods::is_alive(pod))
+        })
 }
 
 fn revision_of(meta: &ObjectMeta) -> i64 {
-    meta.annotations.as_ref().and_then(|notes| notes.get(REVISION)).and_then(|text| text.parse().ok()).unwrap_or(0)
+    meta.annotations
+        .as_ref()
+        .and_then(|notes| notes.get(REVISION))
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0)
 }
 
 /// Gives the present ReplicaSet the highest revision.
@@ -159,7 +169,8 @@ fn notes(deployment: &Deployment, revision: i64) -> impl Iterator<Item = (String
     let replicas = rollout::wanted(deployment);
     let most = replicas + rollout::surge_and_unavailable(deployment).0;
     let copied = deployment.annotations().clone().into_iter().filter(|(name, _)| {
-        !name.starts_with("deployment.kubernetes.io/") && name != "kubectl.kubernetes.io/last-applied-configuration"
+        !name.starts_with("deployment.kubernetes.io/")
+            && name != "kubectl.kubernetes.io/last-applied-configuration"
     });
     copied.chain([
         ("deployment.kubernetes.io/desired-replicas".to_owned(), replicas.to_string()),
@@ -173,9 +184,12 @@ async fn create_new(
     deployment: &Deployment,
     sets: &[Arc<ReplicaSet>],
 ) -> Result<Arc<ReplicaSet>, Trouble> {
-    let Some(spec) = &deployment.spec else { return Err(Trouble::NotYet("the Deployment has no spec".to_owned())) };
+    let Some(spec) = &deployment.spec else {
+        return Err(Trouble::NotYet("the Deployment has no spec".to_owned()));
+    };
     let collisions = deployment.status.as_ref().and_then(|status| status.collision_count).unwrap_or(0);
-    let hash = if collisions > 0 { hash::of(&json!([spec.template, collisions])) } else { hash::of(&spec.template) };
+    let hash =
+        if collisions > 0 { hash::of(&json!([spec.template, collisions])) } else { hash::of(&spec.template) };
     let mut template = spec.template.clone();
     let labels = template.metadata.get_or_insert_default().labels.get_or_insert_default();
     labels.insert(HASH_LABEL.to_owned(), hash.clone());
@@ -244,7 +258,11 @@ async fn apply(
 }
 
 /// Carries the revision over to the Deployment.
-async fn annotate(cluster: &Cluster, deployment: &Deployment, current: Option<&ReplicaSet>) -> Result<(), Trouble> {
+async fn annotate(
+    cluster: &Cluster,
+    deployment: &Deployment,
+    current: Option<&ReplicaSet>,
+) -> Result<(), Trouble> {
     let Some(revision) = current.map(|set| revision_of(&set.metadata).to_string()) else { return Ok(()) };
     if deployment.annotations().get(REVISION) == Some(&revision) {
         return Ok(());

@@ -16,8 +16,12 @@ pub(crate) async fn resources(client: &Client) -> Result<Vec<Resource>, kube::Er
     let discovery = Discovery::new(client.clone()).run().await?;
     let kinds = discovery.groups().flat_map(kube::discovery::ApiGroup::recommended_resources);
     let kept = kinds.filter(|(api, capabilities)| {
-        let usable = [verbs::LIST, verbs::WATCH, verbs::DELETE].iter().all(|verb| capabilities.supports_operation(verb));
+        let usable = [verbs::LIST, verbs::WATCH, verbs::DELETE]
+            .iter()
+            .all(|verb| capabilities.supports_operation(verb));
         usable && api.plural != "events"
     });
-    Ok(kept.map(|(api, capabilities)| Resource { api, namespaced: capabilities.scope == Scope::Namespaced }).collect())
+    Ok(kept
+        .map(|(api, capabilities)| Resource { api, namespaced: capabilities.scope == Scope::Namespaced })
+        .collect())
 }

@@ -67,11 +67,13 @@ async fn look(cluster: &Cluster, key: &Key) -> Result<(), Trouble> {
     let spec = service.spec.as_ref();
     let selector = spec.and_then(|spec| spec.selector.as_ref()).filter(|selector| !selector.is_empty());
     let external = spec.is_some_and(|spec| spec.type_.as_deref() == Some("ExternalName"));
-    let Some(selector) = selector.filter(|_| !external && service.metadata.deletion_timestamp.is_none()) else {
+    let Some(selector) = selector.filter(|_| !external && service.metadata.deletion_timestamp.is_none())
+    else {
         return Ok(());
     };
     let pods = cluster.stores.pods.within(&key.namespace).into_iter();
-    let pods: Vec<_> = pods.filter(|pod| owner::selects_plainly(selector, pod.metadata.labels.as_ref())).collect();
+    let pods: Vec<_> =
+        pods.filter(|pod| owner::selects_plainly(selector, pod.metadata.labels.as_ref())).collect();
     let groups = build::groups(&service, &pods);
     slices(cluster, &service, &groups).await?;
     mirror(cluster, &service, &groups).await
@@ -87,10 +89,12 @@ async fn slices(cluster: &Cluster, service: &Service, groups: &[Group]) -> Resul
             && slice.metadata.deletion_timestamp.is_none()
             && owner::is_controlled_by(&slice.metadata, service)
     };
-    let mut there: Vec<Arc<EndpointSlice>> = cluster.stores.slices.within(&namespace).into_iter().filter(mine).collect();
+    let mut there: Vec<Arc<EndpointSlice>> =
+        cluster.stores.slices.within(&namespace).into_iter().filter(mine).collect();
     for group in groups {
         // A slice with the same ports first; else any that is left over.
-        let same_ports = there.iter().position(|slice| slice.ports.as_deref().unwrap_or_default() == group.ports);
+        let same_ports =
+            there.iter().position(|slice| slice.ports.as_deref().unwrap_or_default() == group.ports);
         let reused = same_ports.or_else(|| (!there.is_empty() && groups.len() == 1).then_some(0));
         let wanted_labels = build::labels(service);
         match reused.map(|position| there.remove(position)) {
@@ -137,7 +141,11 @@ async fn mirror(cluster: &Cluster, service: &Service, groups: &[Group]) -> Resul
     let subsets = build::subsets(groups);
     let labels = build::mirror_labels(service);
     match cluster.stores.endpoints.get(&key) {
-        Some(known) if known.subsets.as_deref().unwrap_or_default() == subsets && known.labels() == &labels => Ok(()),
+        Some(known)
+            if known.subsets.as_deref().unwrap_or_default() == subsets && known.labels() == &labels =>
+        {
+            Ok(())
+        }
         Some(known) => {
             let mut changed = known.as_ref().clone();
             changed.metadata.labels = Some(labels);

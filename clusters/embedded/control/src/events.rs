@@ -61,11 +61,18 @@ impl Recorder {
     }
 
     /// An event of a controller of the controller manager.
-    pub(crate) fn note<K>(&self, about: &K, component: &'static str, tone: Tone, reason: &'static str, message: String)
-    where
+    pub(crate) fn note<K>(
+        &self,
+        about: &K,
+        component: &'static str,
+        tone: Tone,
+        reason: &'static str,
+        message: String,
+    ) where
         K: Resource<DynamicType = ()>,
     {
-        let note = Note { about: about.object_ref(&()), component, form: Form::Counted, tone, reason, message };
+        let note =
+            Note { about: about.object_ref(&()), component, form: Form::Counted, tone, reason, message };
         let _ = self.notes.send(note);
     }
 
@@ -106,7 +113,13 @@ async fn write(
         involved_object: note.about.clone(),
         reason: Some(note.reason.to_owned()),
         message: Some(note.message.clone()),
-        type_: Some(match note.tone { Tone::Normal => "Normal", Tone::Warning => "Warning" }.to_owned()),
+        type_: Some(
+            match note.tone {
+                Tone::Normal => "Normal",
+                Tone::Warning => "Warning",
+            }
+            .to_owned(),
+        ),
         source: Some(EventSource { component: (!timed).then(|| note.component.to_owned()), host: None }),
         count: (!timed).then_some(1),
         first_timestamp: (!timed).then_some(Time(now)),

@@ -11,7 +11,8 @@ const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
 pub(crate) fn of<T: Serialize>(value: &T) -> String {
     // Keys are sorted by way of `Value`, whatever the order they came in.
     let text = serde_json::to_value(value).map(|value| canonical(&value)).unwrap_or_default();
-    let hash = text.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
+    let hash =
+        text.bytes().fold(0x811c_9dc5_u32, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193));
     hash.to_string().bytes().map(|digit| char::from(ALPHABET[usize::from(digit) % ALPHABET.len()])).collect()
 }
 
@@ -19,7 +20,8 @@ fn canonical(value: &serde_json::Value) -> String {
     match value {
         serde_json::Value::Object(fields) => {
             let sorted: std::collections::BTreeMap<_, _> = fields.iter().collect();
-            let parts: Vec<String> = sorted.into_iter().map(|(name, value)| format!("{name}:{}", canonical(value))).collect();
+            let parts: Vec<String> =
+                sorted.into_iter().map(|(name, value)| format!("{name}:{}", canonical(value))).collect();
             format!("{{{}}}", parts.join(","))
         }
         serde_json::Value::Array(items) => {

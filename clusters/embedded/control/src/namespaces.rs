@@ -61,7 +61,8 @@ async fn furnish(cluster: &Cluster, namespace: &Namespace, ca_pem: &str) -> Resu
         let account = ServiceAccount { metadata: meta("default"), ..ServiceAccount::default() };
         unless_there(cluster.create(&account).await)?;
     }
-    let wanted: std::collections::BTreeMap<String, String> = [("ca.crt".to_owned(), ca_pem.to_owned())].into();
+    let wanted: std::collections::BTreeMap<String, String> =
+        [("ca.crt".to_owned(), ca_pem.to_owned())].into();
     match cluster.stores.config_maps.get(&Key::new(&name, ROOT_CA)) {
         None => {
             let mut metadata = meta(ROOT_CA);

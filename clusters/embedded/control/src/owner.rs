@@ -28,7 +28,10 @@ pub(crate) fn controlled_by<K: Resource<DynamicType = ()>>(owner: &K) -> OwnerRe
 }
 
 /// Whether a plain selector (of a Service) takes these labels; an empty one takes none.
-pub(crate) fn selects_plainly(selector: &BTreeMap<String, String>, labels: Option<&BTreeMap<String, String>>) -> bool {
+pub(crate) fn selects_plainly(
+    selector: &BTreeMap<String, String>,
+    labels: Option<&BTreeMap<String, String>>,
+) -> bool {
     !selector.is_empty()
         && selector.iter().all(|(name, value)| labels.and_then(|labels| labels.get(name)) == Some(value))
 }

@@ -44,14 +44,20 @@ pub(crate) fn decide(set: &ReplicaSet, owned: &[Arc<Pod>]) -> Step {
 }
 
 /// The status these pods make, and when to look again because one becomes available by time alone.
-pub(crate) fn status(set: &ReplicaSet, owned: &[Arc<Pod>], now: Timestamp) -> (ReplicaSetStatus, Option<Duration>) {
+pub(crate) fn status(
+    set: &ReplicaSet,
+    owned: &[Arc<Pod>],
+    now: Timestamp,
+) -> (ReplicaSetStatus, Option<Duration>) {
     let spec = set.spec.as_ref();
-    let seconds = spec.and_then(|spec| spec.min_ready_seconds).and_then(|seconds| u64::try_from(seconds).ok());
+    let seconds =
+        spec.and_then(|spec| spec.min_ready_seconds).and_then(|seconds| u64::try_from(seconds).ok());
     let min_ready = Duration::from_secs(seconds.unwrap_or(0));
     let labels = spec.and_then(|spec| spec.template.as_ref()).and_then(|template| template.metadata.as_ref());
     let labels = labels.and_then(|meta| meta.labels.clone()).unwrap_or_default();
     let active: Vec<&Arc<Pod>> = owned.iter().filter(|pod| pods::is_active(pod)).collect();
-    let labelled = active.iter().filter(|pod| labels.iter().all(|(name, value)| pod.labels().get(name) == Some(value)));
+    let labelled =
+        active.iter().filter(|pod| labels.iter().all(|(name, value)| pod.labels().get(name) == Some(value)));
     let available: Vec<Result<(), Option<Duration>>> =
         active.iter().map(|pod| pods::availability(pod, min_ready, now)).collect();
     let count = |number: usize| i32::try_from(number).unwrap_or(i32::MAX);
@@ -117,7 +123,9 @@ async fn act(cluster: &Cluster, set: &ReplicaSet, owned: &[Arc<Pod>]) -> Result<
     match decide(set, owned) {
         Step::Nothing => {}
         Step::Create(count) => {
-            let Some(template) = set.spec.as_ref().and_then(|spec| spec.template.as_ref()) else { return Ok(()) };
+            let Some(template) = set.spec.as_ref().and_then(|spec| spec.template.as_ref()) else {
+                return Ok(());
+            };
             for _ in 0..count {
                 let mut pod = pods::from_template(template, &namespace, owner::controlled_by(set));
                 pod.metadata.generate_name = Some(format!("{}-", set.name_any()));

@@ -70,7 +70,11 @@ fn objection(pod: &Pod, node: &Node) -> Option<String> {
     let tolerations = spec.tolerations.as_deref().unwrap_or_default();
     let node_spec = node.spec.as_ref();
     if node_spec.is_some_and(|spec| spec.unschedulable == Some(true)) {
-        let cordon = Taint { key: "node.kubernetes.io/unschedulable".into(), effect: "NoSchedule".into(), ..Taint::default() };
+        let cordon = Taint {
+            key: "node.kubernetes.io/unschedulable".into(),
+            effect: "NoSchedule".into(),
+            ..Taint::default()
+        };
         if !tolerated(&cordon, tolerations) {
             return Some("node(s) were unschedulable".to_owned());
         }
@@ -90,11 +94,13 @@ fn objection(pod: &Pod, node: &Node) -> Option<String> {
 
 fn tolerated(taint: &Taint, tolerations: &[Toleration]) -> bool {
     tolerations.iter().any(|toleration| {
-        let effect = toleration.effect.as_deref().is_none_or(|effect| effect.is_empty() || effect == taint.effect);
+        let effect =
+            toleration.effect.as_deref().is_none_or(|effect| effect.is_empty() || effect == taint.effect);
         let key = toleration.key.as_deref().unwrap_or_default();
         let exists = toleration.operator.as_deref() == Some("Exists");
         let any = key.is_empty() && exists;
-        let value = exists || toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default();
+        let value = exists
+            || toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default();
         effect && (any || (key == taint.key && value))
     })
 }
@@ -113,7 +119,12 @@ pub(crate) fn start(cluster: &Cluster) {
         let (queue, stores) = (queue.clone(), Arc::downgrade(&cluster.stores));
         move || {
             let Some(stores) = stores.upgrade() else { return };
-            stores.pods.all().iter().filter(|pod| waits(pod)).for_each(|pod| queue.add(Key::of(pod.as_ref())));
+            stores
+                .pods
+                .all()
+                .iter()
+                .filter(|pod| waits(pod))
+                .for_each(|pod| queue.add(Key::of(pod.as_ref())));
         }
     };
     let wake = wake_all.clone();
@@ -153,11 +164,22 @@ async fn look(cluster: &Cluster, key: &Key) -> Result<(), Trouble> {
 async fn bind(cluster: &Cluster, pod: &Pod, node: &str) -> Result<(), Trouble> {
     let (namespace, name) = (pod.namespace().unwrap_or_default(), pod.name_any());
     let binding = Binding {
-        metadata: ObjectMeta { name: Some(name.clone()), namespace: Some(namespace.clone()), uid: pod.uid(), ..ObjectMeta::default() },
-        target: ObjectReference { kind: Some("Node".to_owned()), name: Some(node.to_owned()), ..ObjectReference::default() },
+        metadata: ObjectMeta {
+            name: Some(name.clone()),
+            namespace: Some(namespace.clone()),
+            uid: pod.uid(),
+            ..ObjectMeta::default()
+        },
+        target: ObjectReference {
+            kind: Some("Node".to_owned()),
+            name: Some(node.to_owned()),
+            ..ObjectReference::default()
+        },
     };
     let api: Api<Pod> = Api::namespaced(cluster.client.clone(), &namespace);
-    let bound = api.create_subresource::<_, serde_json::Value>("binding", &name, &PostParams::default(), &binding).await;
+    let bound = api
+        .create_subresource::<_, serde_json::Value>("binding", &name, &PostParams::default(), &binding)
+        .await;
     if unless_gone(bound)?.is_some() {
         let message = format!("Successfully assigned {namespace}/{name} to {node}");
         cluster.events.scheduled(pod, Tone::Normal, "Scheduled", message);
@@ -195,11 +217,14 @@ mod tests {
     use serde_json::{Value, json};
 
     fn node(spec: Value, ready: &str) -> Arc<Node> {
-        Arc::new(serde_json::from_value(json!({
-            "metadata": { "name": "node-0", "labels": { "kubernetes.io/os": "linux" } },
-            "spec": spec,
-            "status": { "conditions": [{ "type": "Ready", "status": ready }] },
-        })).unwrap())
+        Arc::new(
+            serde_json::from_value(json!({
+                "metadata": { "name": "node-0", "labels": { "kubernetes.io/os": "linux" } },
+                "spec": spec,
+                "status": { "conditions": [{ "type": "Ready", "status": ready }] },
+            }))
+            .unwrap(),
+        )
     }
 
     fn pod(spec: Value) -> Pod {

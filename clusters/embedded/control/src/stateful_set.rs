@@ -34,7 +34,8 @@ pub(crate) fn start(cluster: &Cluster) {
     let pods = queue.clone();
     cluster.stores.pods.on_change(move |change| {
         for pod in change.states() {
-            if let Some(owner) = owner::controller(&pod.metadata).filter(|owner| owner.kind == "StatefulSet") {
+            if let Some(owner) = owner::controller(&pod.metadata).filter(|owner| owner.kind == "StatefulSet")
+            {
                 pods.add(Key::new(pod.namespace().unwrap_or_default(), &owner.name));
             }
         }
@@ -100,7 +101,8 @@ fn status(set: &StatefulSet, view: &View, revisions: &Revisions) -> StatefulSetS
     let of = |revision: &str| view.pods.iter().filter(|pod| pod.counts() && pod.revision == revision).count();
     let wanted = usize::try_from(view.wanted).unwrap_or(0);
     let updated = of(&revisions.update);
-    let done = view.rolls && updated == wanted && view.pods.len() == wanted && view.pods.iter().all(|pod| pod.ready);
+    let done =
+        view.rolls && updated == wanted && view.pods.len() == wanted && view.pods.iter().all(|pod| pod.ready);
     let current = if done { revisions.update.clone() } else { revisions.current.clone() };
     StatefulSetStatus {
         replicas: count(view.pods.iter().filter(|pod| pod.alive).count()),
@@ -176,7 +178,8 @@ async fn create_claim(
         Err(kube::Error::Api(status)) if status.code == 409 && status.reason == "AlreadyExists" => Ok(()),
         Err(error) => {
             let why = crate::reason(&error);
-            let message = format!("create Claim {claim_name} for Pod {pod} in StatefulSet {name} failed error: {why}");
+            let message =
+                format!("create Claim {claim_name} for Pod {pod} in StatefulSet {name} failed error: {why}");
             cluster.events.note(set, COMPONENT, Tone::Warning, "FailedCreate", message);
             Err(error.into())
         }

@@ -86,7 +86,11 @@ impl<K: Resource> Store<K> {
     pub(crate) fn within(&self, namespace: &str) -> Vec<Arc<K>> {
         let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
         let from = Key::new(namespace, "");
-        objects.range(from..).take_while(|(key, _)| key.namespace == namespace).map(|(_, object)| object.clone()).collect()
+        objects
+            .range(from..)
+            .take_while(|(key, _)| key.namespace == namespace)
+            .map(|(_, object)| object.clone())
+            .collect()
     }
 
     pub(crate) fn keys(&self) -> Vec<Key> {

@@ -87,7 +87,8 @@ fn volume_for(claim: &PersistentVolumeClaim, name: &str) -> PersistentVolume {
             "storageClassName": spec.storage_class_name.clone().unwrap_or_else(|| CLASS.to_owned()),
             "volumeMode": "Filesystem",
         },
-    })).unwrap_or_default();
+    }))
+    .unwrap_or_default();
     if let Some(volume) = &mut volume.spec {
         volume.access_modes = spec.access_modes;
         volume.capacity = spec.resources.and_then(|resources| resources.requests);
@@ -101,7 +102,8 @@ async fn release(cluster: &Cluster, key: &Key) -> Result<(), Trouble> {
         let of_claim = volume.spec.as_ref().and_then(|spec| spec.claim_ref.as_ref()).is_some_and(|claim| {
             claim.namespace.as_deref() == Some(&key.namespace) && claim.name.as_deref() == Some(&key.name)
         });
-        let ours = volume.annotations().get("pv.kubernetes.io/provisioned-by").is_some_and(|by| by == PROVISIONER);
+        let ours =
+            volume.annotations().get("pv.kubernetes.io/provisioned-by").is_some_and(|by| by == PROVISIONER);
         if of_claim && ours {
             cluster.delete(volume.as_ref()).await?;
         }

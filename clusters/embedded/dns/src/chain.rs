@@ -20,10 +20,44 @@ const DEEPEST_QUESTION: u8 = 8;
 
 /// CoreDNS's plugins that exist but are not served here; a Corefile that needs one is refused by name.
 const FOREIGN: &[&str] = &[
-    "root", "metadata", "geoip", "cancel", "tls", "timeouts", "multisocket", "nsid", "bufsize", "bind", "debug", "trace",
-    "pprof", "dnstap", "local", "dns64", "any", "chaos", "tsig", "header", "dnssec", "autopath", "minimal", "transfer",
-    "route53", "azure", "clouddns", "k8s_external", "file", "auto", "secondary", "etcd", "grpc", "erratic", "whoami",
-    "on", "sign", "view",
+    "root",
+    "metadata",
+    "geoip",
+    "cancel",
+    "tls",
+    "timeouts",
+    "multisocket",
+    "nsid",
+    "bufsize",
+    "bind",
+    "debug",
+    "trace",
+    "pprof",
+    "dnstap",
+    "local",
+    "dns64",
+    "any",
+    "chaos",
+    "tsig",
+    "header",
+    "dnssec",
+    "autopath",
+    "minimal",
+    "transfer",
+    "route53",
+    "azure",
+    "clouddns",
+    "k8s_external",
+    "file",
+    "auto",
+    "secondary",
+    "etcd",
+    "grpc",
+    "erratic",
+    "whoami",
+    "on",
+    "sign",
+    "view",
 ];
 
 /// One plugin at work. The order of the variants is the order of CoreDNS 1.12.1's `plugin.cfg`.
@@ -105,8 +139,15 @@ impl Chain {
         Ok(chain)
     }
 
-    fn directive(&mut self, name: &str, directive: &Directive, zones: &[String]) -> Result<(), CorefileError> {
-        let address = |default: &str| directive.arguments.first().map_or_else(|| default.to_owned(), |token| token.text.clone());
+    fn directive(
+        &mut self,
+        name: &str,
+        directive: &Directive,
+        zones: &[String],
+    ) -> Result<(), CorefileError> {
+        let address = |default: &str| {
+            directive.arguments.first().map_or_else(|| default.to_owned(), |token| token.text.clone())
+        };
         match name {
             "errors" => self.stages.push(Stage::Errors),
             "log" => self.stages.push(Stage::Log),
@@ -124,20 +165,30 @@ impl Chain {
             "forward" => self.stages.push(Stage::Forward(Forward::parse(directive)?)),
             "rewrite" => {
                 let rule = Rewrite::parse(directive)?;
-                match self.stages.iter_mut().find_map(|stage| if let Stage::Rewrite(rules) = stage { Some(rules) } else { None }) {
+                match self
+                    .stages
+                    .iter_mut()
+                    .find_map(|stage| if let Stage::Rewrite(rules) = stage { Some(rules) } else { None })
+                {
                     Some(rules) => rules.push(rule),
                     None => self.stages.push(Stage::Rewrite(vec![rule])),
                 }
             }
             "template" => {
                 let rule = Template::parse(directive, zones)?;
-                match self.stages.iter_mut().find_map(|stage| if let Stage::Template(rules) = stage { Some(rules) } else { None }) {
+                match self
+                    .stages
+                    .iter_mut()
+                    .find_map(|stage| if let Stage::Template(rules) = stage { Some(rules) } else { None })
+                {
                     Some(rules) => rules.push(rule),
                     None => self.stages.push(Stage::Template(vec![rule])),
                 }
             }
             other if FOREIGN.contains(&other) => {
-                return Err(directive.name.error(format!("the plugin '{other}' of CoreDNS is not served here")));
+                return Err(directive
+                    .name
+                    .error(format!("the plugin '{other}' of CoreDNS is not served here")));
             }
             other => return Err(directive.name.error(format!("Unknown directive '{other}'"))),
         }
@@ -146,11 +197,15 @@ impl Chain {
 
     /// Whether a plugin needs the cluster's names, and whether it needs the pods too.
     pub(crate) fn needs(&self) -> Option<bool> {
-        self.stages.iter().find_map(|stage| if let Stage::Kubernetes(plugin) = stage { Some(plugin.needs_pods()) } else { None })
+        self.stages.iter().find_map(|stage| {
+            if let Stage::Kubernetes(plugin) = stage { Some(plugin.needs_pods()) } else { None }
+        })
     }
 
     pub(crate) fn hosts(&self) -> impl Iterator<Item = &Hosts> {
-        self.stages.iter().filter_map(|stage| if let Stage::Hosts(hosts) = stage { Some(hosts) } else { None })
+        self.stages
+            .iter()
+            .filter_map(|stage| if let Stage::Hosts(hosts) = stage { Some(hosts) } else { None })
     }
 }
 

@@ -132,7 +132,9 @@ impl Line {
 pub(crate) fn zone_and_port(key: &Token) -> Result<(String, u16), CorefileError> {
     let text = key.text.strip_prefix("dns://").unwrap_or(&key.text);
     if let Some((scheme, _)) = text.split_once("://") {
-        return Err(key.error(format!("the transport {scheme}:// of '{}' is not served here; use dns://", key.text)));
+        return Err(
+            key.error(format!("the transport {scheme}:// of '{}' is not served here; use dns://", key.text))
+        );
     }
     let port = match text.rsplit_once(':') {
         Some((_, "")) => return Err(key.error(format!("expecting data after last colon: \"{text}\""))),

@@ -80,11 +80,16 @@ impl Names {
         } else {
             ServiceKind::Cluster(addresses.iter().filter_map(|address| address.parse().ok()).collect())
         };
-        let mut ports: Vec<PortName> = spec.ports.iter().flatten().map(|port| PortName {
-            name: port.name.clone().unwrap_or_default(),
-            protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
-            port: u16::try_from(port.port).ok(),
-        }).collect();
+        let mut ports: Vec<PortName> = spec
+            .ports
+            .iter()
+            .flatten()
+            .map(|port| PortName {
+                name: port.name.clone().unwrap_or_default(),
+                protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
+                port: u16::try_from(port.port).ok(),
+            })
+            .collect();
         if ports.is_empty() {
             ports.push(PortName::absent());
         }
@@ -97,26 +102,44 @@ impl Names {
     pub fn put_slice(&mut self, slice: &EndpointSlice) {
         let Some(name) = &slice.metadata.name else { return };
         let namespace = slice.metadata.namespace.clone().unwrap_or_default();
-        let service = slice.metadata.labels.as_ref().and_then(|labels| labels.get(SERVICE_LABEL)).cloned().unwrap_or_default();
-        let mut ports: Vec<PortName> = slice.ports.iter().flatten().map(|port| PortName {
-            name: port.name.clone().unwrap_or_default(),
-            protocol: port.protocol.clone().unwrap_or_default(),
-            port: port.port.and_then(|port| u16::try_from(port).ok()),
-        }).collect();
+        let service = slice
+            .metadata
+            .labels
+            .as_ref()
+            .and_then(|labels| labels.get(SERVICE_LABEL))
+            .cloned()
+            .unwrap_or_default();
+        let mut ports: Vec<PortName> = slice
+            .ports
+            .iter()
+            .flatten()
+            .map(|port| PortName {
+                name: port.name.clone().unwrap_or_default(),
+                protocol: port.protocol.clone().unwrap_or_default(),
+                port: port.port.and_then(|port| u16::try_from(port).ok()),
+            })
+            .collect();
         if ports.is_empty() {
             ports.push(PortName::absent());
         }
         let ready = slice.endpoints.iter().filter(|endpoint| {
             endpoint.conditions.as_ref().and_then(|conditions| conditions.ready).unwrap_or(true)
         });
-        let endpoints = ready.flat_map(|endpoint| {
-            endpoint.addresses.iter().filter_map(|address| address.parse().ok()).map(|address| EndpointName {
-                address,
-                hostname: endpoint.hostname.clone().filter(|hostname| !hostname.is_empty()),
-                target: endpoint.target_ref.as_ref().and_then(|target| target.name.clone()),
+        let endpoints = ready
+            .flat_map(|endpoint| {
+                endpoint.addresses.iter().filter_map(|address| address.parse().ok()).map(|address| {
+                    EndpointName {
+                        address,
+                        hostname: endpoint.hostname.clone().filter(|hostname| !hostname.is_empty()),
+                        target: endpoint.target_ref.as_ref().and_then(|target| target.name.clone()),
+                    }
+                })
             })
-        }).collect();
-        self.slices.insert((namespace.clone(), name.clone()), Slice { service: (namespace, service), endpoints, ports });
+            .collect();
+        self.slices.insert(
+            (namespace.clone(), name.clone()),
+            Slice { service: (namespace, service), endpoints, ports },
+        );
         self.touch();
     }
 
@@ -128,7 +151,8 @@ impl Names {
     /// Takes over a pod; only `pods verified` asks for them.
     pub fn put_pod(&mut self, pod: &Pod) {
         let Some(name) = &pod.metadata.name else { return };
-        let addresses = pod.status.iter().flat_map(|status| &status.pod_ip).filter_map(|ip| ip.parse().ok()).collect();
+        let addresses =
+            pod.status.iter().flat_map(|status| &status.pod_ip).filter_map(|ip| ip.parse().ok()).collect();
         self.pods.insert((pod.metadata.namespace.clone().unwrap_or_default(), name.clone()), addresses);
     }
 
@@ -231,7 +255,8 @@ impl Directory {
 
     /// Changes names.
     pub fn update(&self, change: impl FnOnce(&mut Names)) {
-        let mut names: RwLockWriteGuard<'_, Names> = self.names.write().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut names: RwLockWriteGuard<'_, Names> =
+            self.names.write().unwrap_or_else(std::sync::PoisonError::into_inner);
         change(&mut names);
         #[cfg(test)]
         self.changes.notify_one();

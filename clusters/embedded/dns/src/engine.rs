@@ -51,7 +51,9 @@ impl Engine {
             for (key, (zone, port)) in keys {
                 let taken = engine.ports.entry(port).or_default().insert(zone.clone(), engine.chains.len());
                 if taken.is_some() {
-                    return Err(key.error(format!("cannot serve dns://{zone}:{port} - it is already defined")));
+                    return Err(
+                        key.error(format!("cannot serve dns://{zone}:{port} - it is already defined"))
+                    );
                 }
             }
             engine.chains.push(Chain::parse(block, &zones)?);
@@ -70,7 +72,10 @@ impl Engine {
     /// The lines that say what is served, such as `.:53`.
     #[must_use]
     pub fn banner(&self) -> Vec<String> {
-        let served = self.ports.iter().flat_map(|(port, zones)| zones.keys().map(move |zone| format!("{zone}:{port}")));
+        let served = self
+            .ports
+            .iter()
+            .flat_map(|(port, zones)| zones.keys().map(move |zone| format!("{zone}:{port}")));
         served.collect()
     }
 
@@ -106,7 +111,12 @@ impl Engine {
         request.encode(reply)
     }
 
-    pub(crate) fn outcome<'a>(&'a self, request: &'a Request, port: u16, depth: u8) -> BoxFuture<'a, Outcome> {
+    pub(crate) fn outcome<'a>(
+        &'a self,
+        request: &'a Request,
+        port: u16,
+        depth: u8,
+    ) -> BoxFuture<'a, Outcome> {
         Box::pin(async move {
             if request.class != DNSClass::IN {
                 return Outcome::Failed(Failure::silent(ResponseCode::Refused));

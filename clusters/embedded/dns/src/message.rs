@@ -43,7 +43,15 @@ impl Request {
         let query = message.queries.first()?;
         let (mut asked, kind, class) = (query.name.clone(), query.query_type, query.query_class);
         asked.set_fqdn(true);
-        Some(Request { name: name::normal(&asked.to_ascii()), asked, kind, class, message, client, transport })
+        Some(Request {
+            name: name::normal(&asked.to_ascii()),
+            asked,
+            kind,
+            class,
+            message,
+            client,
+            transport,
+        })
     }
 
     /// The same request for another name or kind.
@@ -71,7 +79,8 @@ impl Request {
 
     /// An empty answer with `code`: neither AA nor RA.
     pub(crate) fn reply(&self, code: ResponseCode) -> Message {
-        let mut reply = Message::new(self.message.metadata.id, MessageType::Response, self.message.metadata.op_code);
+        let mut reply =
+            Message::new(self.message.metadata.id, MessageType::Response, self.message.metadata.op_code);
         reply.metadata.response_code = code;
         reply.metadata.recursion_desired = self.message.metadata.recursion_desired;
         reply.metadata.checking_disabled = self.message.metadata.checking_disabled;

@@ -36,5 +36,8 @@ impl Fallthrough {
 
 /// A number in an argument.
 pub(crate) fn number<T: std::str::FromStr>(token: &Token) -> Result<T, CorefileError> {
-    token.text.parse().map_err(|_| token.error(format!("strconv.Atoi: parsing \"{}\": invalid syntax", token.text)))
+    token
+        .text
+        .parse()
+        .map_err(|_| token.error(format!("strconv.Atoi: parsing \"{}\": invalid syntax", token.text)))
 }

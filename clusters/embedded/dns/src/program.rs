@@ -60,11 +60,17 @@ fn corefile_path(arguments: &[String]) -> anyhow::Result<PathBuf> {
 async fn serve(path: PathBuf) -> anyhow::Result<()> {
     let pace = Pace::parse(std::env::var(pace::VARIABLE).ok().as_deref()).map_err(anyhow::Error::msg)?;
     let (directory, journal) = (Directory::default(), Journal::Printed);
-    let surroundings =
-        Surroundings { directory: directory.clone(), pace, journal: journal.clone(), own_address: own_address() };
+    let surroundings = Surroundings {
+        directory: directory.clone(),
+        pace,
+        journal: journal.clone(),
+        own_address: own_address(),
+    };
     let Loaded { engine, hash } = reloading::load(&path, &surroundings)?;
     for extras in engine.extras() {
-        http::serve(extras, &directory, &journal).await.map_err(|error| anyhow::anyhow!("listen tcp: {error}"))?;
+        http::serve(extras, &directory, &journal)
+            .await
+            .map_err(|error| anyhow::anyhow!("listen tcp: {error}"))?;
     }
     match engine.needs() {
         Some(with_pods) => {
@@ -83,7 +89,8 @@ async fn serve(path: PathBuf) -> anyhow::Result<()> {
     let (banner, ports) = (engine.banner(), engine.ports().collect::<Vec<_>>());
     let (current, watched) = watch::channel(Arc::new(engine));
     for port in ports {
-        let sockets = Sockets::open(port).await.map_err(|error| anyhow::anyhow!("listen udp :{port}: {error}"))?;
+        let sockets =
+            Sockets::open(port).await.map_err(|error| anyhow::anyhow!("listen udp :{port}: {error}"))?;
         tokio::spawn(sockets.serve(watched.clone()));
     }
     banner.into_iter().for_each(|line| journal.line(line));

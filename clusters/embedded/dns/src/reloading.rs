@@ -50,7 +50,9 @@ pub(crate) async fn watch_corefile(path: PathBuf, mut hash: String, current: wat
                 }
                 Err(error) => journal.error(format!("Restart failed: {error}")),
             },
-            Err(error) => journal.error(format!("plugin/reload: Corefile changed but reload failed: {error}")),
+            Err(error) => {
+                journal.error(format!("plugin/reload: Corefile changed but reload failed: {error}"))
+            }
         }
     }
 }
@@ -102,7 +104,8 @@ mod tests {
         };
         let Loaded { engine, hash } = load(&path, &surroundings).unwrap();
         assert_eq!(engine.banner(), [".:53"]);
-        let expected = format!("[WARNING] No files matching import glob pattern: {}/*.override", custom.display());
+        let expected =
+            format!("[WARNING] No files matching import glob pattern: {}/*.override", custom.display());
         assert_eq!(journal.lines()[0], expected);
 
         let current = watch::Sender::new(Arc::new(engine));

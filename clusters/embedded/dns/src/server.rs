@@ -1,6 +1,6 @@
 //! The sockets: one UDP and one TCP listener a port.
 
-use std::net::{Ipv6Addr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,5 +90,56 @@ async fn connection(mut stream: TcpStream, from: SocketAddr, port: u16, current:
         if stream.write_all(&[&length[..], &bytes].concat()).await.is_err() {
             return;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::corefile;
+    use crate::directory::Directory;
+    use crate::engine::Surroundings;
+    use crate::log::Journal;
+    use hickory_proto::op::Query;
+    use hickory_proto::rr::{Name, RecordType};
+    use pace::Pace;
+
+    #[tokio::test]
+    async fn both_transports_answer() {
+        let text = ".:0 {\n template IN A {\n  answer \"{{ .Name }} 60 IN A 192.0.2.1\"\n }\n}";
+        let surroundings = Surroundings {
+            directory: Directory::default(),
+            pace: Pace::REAL,
+            journal: Journal::kept(),
+            own_address: None,
+        };
+        let engine = Engine::new(&corefile::parse("Corefile", text).unwrap(), surroundings).unwrap();
+        let sockets = Sockets::open(0).await.unwrap();
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        let udp = local(sockets.udp.local_addr().unwrap().port());
+        let tcp = local(sockets.tcp.local_addr().unwrap().port());
+        let (current, watched) = watch::channel(Arc::new(engine));
+        let served = tokio::spawn(sockets.serve(watched));
+
+        let mut question = Message::query();
+        question.add_query(Query::query(Name::from_ascii("a.example.").unwrap(), RecordType::A));
+        let bytes = question.to_vec().unwrap();
+        let socket = UdpSocket::bind(local(0)).await.unwrap();
+        socket.send_to(&bytes, udp).await.unwrap();
+        let mut buffer = [0; 512];
+        let size = socket.recv(&mut buffer).await.unwrap();
+        let by_udp = Message::from_vec(&buffer[..size]).unwrap();
+
+        let mut stream = TcpStream::connect(tcp).await.unwrap();
+        stream.write_u16(u16::try_from(bytes.len()).unwrap()).await.unwrap();
+        stream.write_all(&bytes).await.unwrap();
+        let mut buffer = vec![0; usize::from(stream.read_u16().await.unwrap())];
+        stream.read_exact(&mut buffer).await.unwrap();
+        let by_tcp = Message::from_vec(&buffer).unwrap();
+
+        assert_eq!(by_udp, by_tcp);
+        assert_eq!((by_udp.metadata.id, by_udp.answers.len()), (question.metadata.id, 1));
+        served.abort();
+        drop(current);
     }
 }

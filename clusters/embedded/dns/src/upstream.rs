@@ -125,7 +125,9 @@ impl Shared {
             name: request.name.clone(),
             kind: request.kind.to_string(),
             transport: request.transport,
-            code: reply.as_ref().map(|reply| crate::plugin::simple::code_word(reply.metadata.response_code).to_owned()),
+            code: reply
+                .as_ref()
+                .map(|reply| crate::plugin::simple::code_word(reply.metadata.response_code).to_owned()),
             answers: reply.as_ref().map_or(0, |reply| reply.answers.len()),
         };
         self.questions.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(question);
@@ -154,9 +156,13 @@ fn reply(mode: &Mode, request: &Request) -> Option<Message> {
         }
         Mode::Honest(table) => {
             let known = table.iter().find(|(host, _)| name::normal(host) == request.name);
-            let mut reply = with(if known.is_some() { ResponseCode::NoError } else { ResponseCode::NXDomain });
+            let mut reply =
+                with(if known.is_some() { ResponseCode::NoError } else { ResponseCode::NXDomain });
             for address in known.iter().flat_map(|(_, addresses)| addresses.iter()) {
-                if matches!((request.kind, address), (RecordType::A, IpAddr::V4(_)) | (RecordType::AAAA, IpAddr::V6(_))) {
+                if matches!(
+                    (request.kind, address),
+                    (RecordType::A, IpAddr::V4(_)) | (RecordType::AAAA, IpAddr::V6(_))
+                ) {
                     reply.add_answer(address_record(&request.asked, TTL, *address));
                 }
             }

@@ -24,7 +24,10 @@ pub(crate) fn start(client: &Client, directory: &Directory, journal: &Journal, w
     let (listed, mut first_lists) = mpsc::channel::<()>(4);
     let service = Kind::<Service> { put: Names::put_service, remove: Names::remove_service };
     let slice = Kind::<EndpointSlice> { put: Names::put_slice, remove: Names::remove_slice };
-    let namespace = Kind::<Namespace> { put: Names::put_namespace, remove: |names, _, name| names.remove_namespace(name) };
+    let namespace = Kind::<Namespace> {
+        put: Names::put_namespace,
+        remove: |names, _, name| names.remove_namespace(name),
+    };
     let mut expected = 3;
     spawn(client, directory, journal, service, &listed);
     spawn(client, directory, journal, slice, &listed);
@@ -45,8 +48,13 @@ pub(crate) fn start(client: &Client, directory: &Directory, journal: &Journal, w
     });
 }
 
-fn spawn<K>(client: &Client, directory: &Directory, journal: &Journal, kind: Kind<K>, listed: &mpsc::Sender<()>)
-where
+fn spawn<K>(
+    client: &Client,
+    directory: &Directory,
+    journal: &Journal,
+    kind: Kind<K>,
+    listed: &mpsc::Sender<()>,
+) where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + Sync + 'static,
 {
     let api: Api<K> = Api::all(client.clone());

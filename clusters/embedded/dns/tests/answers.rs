@@ -7,7 +7,9 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use embedded_dns::{Directory, Engine, Journal, Mode, Names, Request, Surroundings, Transport, Upstream, corefile};
+use embedded_dns::{
+    Directory, Engine, Journal, Mode, Names, Request, Surroundings, Transport, Upstream, corefile,
+};
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 use k8s_openapi::api::core::v1::{Namespace, Service};
@@ -31,7 +33,11 @@ fn names() -> Names {
         typed::<Service>(json!({ "metadata": { "namespace": namespace, "name": name }, "spec": spec }))
     };
     let ports = json!([{ "name": "grpc", "port": 9004, "protocol": "TCP" }]);
-    names.put_service(&service("dns-fin", "scheduler", json!({ "clusterIP": "10.43.14.85", "ports": ports })));
+    names.put_service(&service(
+        "dns-fin",
+        "scheduler",
+        json!({ "clusterIP": "10.43.14.85", "ports": ports }),
+    ));
     names.put_service(&service("np", "server", json!({ "clusterIP": "10.43.199.210", "ports": ports })));
     names.put_service(&service("np", "headless", json!({ "clusterIP": "None", "ports": ports })));
     names.put_service(&service("np", "nobody", json!({ "clusterIP": "None", "ports": ports })));
@@ -71,7 +77,8 @@ impl Lab {
         let journal = Journal::kept();
         let surroundings =
             Surroundings { directory, pace: Pace::REAL, journal: journal.clone(), own_address: None };
-        let engine = Engine::new(&corefile::parse("/etc/coredns/Corefile", &text).unwrap(), surroundings).unwrap();
+        let engine =
+            Engine::new(&corefile::parse("/etc/coredns/Corefile", &text).unwrap(), surroundings).unwrap();
         Lab { engine, upstream, journal }
     }
 
@@ -101,12 +108,16 @@ fn line(reply: &Message) -> String {
     let mut words = vec![code];
     words.extend(reply.metadata.authoritative.then(|| "aa".to_owned()));
     words.extend(reply.metadata.recursion_available.then(|| "ra".to_owned()));
-    let mut answers: Vec<String> = reply.answers.iter().map(|record| match &record.data {
-        RData::CNAME(target) => format!("CNAME={target}"),
-        RData::PTR(target) => format!("PTR={target}"),
-        RData::SRV(srv) => format!("SRV={}:{}", srv.target, srv.port),
-        other => other.to_string(),
-    }).collect();
+    let mut answers: Vec<String> = reply
+        .answers
+        .iter()
+        .map(|record| match &record.data {
+            RData::CNAME(target) => format!("CNAME={target}"),
+            RData::PTR(target) => format!("PTR={target}"),
+            RData::SRV(srv) => format!("SRV={}:{}", srv.target, srv.port),
+            other => other.to_string(),
+        })
+        .collect();
     answers.sort_by_key(|answer| (!answer.starts_with("CNAME"), answer.clone()));
     words.extend(answers);
     words.join(" ")
@@ -153,25 +164,43 @@ async fn a_lying_outside_changes_only_what_is_outside(
 #[case::unready_pod("server-2.headless.np.svc.cluster.local.", RecordType::A, "NXDOMAIN aa")]
 #[case::dashed_endpoint("10-42-0-8.headless.np.svc.cluster.local.", RecordType::A, "NOERROR aa 10.42.0.8")]
 #[case::headless_without_endpoints("nobody.np.svc.cluster.local.", RecordType::A, "NXDOMAIN aa")]
-#[case::srv("_grpc._tcp.server.np.svc.cluster.local.", RecordType::SRV,
-    "NOERROR aa SRV=server.np.svc.cluster.local.:9004")]
+#[case::srv(
+    "_grpc._tcp.server.np.svc.cluster.local.",
+    RecordType::SRV,
+    "NOERROR aa SRV=server.np.svc.cluster.local.:9004"
+)]
 #[case::srv_of_unknown_port("_http._tcp.server.np.svc.cluster.local.", RecordType::SRV, "NXDOMAIN aa")]
-#[case::srv_of_headless("_grpc._tcp.headless.np.svc.cluster.local.", RecordType::SRV,
-    "NOERROR aa SRV=10-42-0-8.headless.np.svc.cluster.local.:9004 SRV=server-0.headless.np.svc.cluster.local.:9004")]
-#[case::reverse_service("85.14.43.10.in-addr.arpa.", RecordType::PTR,
-    "NOERROR aa PTR=scheduler.dns-fin.svc.cluster.local.")]
-#[case::reverse_pod("7.0.42.10.in-addr.arpa.", RecordType::PTR,
-    "NOERROR aa PTR=server-0.headless.np.svc.cluster.local.")]
+#[case::srv_of_headless(
+    "_grpc._tcp.headless.np.svc.cluster.local.",
+    RecordType::SRV,
+    "NOERROR aa SRV=10-42-0-8.headless.np.svc.cluster.local.:9004 SRV=server-0.headless.np.svc.cluster.local.:9004"
+)]
+#[case::reverse_service(
+    "85.14.43.10.in-addr.arpa.",
+    RecordType::PTR,
+    "NOERROR aa PTR=scheduler.dns-fin.svc.cluster.local."
+)]
+#[case::reverse_pod(
+    "7.0.42.10.in-addr.arpa.",
+    RecordType::PTR,
+    "NOERROR aa PTR=server-0.headless.np.svc.cluster.local."
+)]
 #[case::reverse_unknown("1.2.3.4.in-addr.arpa.", RecordType::PTR, "NXDOMAIN ra")]
 #[case::pod("10-42-0-99.np.pod.cluster.local.", RecordType::A, "NOERROR aa 10.42.0.99")]
 #[case::pod_without_namespace("10-42-0-99.absent.pod.cluster.local.", RecordType::A, "NXDOMAIN aa")]
-#[case::alias("alias.np.svc.cluster.local.", RecordType::A,
-    "NOERROR aa CNAME=scheduler.dns-fin.svc.cluster.local. 10.43.14.85")]
+#[case::alias(
+    "alias.np.svc.cluster.local.",
+    RecordType::A,
+    "NOERROR aa CNAME=scheduler.dns-fin.svc.cluster.local. 10.43.14.85"
+)]
 #[case::alias_aaaa("alias.np.svc.cluster.local.", RecordType::AAAA, "NOERROR aa")]
 #[case::broken_alias("broken-alias.np.svc.cluster.local.", RecordType::A, "NOERROR aa")]
 #[case::address_alias("address-alias.np.svc.cluster.local.", RecordType::A, "NXDOMAIN aa")]
-#[case::short_alias_goes_outside("short-alias.np.svc.cluster.local.", RecordType::A,
-    "NOERROR aa CNAME=scheduler.dns-fin.svc. 143.244.220.150")]
+#[case::short_alias_goes_outside(
+    "short-alias.np.svc.cluster.local.",
+    RecordType::A,
+    "NOERROR aa CNAME=scheduler.dns-fin.svc. 143.244.220.150"
+)]
 #[case::version("dns-version.cluster.local.", RecordType::TXT, "NOERROR aa 1.1.0")]
 #[tokio::test]
 async fn answers_the_cluster_zone(#[case] name: &str, #[case] kind: RecordType, #[case] expected: &str) {
@@ -187,7 +216,10 @@ async fn a_denial_carries_the_zones_authority_with_five_seconds() {
     let [soa] = reply.authorities.as_slice() else { panic!("{reply}") };
     let RData::SOA(data) = &soa.data else { panic!("{soa}") };
     assert_eq!((soa.name.to_string().as_str(), soa.ttl, data.minimum), ("cluster.local.", 5, 5));
-    assert_eq!((data.mname.to_string().as_str(), data.rname.to_string().as_str()), ("ns.dns.cluster.local.", "hostmaster.cluster.local."));
+    assert_eq!(
+        (data.mname.to_string().as_str(), data.rname.to_string().as_str()),
+        ("ns.dns.cluster.local.", "hostmaster.cluster.local.")
+    );
 }
 
 #[tokio::test]
@@ -209,25 +241,52 @@ async fn passes_the_outsides_answer_on(#[case] mode: Mode, #[case] expected: &st
 }
 
 #[rstest]
-#[case::hosts_before_kubernetes("hosts {\n 192.0.2.1 server.np.svc.cluster.local\n fallthrough\n}",
-    "server.np.svc.cluster.local.", "NOERROR aa 192.0.2.1")]
-#[case::hosts_nodata("hosts {\n 192.0.2.1 other\n fallthrough\n}",
-    "server.np.svc.cluster.local.", "NOERROR aa 10.43.199.210")]
+#[case::hosts_before_kubernetes(
+    "hosts {\n 192.0.2.1 server.np.svc.cluster.local\n fallthrough\n}",
+    "server.np.svc.cluster.local.",
+    "NOERROR aa 192.0.2.1"
+)]
+#[case::hosts_nodata(
+    "hosts {\n 192.0.2.1 other\n fallthrough\n}",
+    "server.np.svc.cluster.local.",
+    "NOERROR aa 10.43.199.210"
+)]
 #[case::template_before_kubernetes(
     "template IN A svc.cluster.local {\n answer \"{{ .Name }} 60 IN A 192.0.2.2\"\n}",
-    "server.np.svc.cluster.local.", "NOERROR aa 192.0.2.2")]
-#[case::template_code("template IN ANY cluster.local {\n rcode NXDOMAIN\n}",
-    "server.np.svc.cluster.local.", "NXDOMAIN aa")]
-#[case::template_failure("template ANY ANY {\n rcode SERVFAIL\n}", "server.np.svc.cluster.local.", "SERVFAIL")]
-#[case::rewrite_exact("rewrite name wrong.np.svc.cluster.local server.np.svc.cluster.local",
-    "wrong.np.svc.cluster.local.", "NOERROR aa 10.43.199.210")]
-#[case::rewrite_suffix("rewrite name suffix .np. .np.svc.cluster.local. answer auto",
-    "server.np.", "NOERROR aa 10.43.199.210")]
-#[case::rewrite_regex("rewrite name regex (.*)\\.somewhere {1}.np.svc.cluster.local",
-    "server.somewhere.", "NOERROR aa 10.43.199.210")]
+    "server.np.svc.cluster.local.",
+    "NOERROR aa 192.0.2.2"
+)]
+#[case::template_code(
+    "template IN ANY cluster.local {\n rcode NXDOMAIN\n}",
+    "server.np.svc.cluster.local.",
+    "NXDOMAIN aa"
+)]
+#[case::template_failure(
+    "template ANY ANY {\n rcode SERVFAIL\n}",
+    "server.np.svc.cluster.local.",
+    "SERVFAIL"
+)]
+#[case::rewrite_exact(
+    "rewrite name wrong.np.svc.cluster.local server.np.svc.cluster.local",
+    "wrong.np.svc.cluster.local.",
+    "NOERROR aa 10.43.199.210"
+)]
+#[case::rewrite_suffix(
+    "rewrite name suffix .np. .np.svc.cluster.local. answer auto",
+    "server.np.",
+    "NOERROR aa 10.43.199.210"
+)]
+#[case::rewrite_regex(
+    "rewrite name regex (.*)\\.somewhere {1}.np.svc.cluster.local",
+    "server.somewhere.",
+    "NOERROR aa 10.43.199.210"
+)]
 #[case::blocked("acl {\n block type A net 10.42.0.0/16\n}", "server.np.svc.cluster.local.", "REFUSED")]
-#[case::blocked_elsewhere("acl {\n block net 10.99.0.0/16\n}",
-    "server.np.svc.cluster.local.", "NOERROR aa 10.43.199.210")]
+#[case::blocked_elsewhere(
+    "acl {\n block net 10.99.0.0/16\n}",
+    "server.np.svc.cluster.local.",
+    "NOERROR aa 10.43.199.210"
+)]
 #[tokio::test]
 async fn plugins_work_in_coredns_order(#[case] directives: &str, #[case] name: &str, #[case] expected: &str) {
     let lab = Lab::new(Mode::honest(), Directory::of(names()), directives).await;
@@ -256,7 +315,10 @@ async fn a_silent_outside_is_a_failure_and_a_line_in_the_log() {
     let request = Request::new(message, IpAddr::from([10, 42, 0, 5]), Transport::Udp).unwrap();
     assert_eq!(line(&engine.answer(&request, 53).await.unwrap()), "SERVFAIL");
     let lines = journal.lines();
-    assert!(lines[0].starts_with("[ERROR] plugin/errors: 2 www.example.com. A: read udp 127.0.0.1:"), "{lines:?}");
+    assert!(
+        lines[0].starts_with("[ERROR] plugin/errors: 2 www.example.com. A: read udp 127.0.0.1:"),
+        "{lines:?}"
+    );
     assert!(lines[0].ends_with(&format!("->{}: i/o timeout", upstream.address())), "{lines:?}");
 }
 
@@ -295,17 +357,28 @@ async fn an_answer_too_large_for_a_datagram_is_cut() {
 }
 
 #[rstest]
-#[case(".:53 {\n errors\n frobnicate\n}", "/etc/coredns/Corefile:3 - Error during parsing: Unknown directive 'frobnicate'")]
-#[case(".:53 {\n kubernetes cluster.local {\n  podz insecure\n }\n}",
-    "plugin/kubernetes: /etc/coredns/Corefile:3 - Error during parsing: unknown property 'podz'")]
-#[case(".:53 {\n kubernetes cluster.local {\n  pods maybe\n }\n}",
-    "plugin/kubernetes: wrong value for pods: maybe,  must be one of: disabled, verified, insecure")]
-#[case(".:53 {\n forward .\n}",
-    "plugin/forward: /etc/coredns/Corefile:2 - Error during parsing: Wrong argument count or unexpected line ending after '.'")]
+#[case(
+    ".:53 {\n errors\n frobnicate\n}",
+    "/etc/coredns/Corefile:3 - Error during parsing: Unknown directive 'frobnicate'"
+)]
+#[case(
+    ".:53 {\n kubernetes cluster.local {\n  podz insecure\n }\n}",
+    "plugin/kubernetes: /etc/coredns/Corefile:3 - Error during parsing: unknown property 'podz'"
+)]
+#[case(
+    ".:53 {\n kubernetes cluster.local {\n  pods maybe\n }\n}",
+    "plugin/kubernetes: wrong value for pods: maybe,  must be one of: disabled, verified, insecure"
+)]
+#[case(
+    ".:53 {\n forward .\n}",
+    "plugin/forward: /etc/coredns/Corefile:2 - Error during parsing: Wrong argument count or unexpected line ending after '.'"
+)]
 #[case(".:53 {\n errors\n", "/etc/coredns/Corefile:2 - Error during parsing: Unexpected EOF")]
 #[case(".:53 {\n cache 0\n}", "plugin/cache: cache TTL can not be zero or negative: 0")]
-#[case(".:53 {\n errors\n}\n.:53 {\n errors\n}",
-    "/etc/coredns/Corefile:4 - Error during parsing: cannot serve dns://.:53 - it is already defined")]
+#[case(
+    ".:53 {\n errors\n}\n.:53 {\n errors\n}",
+    "/etc/coredns/Corefile:4 - Error during parsing: cannot serve dns://.:53 - it is already defined"
+)]
 fn a_wrong_corefile_is_refused_with_its_place(#[case] text: &str, #[case] expected: &str) {
     let surroundings = Surroundings {
         directory: Directory::default(),
@@ -313,6 +386,7 @@ fn a_wrong_corefile_is_refused_with_its_place(#[case] text: &str, #[case] expect
         journal: Journal::kept(),
         own_address: None,
     };
-    let result = corefile::parse("/etc/coredns/Corefile", text).and_then(|parsed| Engine::new(&parsed, surroundings));
+    let result =
+        corefile::parse("/etc/coredns/Corefile", text).and_then(|parsed| Engine::new(&parsed, surroundings));
     assert_eq!(result.unwrap_err().to_string(), expected);
 }

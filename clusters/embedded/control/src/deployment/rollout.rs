@@ -139,7 +139,8 @@ impl Fleet {
             ship.replicas -= taken;
             spare -= taken;
         }
-        let changed = old.into_iter().zip(&self.old).filter(|(after, before)| after.replicas != before.replicas);
+        let changed =
+            old.into_iter().zip(&self.old).filter(|(after, before)| after.replicas != before.replicas);
         changed.map(|(after, _)| Scale { set: after.name, to: after.replicas }).collect()
     }
 
@@ -181,8 +182,10 @@ mod tests {
     #[case::broken_old_pods_go_first(fleet(2, 1, 1, Some(ship("new", 1, 1)), vec![ship("broken", 1, 0), ship("good", 1, 1)]),
         &[("broken", 0), ("good", 0)])]
     fn rolls(#[case] fleet: Fleet, #[case] expected: &[(&str, i32)]) {
-        let steps: Vec<(String, i32)> = fleet.steps().into_iter().map(|scale| (scale.set, scale.to)).collect();
-        let expected: Vec<(String, i32)> = expected.iter().map(|(set, to)| ((*set).to_owned(), *to)).collect();
+        let steps: Vec<(String, i32)> =
+            fleet.steps().into_iter().map(|scale| (scale.set, scale.to)).collect();
+        let expected: Vec<(String, i32)> =
+            expected.iter().map(|(set, to)| ((*set).to_owned(), *to)).collect();
         assert_eq!(steps, expected);
     }
 
@@ -191,8 +194,10 @@ mod tests {
     #[case::then_new(Some(ship("new", 0, 0)), vec![ship("old", 0, 0)], &[("new", 2)])]
     fn recreates(#[case] new: Option<Ship>, #[case] old: Vec<Ship>, #[case] expected: &[(&str, i32)]) {
         let fleet = Fleet { recreate: true, ..fleet(2, 0, 0, new, old) };
-        let steps: Vec<(String, i32)> = fleet.steps().into_iter().map(|scale| (scale.set, scale.to)).collect();
-        let expected: Vec<(String, i32)> = expected.iter().map(|(set, to)| ((*set).to_owned(), *to)).collect();
+        let steps: Vec<(String, i32)> =
+            fleet.steps().into_iter().map(|scale| (scale.set, scale.to)).collect();
+        let expected: Vec<(String, i32)> =
+            expected.iter().map(|(set, to)| ((*set).to_owned(), *to)).collect();
         assert_eq!(steps, expected);
     }
 

@@ -58,11 +58,25 @@ pub(super) fn status(
     };
     let (_, unavailable) = rollout::surge_and_unavailable(deployment);
     let enough = available >= wanted - unavailable;
-    set(&mut made, now, if enough {
-        ("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.".to_owned())
-    } else {
-        ("Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.".to_owned())
-    });
+    set(
+        &mut made,
+        now,
+        if enough {
+            (
+                "Available",
+                "True",
+                "MinimumReplicasAvailable",
+                "Deployment has minimum availability.".to_owned(),
+            )
+        } else {
+            (
+                "Available",
+                "False",
+                "MinimumReplicasUnavailable",
+                "Deployment does not have minimum availability.".to_owned(),
+            )
+        },
+    );
     let look_again = progress(deployment, &before, &mut made, new, now, pace);
     Made { status: made, look_again }
 }
@@ -80,7 +94,8 @@ fn progress(
         set(made, now, ("Progressing", "Unknown", "DeploymentPaused", "Deployment is paused".to_owned()));
         return None;
     }
-    let known = before.conditions.iter().flatten().find(|condition| condition.type_ == "Progressing").cloned();
+    let known =
+        before.conditions.iter().flatten().find(|condition| condition.type_ == "Progressing").cloned();
     let set_name = new.map(ResourceExt::name_any).unwrap_or_default();
     let done = format!("ReplicaSet \"{set_name}\" has successfully progressed.");
     if is_complete(deployment, made) {
@@ -88,7 +103,16 @@ fn progress(
         return None;
     }
     let Some(known) = known else {
-        set(made, now, ("Progressing", "True", "NewReplicaSetCreated", format!("Created new replica set \"{set_name}\"")));
+        set(
+            made,
+            now,
+            (
+                "Progressing",
+                "True",
+                "NewReplicaSetCreated",
+                format!("Created new replica set \"{set_name}\""),
+            ),
+        );
         return deadline(deployment, pace);
     };
     // A Deployment whose rollout is done stays done when pods come and go.
@@ -102,10 +126,31 @@ fn progress(
         || made.replicas < before.replicas
         || !same_rollout;
     if went_on {
-        set(made, now, ("Progressing", "True", "ReplicaSetUpdated", format!("ReplicaSet \"{set_name}\" is progressing.")));
+        set(
+            made,
+            now,
+            (
+                "Progressing",
+                "True",
+                "ReplicaSetUpdated",
+                format!("ReplicaSet \"{set_name}\" is progressing."),
+            ),
+        );
         touch(made, now);
         return deadline(deployment, pace);
     }
+    overdue(deployment, made, &known, &set_name, now, pace)
+}
+
+/// Says so when the deadline has passed; else returns when it will.
+fn overdue(
+    deployment: &Deployment,
+    made: &mut DeploymentStatus,
+    known: &DeploymentCondition,
+    set_name: &str,
+    now: Timestamp,
+    pace: Pace,
+) -> Option<Duration> {
     if known.reason.as_deref() == Some("ProgressDeadlineExceeded") {
         return None;
     }
@@ -128,16 +173,24 @@ fn deadline(deployment: &Deployment, pace: Pace) -> Option<Duration> {
 }
 
 fn touch(status: &mut DeploymentStatus, now: Timestamp) {
-    for condition in status.conditions.iter_mut().flatten().filter(|condition| condition.type_ == "Progressing") {
+    for condition in
+        status.conditions.iter_mut().flatten().filter(|condition| condition.type_ == "Progressing")
+    {
         condition.last_update_time = Some(Time(now));
     }
 }
 
-fn set(status: &mut DeploymentStatus, now: Timestamp, (kind, value, reason, message): (&str, &str, &str, String)) {
+fn set(
+    status: &mut DeploymentStatus,
+    now: Timestamp,
+    (kind, value, reason, message): (&str, &str, &str, String),
+) {
     let conditions = status.conditions.get_or_insert_default();
     let known = conditions.iter().find(|condition| condition.type_ == kind).cloned();
     if known.as_ref().is_some_and(|known| {
-        known.status == value && known.reason.as_deref() == Some(reason) && known.message.as_deref() == Some(&message)
+        known.status == value
+            && known.reason.as_deref() == Some(reason)
+            && known.message.as_deref() == Some(&message)
     }) {
         return;
     }

@@ -29,7 +29,8 @@ pub(super) fn groups(service: &Service, pods: &[Arc<Pod>]) -> Vec<Group> {
     let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
     let mut found: Vec<Group> = Vec::new();
     for pod in pods.iter().filter(|pod| pods::is_alive(pod)) {
-        let Some(address) = pod.status.as_ref().and_then(|status| status.pod_ip.clone()).filter(|ip| !ip.is_empty())
+        let Some(address) =
+            pod.status.as_ref().and_then(|status| status.pod_ip.clone()).filter(|ip| !ip.is_empty())
         else {
             continue;
         };
@@ -59,13 +60,17 @@ fn resolve(port: &ServicePort, pod: &Pod) -> Option<EndpointPort> {
         Some(IntOrString::String(name)) => {
             let containers = pod.spec.iter().flat_map(|spec| {
                 let sidecars = spec.init_containers.iter().flatten();
-                let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
+                let sidecars =
+                    sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
                 spec.containers.iter().chain(sidecars)
             });
             let mut ports = containers.flat_map(|container| container.ports.iter().flatten());
-            ports.find(|declared| {
-                declared.name.as_ref() == Some(name) && declared.protocol.as_deref().unwrap_or("TCP") == protocol
-            })?.container_port
+            ports
+                .find(|declared| {
+                    declared.name.as_ref() == Some(name)
+                        && declared.protocol.as_deref().unwrap_or("TCP") == protocol
+                })?
+                .container_port
         }
     };
     Some(EndpointPort {
@@ -126,34 +131,41 @@ pub(super) fn mirror_labels(service: &Service) -> BTreeMap<String, String> {
 
 /// The same endpoints in the older form. Pods on their way out are left out of it.
 pub(super) fn subsets(groups: &[Group]) -> Vec<EndpointSubset> {
-    groups.iter().filter_map(|group| {
-        let (mut ready, mut not_ready) = (Vec::new(), Vec::new());
-        for endpoint in &group.endpoints {
-            let conditions = endpoint.conditions.clone().unwrap_or_default();
-            let leaving = conditions.terminating == Some(true);
-            if leaving && conditions.ready != Some(true) {
-                continue;
+    groups
+        .iter()
+        .filter_map(|group| {
+            let (mut ready, mut not_ready) = (Vec::new(), Vec::new());
+            for endpoint in &group.endpoints {
+                let conditions = endpoint.conditions.clone().unwrap_or_default();
+                let leaving = conditions.terminating == Some(true);
+                if leaving && conditions.ready != Some(true) {
+                    continue;
+                }
+                let address = EndpointAddress {
+                    ip: endpoint.addresses.first().cloned().unwrap_or_default(),
+                    hostname: endpoint.hostname.clone(),
+                    node_name: endpoint.node_name.clone(),
+                    target_ref: endpoint.target_ref.clone(),
+                };
+                if conditions.ready == Some(true) { ready.push(address) } else { not_ready.push(address) }
             }
-            let address = EndpointAddress {
-                ip: endpoint.addresses.first().cloned().unwrap_or_default(),
-                hostname: endpoint.hostname.clone(),
-                node_name: endpoint.node_name.clone(),
-                target_ref: endpoint.target_ref.clone(),
-            };
-            if conditions.ready == Some(true) { ready.push(address) } else { not_ready.push(address) }
-        }
-        let ports: Vec<CorePort> = group.ports.iter().map(|port| CorePort {
-            name: port.name.clone().filter(|name| !name.is_empty()),
-            port: port.port.unwrap_or(0),
-            protocol: port.protocol.clone(),
-            app_protocol: port.app_protocol.clone(),
-        }).collect();
-        (!ready.is_empty() || !not_ready.is_empty()).then(|| EndpointSubset {
-            addresses: Some(ready).filter(|addresses| !addresses.is_empty()),
-            not_ready_addresses: Some(not_ready).filter(|addresses| !addresses.is_empty()),
-            ports: Some(ports).filter(|ports| !ports.is_empty()),
+            let ports: Vec<CorePort> = group
+                .ports
+                .iter()
+                .map(|port| CorePort {
+                    name: port.name.clone().filter(|name| !name.is_empty()),
+                    port: port.port.unwrap_or(0),
+                    protocol: port.protocol.clone(),
+                    app_protocol: port.app_protocol.clone(),
+                })
+                .collect();
+            (!ready.is_empty() || !not_ready.is_empty()).then(|| EndpointSubset {
+                addresses: Some(ready).filter(|addresses| !addresses.is_empty()),
+                not_ready_addresses: Some(not_ready).filter(|addresses| !addresses.is_empty()),
+                ports: Some(ports).filter(|ports| !ports.is_empty()),
+            })
         })
-    }).collect()
+        .collect()
 }
 
 #[cfg(test)]
@@ -163,7 +175,8 @@ mod tests {
     use serde_json::{Value, json};
 
     fn service(spec: Value) -> Service {
-        serde_json::from_value(json!({ "metadata": { "name": "web", "namespace": "np" }, "spec": spec })).unwrap()
+        serde_json::from_value(json!({ "metadata": { "name": "web", "namespace": "np" }, "spec": spec }))
+            .unwrap()
     }
 
     fn pod(name: &str, address: &str, ready: &str, leaving: bool) -> Arc<Pod> {
@@ -176,27 +189,38 @@ mod tests {
             "status": { "phase": "Running", "podIP": address, "conditions": [{ "type": "Ready", "status": ready }] },
         })).unwrap();
         if leaving {
-            pod.metadata.deletion_timestamp = Some(serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap());
+            pod.metadata.deletion_timestamp =
+                Some(serde_json::from_value(json!("2026-01-01T00:00:00Z")).unwrap());
         }
         Arc::new(pod)
     }
 
     fn told(groups: &[Group]) -> String {
         let group = |group: &Group| {
-            let ports: Vec<String> = group.ports.iter().map(|port| {
-                format!("{}={}", port.name.as_deref().unwrap_or_default(), port.port.unwrap_or(0))
-            }).collect();
-            let endpoints: Vec<String> = group.endpoints.iter().map(|endpoint| {
-                let conditions = endpoint.conditions.clone().unwrap();
-                let flag = |value: Option<bool>, letter: &'static str| if value == Some(true) { letter } else { "-" };
-                format!(
-                    "{}:{}{}{}",
-                    endpoint.addresses[0],
-                    flag(conditions.ready, "r"),
-                    flag(conditions.serving, "s"),
-                    flag(conditions.terminating, "t"),
-                )
-            }).collect();
+            let ports: Vec<String> = group
+                .ports
+                .iter()
+                .map(|port| {
+                    format!("{}={}", port.name.as_deref().unwrap_or_default(), port.port.unwrap_or(0))
+                })
+                .collect();
+            let endpoints: Vec<String> = group
+                .endpoints
+                .iter()
+                .map(|endpoint| {
+                    let conditions = endpoint.conditions.clone().unwrap();
+                    let flag = |value: Option<bool>, letter: &'static str| {
+                        if value == Some(true) { letter } else { "-" }
+                    };
+                    format!(
+                        "{}:{}{}{}",
+                        endpoint.addresses[0],
+                        flag(conditions.ready, "r"),
+                        flag(conditions.serving, "s"),
+                        flag(conditions.terminating, "t"),
+                    )
+                })
+                .collect();
             format!("[{}] {}", ports.join(","), endpoints.join(" "))
         };
         groups.iter().map(group).collect::<Vec<_>>().join("; ")

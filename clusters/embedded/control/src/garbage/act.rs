@@ -1,9 +1,9 @@
 //! One look at one object.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::Api;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions, PropagationPolicy};
 use kube::core::DynamicObject;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::json;
 
 use super::Garbage;
@@ -55,7 +55,8 @@ pub(super) async fn look(garbage: &Garbage, uid: &str) -> Result<(), Trouble> {
 async fn exists(garbage: &Garbage, node: &Node, owner: &OwnerReference) -> Result<bool, Trouble> {
     let resources = garbage.resources();
     let group = owner.api_version.rsplit_once('/').map_or("", |(group, _)| group);
-    let resource = resources.iter().find(|resource| resource.api.group == group && resource.api.kind == owner.kind);
+    let resource =
+        resources.iter().find(|resource| resource.api.group == group && resource.api.kind == owner.kind);
     let Some(resource) = resource else {
         return Err(Trouble::NotYet(format!("the owner {} {} is of no known kind", owner.kind, owner.name)));
     };
@@ -90,7 +91,8 @@ async fn delete(api: &Api<DynamicObject>, node: &Node, manner: Manner) -> Result
 }
 
 async fn disown(api: &Api<DynamicObject>, node: &Node, owners: &[String]) -> Result<(), Trouble> {
-    let kept: Vec<&OwnerReference> = node.owners.iter().filter(|owner| !owners.contains(&owner.uid)).collect();
+    let kept: Vec<&OwnerReference> =
+        node.owners.iter().filter(|owner| !owners.contains(&owner.uid)).collect();
     let patch = json!({ "metadata": { "uid": node.uid, "ownerReferences": kept } });
     unless_gone(api.patch(&node.key.name, &PatchParams::default(), &Patch::Merge(&patch)).await)?;
     Ok(())

@@ -146,8 +146,12 @@ impl Graph {
         }
         let is_absent = |owner: &&OwnerReference| absent.contains(&owner.uid);
         let waiting = |owner: &&OwnerReference| self.owner(owner) == Owner::Waiting;
-        let useless: Vec<String> =
-            node.owners.iter().filter(|owner| is_absent(owner) || waiting(owner)).map(|owner| owner.uid.clone()).collect();
+        let useless: Vec<String> = node
+            .owners
+            .iter()
+            .filter(|owner| is_absent(owner) || waiting(owner))
+            .map(|owner| owner.uid.clone())
+            .collect();
         if useless.len() < node.owners.len() {
             return if useless.is_empty() { Verdict::Keep } else { Verdict::Disown(useless) };
         }
@@ -190,14 +194,21 @@ mod tests {
     use rstest::rstest;
 
     fn owner(uid: &str, blocks: bool) -> OwnerReference {
-        OwnerReference { uid: uid.to_owned(), block_owner_deletion: Some(blocks), ..OwnerReference::default() }
+        OwnerReference {
+            uid: uid.to_owned(),
+            block_owner_deletion: Some(blocks),
+            ..OwnerReference::default()
+        }
     }
 
     fn node(uid: &str, owners: &[&str], state: &str) -> Node {
         let finalizers = [FOREGROUND, ORPHAN].into_iter().filter(|name| state.contains(name));
         Node {
             uid: uid.to_owned(),
-            resource: Resource { api: ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&()), namespaced: true },
+            resource: Resource {
+                api: ApiResource::erase::<k8s_openapi::api::core::v1::Pod>(&()),
+                namespaced: true,
+            },
             key: Key::new("np", uid),
             owners: owners.iter().map(|uid| owner(uid, true)).collect(),
             deleting: state.contains("deleting"),
@@ -225,7 +236,12 @@ mod tests {
     #[case::waits(&["d a"], "a deleting foregroundDeletion", &[], Verdict::CollectFirst(vec!["d".into()]))]
     #[case::orphans(&["d a"], "a deleting orphan", &[], Verdict::OrphanDependents(vec!["d".into()]))]
     #[case::just_leaving(&["d a"], "a deleting", &[], Verdict::Keep)]
-    fn judges(#[case] others: &[&str], #[case] subject: &str, #[case] absent: &[&str], #[case] expected: Verdict) {
+    fn judges(
+        #[case] others: &[&str],
+        #[case] subject: &str,
+        #[case] absent: &[&str],
+        #[case] expected: Verdict,
+    ) {
         let mut graph = Graph::default();
         for other in others {
             graph.put(told(other));

@@ -45,7 +45,10 @@ pub(super) async fn keep(garbage: Garbage) {
                 let before = garbage.resources.send_replace(resources);
                 // Whoever waited for its owner's kind to be known is looked at again.
                 if garbage.resources().iter().any(|resource| !before.contains(resource)) {
-                    garbage.read(Graph::with_unknown_owners).into_iter().for_each(|uid| garbage.queue.add(uid));
+                    garbage
+                        .read(Graph::with_unknown_owners)
+                        .into_iter()
+                        .for_each(|uid| garbage.queue.add(uid));
                 }
             }
             Err(error) => {

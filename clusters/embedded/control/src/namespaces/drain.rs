@@ -57,14 +57,20 @@ pub(super) async fn look(cluster: &Cluster, garbage: &Garbage, namespace: &Names
     let events: Api<Event> = Api::namespaced(cluster.client.clone(), &name);
     unless_gone(events.delete_collection(&DeleteParams::default(), &ListParams::default()).await)?;
     let mut last = namespace.clone();
-    last.spec.get_or_insert_default().finalizers = Some(held.into_iter().filter(|finalizer| finalizer != OWN_FINALIZER).collect());
+    last.spec.get_or_insert_default().finalizers =
+        Some(held.into_iter().filter(|finalizer| finalizer != OWN_FINALIZER).collect());
     let api: Api<Namespace> = Api::all(cluster.client.clone());
     unless_gone(api.replace_subresource("finalize", &name, &PostParams::default(), &last).await)?;
     Ok(())
 }
 
 /// Deletes the objects of one kind; counts those that stay.
-async fn empty(cluster: &Cluster, resource: &Resource, namespace: &str, rest: &mut Rest) -> Result<(), Trouble> {
+async fn empty(
+    cluster: &Cluster,
+    resource: &Resource,
+    namespace: &str,
+    rest: &mut Rest,
+) -> Result<(), Trouble> {
     let api: Api<DynamicObject> = Api::namespaced_with(cluster.client.clone(), namespace, &resource.api);
     let Some(list) = unless_gone(api.list_metadata(&ListParams::default()).await)? else { return Ok(()) };
     for object in &list.items {
@@ -78,7 +84,11 @@ async fn empty(cluster: &Cluster, resource: &Resource, namespace: &str, rest: &m
     let Some(left) = unless_gone(api.list_metadata(&ListParams::default()).await)? else { return Ok(()) };
     for object in &left.items {
         let group = &resource.api.group;
-        let kind = if group.is_empty() { format!("{}.", resource.api.plural) } else { format!("{}.{group}", resource.api.plural) };
+        let kind = if group.is_empty() {
+            format!("{}.", resource.api.plural)
+        } else {
+            format!("{}.{group}", resource.api.plural)
+        };
         *rest.objects.entry(kind).or_default() += 1;
         for finalizer in object.finalizers() {
             *rest.finalizers.entry(finalizer.clone()).or_default() += 1;
@@ -90,24 +100,66 @@ async fn empty(cluster: &Cluster, resource: &Resource, namespace: &str, rest: &m
 /// Says in the status what is left.
 async fn tell(cluster: &Cluster, namespace: &Namespace, rest: &Rest) -> Result<(), Trouble> {
     let listed = |counts: &BTreeMap<String, usize>, unit: &str| {
-        counts.iter().map(|(name, count)| format!("{name} {unit} {count} resource instances")).collect::<Vec<_>>().join(", ")
+        counts
+            .iter()
+            .map(|(name, count)| format!("{name} {unit} {count} resource instances"))
+            .collect::<Vec<_>>()
+            .join(", ")
     };
-    let some = |kind, reason, left: &BTreeMap<String, usize>, text: String, none: (&'static str, &'static str)| {
-        if left.is_empty() { (kind, "False", none.0, none.1.to_owned()) } else { (kind, "True", reason, text) }
-    };
+    let some =
+        |kind, reason, left: &BTreeMap<String, usize>, text: String, none: (&'static str, &'static str)| {
+            if left.is_empty() {
+                (kind, "False", none.0, none.1.to_owned())
+            } else {
+                (kind, "True", reason, text)
+            }
+        };
     let told = [
-        ("NamespaceDeletionDiscoveryFailure", "False", "ResourcesDiscovered", "All resources successfully discovered".to_owned()),
-        ("NamespaceDeletionGroupVersionParsingFailure", "False", "ParsedGroupVersions",
-            "All legacy kube types successfully parsed".to_owned()),
-        ("NamespaceDeletionContentFailure", "False", "ContentDeleted",
-            "All content successfully deleted, may be waiting on finalization".to_owned()),
-        some("NamespaceContentRemaining", "SomeResourcesRemain", &rest.objects,
+        (
+            "NamespaceDeletionDiscoveryFailure",
+            "False",
+            "ResourcesDiscovered",
+            "All resources successfully discovered".to_owned(),
+        ),
+        (
+            "NamespaceDeletionGroupVersionParsingFailure",
+            "False",
+            "ParsedGroupVersions",
+            "All legacy kube types successfully parsed".to_owned(),
+        ),
+        (
+            "NamespaceDeletionContentFailure",
+            "False",
+            "ContentDeleted",
+            "All content successfully deleted, may be waiting on finalization".to_owned(),
+        ),
+        some(
+            "NamespaceContentRemaining",
+            "SomeResourcesRemain",
+            &rest.objects,
             format!("Some resources are remaining: {}", listed(&rest.objects, "has")),
-            ("ContentRemoved", "All content successfully removed")),
-        some("NamespaceFinalizersRemaining", "SomeFinalizersRemain", &rest.finalizers,
-            format!("Some content in the namespace has finalizers remaining: {}", listed(&rest.finalizers, "in")),
-            ("ContentHasNoFinalizers", "All content-preserving finalizers finished")),
+            ("ContentRemoved", "All content successfully removed"),
+        ),
+        some(
+            "NamespaceFinalizersRemaining",
+            "SomeFinalizersRemain",
+            &rest.finalizers,
+            format!(
+                "Some content in the namespace has finalizers remaining: {}",
+                listed(&rest.finalizers, "in")
+            ),
+            ("ContentHasNoFinalizers", "All content-preserving finalizers finished"),
+        ),
     ];
+    write(cluster, namespace, told).await
+}
+
+/// Writes the conditions that changed.
+async fn write(
+    cluster: &Cluster,
+    namespace: &Namespace,
+    told: [(&str, &str, &str, String); 5],
+) -> Result<(), Trouble> {
     let mut changed = namespace.clone();
     let conditions = changed.status.get_or_insert_default().conditions.get_or_insert_default();
     let mut differs = false;

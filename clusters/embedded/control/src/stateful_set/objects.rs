@@ -38,15 +38,17 @@ fn claim_templates(set: &StatefulSet) -> impl Iterator<Item = &PersistentVolumeC
 /// The claims of one pod.
 pub(super) fn claims(set: &StatefulSet, ordinal: i32) -> Vec<PersistentVolumeClaim> {
     let labels = set.spec.as_ref().and_then(|spec| spec.selector.match_labels.clone()).unwrap_or_default();
-    claim_templates(set).map(|template| {
-        let mut claim = template.clone();
-        claim.metadata.name = Some(claim_name(set, template, ordinal));
-        claim.metadata.namespace = set.namespace();
-        claim.metadata.creation_timestamp = None;
-        claim.metadata.labels.get_or_insert_default().extend(labels.clone());
-        claim.status = None;
-        claim
-    }).collect()
+    claim_templates(set)
+        .map(|template| {
+            let mut claim = template.clone();
+            claim.metadata.name = Some(claim_name(set, template, ordinal));
+            claim.metadata.namespace = set.namespace();
+            claim.metadata.creation_timestamp = None;
+            claim.metadata.labels.get_or_insert_default().extend(labels.clone());
+            claim.status = None;
+            claim
+        })
+        .collect()
 }
 
 /// The pod with this number, of this revision's template.
@@ -61,15 +63,18 @@ pub(super) fn pod(set: &StatefulSet, template: &PodTemplateSpec, ordinal: i32, r
     pod.metadata.name = Some(name.clone());
     let spec = pod.spec.get_or_insert_default();
     spec.hostname = Some(name);
-    spec.subdomain = set.spec.as_ref().and_then(|spec| spec.service_name.clone()).filter(|name| !name.is_empty());
-    let claimed: Vec<Volume> = claim_templates(set).map(|template| Volume {
-        name: template.name_any(),
-        persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
-            claim_name: claim_name(set, template, ordinal),
-            read_only: Some(false),
-        }),
-        ..Volume::default()
-    }).collect();
+    spec.subdomain =
+        set.spec.as_ref().and_then(|spec| spec.service_name.clone()).filter(|name| !name.is_empty());
+    let claimed: Vec<Volume> = claim_templates(set)
+        .map(|template| Volume {
+            name: template.name_any(),
+            persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
+                claim_name: claim_name(set, template, ordinal),
+                read_only: Some(false),
+            }),
+            ..Volume::default()
+        })
+        .collect();
     let volumes = spec.volumes.take().unwrap_or_default();
     let others = volumes.into_iter().filter(|volume| claimed.iter().all(|claim| claim.name != volume.name));
     let volumes: Vec<Volume> = others.chain(claimed.clone()).collect();
@@ -78,7 +83,11 @@ pub(super) fn pod(set: &StatefulSet, template: &PodTemplateSpec, ordinal: i32, r
 }
 
 /// Gives the claims the owners that the retention policy wants: the set, or the pod that is scaled away.
-pub(super) async fn keep_claims(cluster: &Cluster, set: &StatefulSet, owned: &[Arc<Pod>]) -> Result<(), Trouble> {
+pub(super) async fn keep_claims(
+    cluster: &Cluster,
+    set: &StatefulSet,
+    owned: &[Arc<Pod>],
+) -> Result<(), Trouble> {
     let Some(spec) = &set.spec else { return Ok(()) };
     let policy = spec.persistent_volume_claim_retention_policy.clone().unwrap_or_default();
     let with_set = policy.when_deleted.as_deref() == Some("Delete");

@@ -112,7 +112,10 @@ impl View {
 
     /// Whether the rollout, which goes from the highest ordinal down, has come to this pod.
     fn reached(&self, ordinal: i32) -> bool {
-        self.pods.iter().filter(|member| member.ordinal > ordinal).all(|member| member.revision == self.update)
+        self.pods
+            .iter()
+            .filter(|member| member.ordinal > ordinal)
+            .all(|member| member.revision == self.update)
     }
 }
 
@@ -143,11 +146,15 @@ pub(super) fn steps(view: &View) -> Vec<Step> {
     if !steps.is_empty() {
         return steps;
     }
-    let surplus = |member: &&Member| member.ordinal < view.first || member.ordinal >= view.first + view.wanted;
+    let surplus =
+        |member: &&Member| member.ordinal < view.first || member.ordinal >= view.first + view.wanted;
     let condemned: Vec<&Member> = view.pods.iter().filter(surplus).collect();
     if view.parallel {
-        let leaving: Vec<Step> =
-            condemned.iter().filter(|member| !member.leaving).map(|member| Step::Delete { ordinal: member.ordinal }).collect();
+        let leaving: Vec<Step> = condemned
+            .iter()
+            .filter(|member| !member.leaving)
+            .map(|member| Step::Delete { ordinal: member.ordinal })
+            .collect();
         if !leaving.is_empty() {
             return leaving;
         }
@@ -160,7 +167,9 @@ pub(super) fn steps(view: &View) -> Vec<Step> {
 
 /// The next pod that a new template replaces: the highest ordinal that is old, once all above are healthy.
 fn update(view: &View) -> Vec<Step> {
-    if !view.rolls || view.current == view.update && view.pods.iter().all(|member| member.revision == view.update) {
+    if !view.rolls
+        || view.current == view.update && view.pods.iter().all(|member| member.revision == view.update)
+    {
         return Vec::new();
     }
     for ordinal in (view.first + view.partition..view.first + view.wanted).rev() {

@@ -37,7 +37,8 @@ impl Revisions {
 }
 
 fn data(set: &StatefulSet) -> Value {
-    let mut template = set.spec.as_ref().and_then(|spec| serde_json::to_value(&spec.template).ok()).unwrap_or_default();
+    let mut template =
+        set.spec.as_ref().and_then(|spec| serde_json::to_value(&spec.template).ok()).unwrap_or_default();
     if let Some(fields) = template.as_object_mut() {
         fields.insert("$patch".to_owned(), json!("replace"));
     }
@@ -49,13 +50,15 @@ pub(super) async fn find_or_make(cluster: &Cluster, set: &StatefulSet) -> Result
     let namespace = set.namespace().unwrap_or_default();
     let all = || -> Vec<Arc<ControllerRevision>> {
         let revisions = cluster.stores.revisions.within(&namespace).into_iter();
-        let mut revisions: Vec<_> = revisions.filter(|revision| owner::is_controlled_by(&revision.metadata, set)).collect();
+        let mut revisions: Vec<_> =
+            revisions.filter(|revision| owner::is_controlled_by(&revision.metadata, set)).collect();
         revisions.sort_by_key(|revision| revision.revision);
         revisions
     };
     let (known, wanted) = (all(), data(set));
     let highest = known.last().map_or(0, |revision| revision.revision);
-    let same = known.iter().rev().find(|revision| revision.data.as_ref().is_some_and(|data| data.0 == wanted));
+    let same =
+        known.iter().rev().find(|revision| revision.data.as_ref().is_some_and(|data| data.0 == wanted));
     let update = match same {
         Some(revision) if revision.revision == highest => revision.name_any(),
         Some(revision) => {
@@ -74,7 +77,11 @@ pub(super) async fn find_or_make(cluster: &Cluster, set: &StatefulSet) -> Result
 
 async fn make(cluster: &Cluster, set: &StatefulSet, data: &Value, number: i64) -> Result<String, Trouble> {
     let hash = hash::of(data);
-    let mut labels = set.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref()?.labels.clone()).unwrap_or_default();
+    let mut labels = set
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.template.metadata.as_ref()?.labels.clone())
+        .unwrap_or_default();
     labels.insert(HASH_LABEL.to_owned(), hash.clone());
     let revision = ControllerRevision {
         metadata: ObjectMeta {

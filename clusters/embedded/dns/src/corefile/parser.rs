@@ -14,7 +14,13 @@ const MOST_IMPORTS: usize = 256;
 /// # Errors
 /// The first place that is not a Corefile, or an import without a target.
 pub fn parse(file: &str, text: &str) -> Result<Corefile, CorefileError> {
-    let mut parser = Parser { tokens: lexer::tokens(file, text), at: 0, snippets: HashMap::new(), imports: 0, unmatched: Vec::new() };
+    let mut parser = Parser {
+        tokens: lexer::tokens(file, text),
+        at: 0,
+        snippets: HashMap::new(),
+        imports: 0,
+        unmatched: Vec::new(),
+    };
     let mut blocks = Vec::new();
     while parser.at < parser.tokens.len() {
         if let Some(block) = parser.block()? {
@@ -142,7 +148,10 @@ impl Parser {
                 }
                 let arguments = self.rest_of_line(&first);
                 if let Some(brace) = self.peek().filter(|next| next.text == "{") {
-                    return Err(brace.error(format!("a block inside '{}' of '{}' is not understood", first.text, name.text)));
+                    return Err(brace.error(format!(
+                        "a block inside '{}' of '{}' is not understood",
+                        first.text, name.text
+                    )));
                 }
                 block.push(Line { name: first, arguments });
             }
@@ -172,8 +181,9 @@ impl Parser {
                 self.unmatched.push(pattern.text.clone());
             }
             for file in files {
-                let text = std::fs::read_to_string(&file)
-                    .map_err(|error| pattern.error(format!("Could not import {}: {error}", file.display())))?;
+                let text = std::fs::read_to_string(&file).map_err(|error| {
+                    pattern.error(format!("Could not import {}: {error}", file.display()))
+                })?;
                 words.extend(lexer::tokens(&file.display().to_string(), &text));
             }
         }
@@ -186,7 +196,9 @@ impl Parser {
 /// The files that match a glob in its last part, sorted by name; a relative pattern starts at the importing file.
 fn matching(importer: &str, pattern: &str) -> Vec<PathBuf> {
     let pattern = Path::new(importer).parent().unwrap_or(Path::new("")).join(pattern);
-    let (Some(directory), Some(last)) = (pattern.parent(), pattern.file_name().and_then(|name| name.to_str())) else {
+    let (Some(directory), Some(last)) =
+        (pattern.parent(), pattern.file_name().and_then(|name| name.to_str()))
+    else {
         return Vec::new();
     };
     if !last.contains(['*', '?']) {
@@ -195,7 +207,9 @@ fn matching(importer: &str, pattern: &str) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
     let mut files: Vec<PathBuf> = entries
         .filter_map(Result::ok)
-        .filter(|entry| entry.file_name().to_str().is_some_and(|name| wildcard(last.as_bytes(), name.as_bytes())))
+        .filter(|entry| {
+            entry.file_name().to_str().is_some_and(|name| wildcard(last.as_bytes(), name.as_bytes()))
+        })
         .map(|entry| entry.path())
         .filter(|path| path.is_file())
         .collect();

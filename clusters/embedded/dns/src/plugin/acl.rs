@@ -68,7 +68,11 @@ fn rule(line: &Line) -> Result<Rule, CorefileError> {
         "block" => Verdict::Block,
         "filter" => Verdict::Filter,
         "drop" => Verdict::Drop,
-        other => return Err(line.name.error(format!("unexpected token \"{other}\"; expect 'allow', 'block', 'filter' or 'drop'"))),
+        other => {
+            return Err(line
+                .name
+                .error(format!("unexpected token \"{other}\"; expect 'allow', 'block', 'filter' or 'drop'")));
+        }
     };
     let mut rule = Rule { verdict, kinds: Vec::new(), sources: Vec::new() };
     let mut section = "";
@@ -77,11 +81,14 @@ fn rule(line: &Line) -> Result<Rule, CorefileError> {
             (_, word @ ("type" | "net")) => section = word,
             (_, "*") => {}
             ("type", kind) => rule.kinds.push(
-                kind.to_ascii_uppercase().parse().map_err(|_| token.error(format!("unexpected token \"{kind}\"; expect legal QTYPE")))?,
+                kind.to_ascii_uppercase()
+                    .parse()
+                    .map_err(|_| token.error(format!("unexpected token \"{kind}\"; expect legal QTYPE")))?,
             ),
             ("net", source) => {
                 let net = source.parse().or_else(|_| source.parse::<IpAddr>().map(ipnet::IpNet::from));
-                rule.sources.push(net.map_err(|_| token.error(format!("illegal CIDR notation \"{source}\"")))?);
+                rule.sources
+                    .push(net.map_err(|_| token.error(format!("illegal CIDR notation \"{source}\"")))?);
             }
             (_, word) => return Err(token.error(format!("unexpected token \"{word}\"; expect 'type | net'"))),
         }

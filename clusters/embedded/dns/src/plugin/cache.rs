@@ -89,7 +89,8 @@ impl Cache {
             && let Ok(ttl) = first.text.parse::<i64>()
         {
             let most = u32::try_from(ttl).ok().filter(|ttl| *ttl > 0);
-            let most = most.ok_or_else(|| plugin_error(format!("cache TTL can not be zero or negative: {ttl}")))?;
+            let most =
+                most.ok_or_else(|| plugin_error(format!("cache TTL can not be zero or negative: {ttl}")))?;
             cache.success.most = most;
             cache.denial.most = most;
             arguments = rest;
@@ -129,12 +130,18 @@ impl Cache {
             // Fetching ahead changes when the upstream is asked, never what is answered.
             "prefetch" => {}
             "disable" => {
-                let Some((which, zones)) = line.arguments.split_first() else { return Err(line.name.wrong_count()) };
+                let Some((which, zones)) = line.arguments.split_first() else {
+                    return Err(line.name.wrong_count());
+                };
                 let zones = Directive::zones(zones, &[".".to_owned()]);
                 match which.text.as_str() {
                     "success" => self.no_success = zones,
                     "denial" => self.no_denial = zones,
-                    _ => return Err(plugin_error("cache type for disable must be \"success\" or \"denial\"".to_owned())),
+                    _ => {
+                        return Err(plugin_error(
+                            "cache type for disable must be \"success\" or \"denial\"".to_owned(),
+                        ));
+                    }
                 }
             }
             "serve_stale" => return Err(line.name.error("property 'serve_stale' is not supported here")),
@@ -166,13 +173,21 @@ impl Cache {
     fn held(&self, key: &Key, request: &Request, factor: f64) -> Option<Message> {
         let shelves = self.shelves.lock().ok()?;
         let alive = |entry: &&Entry| age(entry, factor) < entry.lifetime;
-        let entry = shelves.denial.get(key).filter(alive).or_else(|| shelves.success.get(key).filter(alive))?;
+        let entry =
+            shelves.denial.get(key).filter(alive).or_else(|| shelves.success.get(key).filter(alive))?;
         let left = entry.lifetime - if self.keep_ttl { 0 } else { age(entry, factor) };
         let mut reply = request.reply(entry.message.metadata.response_code);
         reply.metadata.authoritative = true;
         reply.metadata.recursion_available = entry.message.metadata.recursion_available;
         let with_ttl = |records: &[Record]| -> Vec<Record> {
-            records.iter().map(|record| { let mut record = record.clone(); record.ttl = left; record }).collect()
+            records
+                .iter()
+                .map(|record| {
+                    let mut record = record.clone();
+                    record.ttl = left;
+                    record
+                })
+                .collect()
         };
         reply.answers = with_ttl(&entry.message.answers);
         reply.authorities = with_ttl(&entry.message.authorities);
@@ -194,7 +209,10 @@ impl Cache {
             _ => &self.no_denial,
         };
         let keepable = !message.metadata.truncation && class != Class::Other && lifetime > 0;
-        if keepable && name::closest(excepted, &key.name).is_none() && let Ok(mut shelves) = self.shelves.lock() {
+        if keepable
+            && name::closest(excepted, &key.name).is_none()
+            && let Ok(mut shelves) = self.shelves.lock()
+        {
             let shelf = if class == Class::Success { &mut shelves.success } else { &mut shelves.denial };
             if shelf.len() >= CAPACITY {
                 shelf.clear();

@@ -57,7 +57,9 @@ pub(crate) struct Forward {
 
 impl Forward {
     pub(crate) fn parse(directive: &Directive) -> Result<Forward, CorefileError> {
-        let Some((from, to)) = directive.arguments.split_first() else { return Err(directive.name.wrong_count()) };
+        let Some((from, to)) = directive.arguments.split_first() else {
+            return Err(directive.name.wrong_count());
+        };
         if to.is_empty() {
             return Err(from.wrong_count());
         }
@@ -121,7 +123,8 @@ impl Forward {
     }
 
     fn takes(&self, asked: &str) -> bool {
-        name::within(&self.from, asked) && (asked == self.from || name::closest(&self.except, asked).is_none())
+        name::within(&self.from, asked)
+            && (asked == self.from || name::closest(&self.except, asked).is_none())
     }
 
     fn order(&self) -> Vec<SocketAddr> {
@@ -166,7 +169,12 @@ impl Forward {
         Outcome::Failed(Failure::because(reason))
     }
 
-    async fn exchange(&self, request: &Request, upstream: SocketAddr, limit: Duration) -> Result<Message, String> {
+    async fn exchange(
+        &self,
+        request: &Request,
+        upstream: SocketAddr,
+        limit: Duration,
+    ) -> Result<Message, String> {
         let by_tcp = match self.way {
             Way::AsAsked => request.transport == Transport::Tcp,
             Way::ForceTcp => true,
@@ -208,7 +216,13 @@ fn answers(request: &Request, reply: &Message) -> bool {
 }
 
 /// An error in Go's words: `read udp 10.42.0.2:40000->10.254.53.53:53: i/o timeout`.
-fn words(operation: &str, protocol: &str, local: Option<SocketAddr>, remote: SocketAddr, error: &std::io::Error) -> String {
+fn words(
+    operation: &str,
+    protocol: &str,
+    local: Option<SocketAddr>,
+    remote: SocketAddr,
+    error: &std::io::Error,
+) -> String {
     let cause = match error.kind() {
         std::io::ErrorKind::TimedOut => "i/o timeout".to_owned(),
         std::io::ErrorKind::ConnectionRefused => format!("{operation}: connection refused"),
@@ -232,7 +246,8 @@ async fn over_udp(request: &Request, upstream: SocketAddr, limit: Duration) -> R
     let mut message = request.message.clone();
     message.metadata.id = rand::random();
     let bytes = message.to_vec().map_err(|error| error.to_string())?;
-    let socket = UdpSocket::bind((any, 0)).await.map_err(|error| words("dial", "udp", None, upstream, &error))?;
+    let socket =
+        UdpSocket::bind((any, 0)).await.map_err(|error| words("dial", "udp", None, upstream, &error))?;
     socket.connect(upstream).await.map_err(|error| words("dial", "udp", None, upstream, &error))?;
     let local = socket.local_addr().ok();
     socket.send(&bytes).await.map_err(|error| words("write", "udp", local, upstream, &error))?;
@@ -265,7 +280,8 @@ async fn over_tcp(request: &Request, upstream: SocketAddr, limit: Duration) -> R
         stream.read_exact(&mut buffer).await?;
         Ok(buffer)
     };
-    let buffer = limited(limit, exchange).await.map_err(|error| words("read", "tcp", local, upstream, &error))?;
+    let buffer =
+        limited(limit, exchange).await.map_err(|error| words("read", "tcp", local, upstream, &error))?;
     Message::from_vec(&buffer).map_err(|error| error.to_string())
 }
 
@@ -273,7 +289,9 @@ async fn over_tcp(request: &Request, upstream: SocketAddr, limit: Duration) -> R
 fn addresses(token: &Token) -> Result<Vec<SocketAddr>, CorefileError> {
     let text = token.text.strip_prefix("dns://").unwrap_or(&token.text);
     if let Some((scheme, _)) = text.split_once("://") {
-        return Err(token.error(format!("'{scheme}' is not supported as a destination protocol in forward: {text}")));
+        return Err(
+            token.error(format!("'{scheme}' is not supported as a destination protocol in forward: {text}"))
+        );
     }
     if let Ok(address) = text.parse::<SocketAddr>() {
         return Ok(vec![address]);

@@ -80,7 +80,8 @@ impl Hosts {
                     let Some(token) = line.arguments.first() else {
                         return Err(line.name.error("ttl needs a time in second"));
                     };
-                    hosts.ttl = token.text.parse().map_err(|_| token.error("ttl needs a number of second"))?;
+                    hosts.ttl =
+                        token.text.parse().map_err(|_| token.error("ttl needs a number of second"))?;
                     if !(1..=65535).contains(&hosts.ttl) {
                         return Err(token.error("ttl provided is invalid"));
                     }
@@ -89,8 +90,9 @@ impl Hosts {
                     let [token] = line.arguments.as_slice() else {
                         return Err(line.name.error("reload needs a duration (zero seconds to disable)"));
                     };
-                    hosts.reload = corefile::duration(&token.text)
-                        .ok_or_else(|| token.error(format!("invalid duration for reload '{}'", token.text)))?;
+                    hosts.reload = corefile::duration(&token.text).ok_or_else(|| {
+                        token.error(format!("invalid duration for reload '{}'", token.text))
+                    })?;
                 }
                 other if falls_through => return Err(line.name.error(format!("unknown property '{other}'"))),
                 other => {
@@ -131,11 +133,17 @@ impl Hosts {
 
     /// The addresses of a name, and whether it has any of either family.
     fn addresses(&self, host: &str) -> Vec<IpAddr> {
-        self.table.read().map(|table| table.by_name.get(host).cloned().unwrap_or_default()).unwrap_or_default()
+        self.table
+            .read()
+            .map(|table| table.by_name.get(host).cloned().unwrap_or_default())
+            .unwrap_or_default()
     }
 
     fn names(&self, address: IpAddr) -> Vec<String> {
-        self.table.read().map(|table| table.by_address.get(&address).cloned().unwrap_or_default()).unwrap_or_default()
+        self.table
+            .read()
+            .map(|table| table.by_address.get(&address).cloned().unwrap_or_default())
+            .unwrap_or_default()
     }
 
     pub(crate) async fn serve(&self, request: &Request, visit: &Visit<'_>) -> Outcome {
@@ -145,12 +153,16 @@ impl Hosts {
         let known = self.addresses(&request.name);
         let records: Vec<Record> = match request.kind {
             RecordType::PTR => {
-                let names = name::reverse_address(&request.name).map(|address| self.names(address)).unwrap_or_default();
+                let names = name::reverse_address(&request.name)
+                    .map(|address| self.names(address))
+                    .unwrap_or_default();
                 if names.is_empty() {
                     return visit.next(request).await;
                 }
                 let targets = names.iter().filter_map(|name| to_name(name));
-                targets.map(|name| Record::from_rdata(request.asked.clone(), self.ttl, RData::PTR(PTR(name)))).collect()
+                targets
+                    .map(|name| Record::from_rdata(request.asked.clone(), self.ttl, RData::PTR(PTR(name))))
+                    .collect()
             }
             RecordType::A | RecordType::AAAA => {
                 let wanted = known.iter().filter(|ip| ip.is_ipv4() == (request.kind == RecordType::A));

@@ -41,8 +41,13 @@ impl Kubernetes {
                 message: "non-reverse zone name must be used".to_owned(),
             });
         };
-        let mut plugin =
-            Kubernetes { zones, primary, rules: Rules::default(), fallthrough: Fallthrough::default(), ttl: 5 };
+        let mut plugin = Kubernetes {
+            zones,
+            primary,
+            rules: Rules::default(),
+            fallthrough: Fallthrough::default(),
+            ttl: 5,
+        };
         for line in &directive.block {
             match line.name.text.as_str() {
                 "pods" => {
@@ -76,9 +81,11 @@ impl Kubernetes {
                     plugin.rules.endpoint_pod_names = true;
                 }
                 "ignore" if line.words() == ["empty_service"] => plugin.rules.ignore_empty_service = true,
-                "endpoint" | "tls" | "kubeconfig" | "labels" | "namespace_labels" | "noendpoints" | "ignore"
-                | "namespaces" => {
-                    return Err(line.name.error(format!("property '{}' is not supported here", line.name.text)));
+                "endpoint" | "tls" | "kubeconfig" | "labels" | "namespace_labels" | "noendpoints"
+                | "ignore" | "namespaces" => {
+                    return Err(line
+                        .name
+                        .error(format!("property '{}' is not supported here", line.name.text)));
                 }
                 other => return Err(line.name.error(format!("unknown property '{other}'"))),
             }
@@ -101,7 +108,9 @@ impl Kubernetes {
         let found = self.records(request, zone, visit, directory, &mut extra).await;
         match found {
             Err(NoSuchName) if self.fallthrough.takes(&request.name) => visit.next(request).await,
-            Err(NoSuchName) if !directory.is_synced() => self.empty(request, zone, ResponseCode::ServFail, directory),
+            Err(NoSuchName) if !directory.is_synced() => {
+                self.empty(request, zone, ResponseCode::ServFail, directory)
+            }
             Err(NoSuchName) => self.empty(request, zone, ResponseCode::NXDomain, directory),
             Ok(records) if records.is_empty() => self.empty(request, zone, ResponseCode::NoError, directory),
             Ok(records) => {
@@ -127,10 +136,14 @@ impl Kubernetes {
         match request.kind {
             RecordType::A | RecordType::AAAA => self.addresses(request, zone, visit, directory).await,
             RecordType::SRV => Ok(self.services(owner, &find(&request.name)?, extra)),
-            RecordType::CNAME => Ok(find(&request.name)?.iter().take(1).filter_map(|item| self.alias(owner, item)).collect()),
-            RecordType::TXT if request.name == format!("dns-version.{zone}") => {
-                Ok(vec![Record::from_rdata(owner.clone(), 28800, RData::TXT(TXT::new(vec!["1.1.0".to_owned()])))])
+            RecordType::CNAME => {
+                Ok(find(&request.name)?.iter().take(1).filter_map(|item| self.alias(owner, item)).collect())
             }
+            RecordType::TXT if request.name == format!("dns-version.{zone}") => Ok(vec![Record::from_rdata(
+                owner.clone(),
+                28800,
+                RData::TXT(TXT::new(vec!["1.1.0".to_owned()])),
+            )]),
             RecordType::TXT => match find(&request.name)? {
                 items if items.is_empty() => Err(NoSuchName),
                 _ => Ok(Vec::new()),
@@ -146,17 +159,28 @@ impl Kubernetes {
                 }
                 None => find(&request.name).map(|_| Vec::new()),
             },
-            RecordType::SOA if request.name == zone => Ok(self.authority(zone, directory).into_iter().collect()),
+            RecordType::SOA if request.name == zone => {
+                Ok(self.authority(zone, directory).into_iter().collect())
+            }
             RecordType::SOA => Ok(Vec::new()),
-            RecordType::NS if request.name == zone => Ok(self.name_servers(owner, zone, visit, directory, extra)),
+            RecordType::NS if request.name == zone => {
+                Ok(self.name_servers(owner, zone, visit, directory, extra))
+            }
             _ => find(&request.name).map(|_| Vec::new()),
         }
     }
 
-    async fn addresses(&self, request: &Request, zone: &str, visit: &Visit<'_>, directory: &Directory) -> Found {
+    async fn addresses(
+        &self,
+        request: &Request,
+        zone: &str,
+        visit: &Visit<'_>,
+        directory: &Directory,
+    ) -> Found {
         if request.name == format!("ns.dns.{zone}") {
             let own = own_addresses(&directory.read(), visit.surroundings().own_address, zone);
-            let records = own.into_iter().map(|(_, address)| address_record(&request.asked, self.ttl, address));
+            let records =
+                own.into_iter().map(|(_, address)| address_record(&request.asked, self.ttl, address));
             return Ok(records.filter(|record| record.record_type() == request.kind).collect());
         }
         let mut records: Vec<Record> = Vec::new();
@@ -189,7 +213,11 @@ impl Kubernetes {
             }
             let direct = self.plain(&asked, request.kind, &items);
             // An alias without an address behind it is left out altogether.
-            return Ok(if direct.is_empty() { Vec::new() } else { records.into_iter().chain(direct).collect() });
+            return Ok(if direct.is_empty() {
+                Vec::new()
+            } else {
+                records.into_iter().chain(direct).collect()
+            });
         }
         Ok(Vec::new())
     }
@@ -200,12 +228,19 @@ impl Kubernetes {
             Target::Address(address) if (kind == RecordType::A) == address.is_ipv4() => Some(address),
             _ => None,
         });
-        addresses.filter(|address| seen.insert(*address)).map(|address| address_record(owner, self.ttl, address)).collect()
+        addresses
+            .filter(|address| seen.insert(*address))
+            .map(|address| address_record(owner, self.ttl, address))
+            .collect()
     }
 
     fn alias(&self, owner: &Name, item: &Item) -> Option<Record> {
         let Target::Alias(target) = &item.target else { return None };
-        Some(Record::from_rdata(owner.clone(), self.ttl, RData::CNAME(CNAME(to_name(&name::normal(target))?))))
+        Some(Record::from_rdata(
+            owner.clone(),
+            self.ttl,
+            RData::CNAME(CNAME(to_name(&name::normal(target))?)),
+        ))
     }
 
     fn services(&self, owner: &Name, items: &[Item], extra: &mut Vec<Record>) -> Vec<Record> {
@@ -256,7 +291,8 @@ impl Kubernetes {
     fn authority(&self, zone: &str, directory: &Directory) -> Option<Record> {
         let serial = directory.read().serial();
         let server = to_name(&format!("ns.dns.{zone}"))?;
-        let soa = SOA::new(server, to_name(&format!("hostmaster.{zone}"))?, serial, 7200, 1800, 86400, self.ttl);
+        let soa =
+            SOA::new(server, to_name(&format!("hostmaster.{zone}"))?, serial, 7200, 1800, 86400, self.ttl);
         Some(Record::from_rdata(to_name(zone)?, self.ttl.min(300), RData::SOA(soa)))
     }
 
@@ -272,7 +308,8 @@ impl Kubernetes {
 fn own_addresses(names: &Names, own: Option<IpAddr>, zone: &str) -> Vec<(String, IpAddr)> {
     let Some(own) = own else { return Vec::new() };
     let mut found = Vec::new();
-    for slice in names.slices().filter(|slice| slice.endpoints.iter().any(|endpoint| endpoint.address == own)) {
+    for slice in names.slices().filter(|slice| slice.endpoints.iter().any(|endpoint| endpoint.address == own))
+    {
         let Some(service) = names.service(&slice.service.0, &slice.service.1) else { continue };
         if let ServiceKind::Cluster(addresses) = &service.kind {
             let name = format!("{}.{}.svc.{zone}", service.name, service.namespace);

@@ -96,7 +96,11 @@ impl Rules {
         if parts.service.is_empty() {
             return Ok(Vec::new());
         }
-        if family == "pod" { self.find_pod(names, &parts, zone) } else { self.find_service(names, &parts, zone) }
+        if family == "pod" {
+            self.find_pod(names, &parts, zone)
+        } else {
+            self.find_service(names, &parts, zone)
+        }
     }
 
     fn find_pod(&self, names: &Names, parts: &Parts<'_>, zone: &str) -> Result<Vec<Item>, NoSuchName> {
@@ -110,7 +114,11 @@ impl Rules {
             Pods::Verified => names.has_pod(parts.namespace, address),
         };
         let owner = format!("{label}.{}.pod.{zone}", parts.namespace);
-        if exists { Ok(vec![Item { target: Target::Address(address), port: Some(0), owner }]) } else { Err(NoSuchName) }
+        if exists {
+            Ok(vec![Item { target: Target::Address(address), port: Some(0), owner }])
+        } else {
+            Err(NoSuchName)
+        }
     }
 
     fn find_service(&self, names: &Names, parts: &Parts<'_>, zone: &str) -> Result<Vec<Item>, NoSuchName> {
@@ -180,7 +188,8 @@ impl Rules {
         let mut found: Vec<String> = Vec::new();
         for slice in names.slices().filter(|slice| !hidden(&slice.service.0)) {
             for endpoint in slice.endpoints.iter().filter(|endpoint| endpoint.address == address) {
-                let name = format!("{}.{}.{}.svc.{zone}", self.host_of(endpoint), slice.service.1, slice.service.0);
+                let name =
+                    format!("{}.{}.{}.svc.{zone}", self.host_of(endpoint), slice.service.1, slice.service.0);
                 if !found.contains(&name) {
                     found.push(name);
                 }

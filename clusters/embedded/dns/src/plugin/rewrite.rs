@@ -81,7 +81,10 @@ impl Rewrite {
         }
         let Some((kind, mut words)) = words.split_first() else { return Err(directive.name.wrong_count()) };
         if kind.text != "name" || !directive.block.is_empty() {
-            return Err(kind.error(format!("rewrite of '{}' is not supported here; only 'name' on one line is", kind.text)));
+            return Err(kind.error(format!(
+                "rewrite of '{}' is not supported here; only 'name' on one line is",
+                kind.text
+            )));
         }
         let how = match words.split_first() {
             Some((first, rest)) if is_match_kind(first) && rest.len() >= 2 => {
@@ -96,7 +99,12 @@ impl Rewrite {
             [] if how == "exact" => Answers::TurnedBack,
             [] => Answers::AsTheyAre,
             ["answer", "auto"] => Answers::TurnedBack,
-            _ => return Err(to.error(format!("'{}' of a name rewrite is not supported here; 'answer auto' is", rest.join(" ")))),
+            _ => {
+                return Err(to.error(format!(
+                    "'{}' of a name rewrite is not supported here; 'answer auto' is",
+                    rest.join(" ")
+                )));
+            }
         };
         let matches = match how {
             "exact" => Match::Exact(name::normal(&from.text)),
@@ -104,7 +112,8 @@ impl Rewrite {
             "suffix" => Match::Suffix(name::normal(&from.text)),
             "substring" => Match::Substring(from.text.to_ascii_lowercase()),
             _ => Match::Regex(
-                Regex::new(&from.text).map_err(|_| from.error(format!("invalid regex matching pattern: {}", from.text)))?,
+                Regex::new(&from.text)
+                    .map_err(|_| from.error(format!("invalid regex matching pattern: {}", from.text)))?,
             ),
         };
         let to = match matches {

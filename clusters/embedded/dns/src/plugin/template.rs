@@ -4,9 +4,9 @@ use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::{DNSClass, Record, RecordType};
 use regex::Regex;
 
+use super::Fallthrough;
 use super::simple::code_of;
 use super::template_text::{Scene, Text, record};
-use super::Fallthrough;
 use crate::chain::Visit;
 use crate::corefile::{CorefileError, Directive, Line, Token};
 use crate::message::{Failure, Outcome, Request};
@@ -59,7 +59,8 @@ impl Template {
     }
 
     fn line(&mut self, line: &Line) -> Result<(), CorefileError> {
-        let needs_arguments = matches!(line.name.text.as_str(), "match" | "answer" | "additional" | "authority" | "rcode");
+        let needs_arguments =
+            matches!(line.name.text.as_str(), "match" | "answer" | "additional" | "authority" | "rcode");
         if needs_arguments && line.arguments.is_empty() {
             return Err(line.name.wrong_count());
         }
@@ -68,7 +69,9 @@ impl Template {
             "match" => {
                 for token in &line.arguments {
                     let pattern = Regex::new(&token.text);
-                    self.patterns.push(pattern.map_err(|error| token.error(format!("could not parse regex: {}, {error}", token.text)))?);
+                    self.patterns.push(pattern.map_err(|error| {
+                        token.error(format!("could not parse regex: {}, {error}", token.text))
+                    })?);
                 }
             }
             "answer" => self.answer.extend(texts()?),
@@ -76,7 +79,8 @@ impl Template {
             "authority" => self.authority.extend(texts()?),
             "rcode" => {
                 let token = &line.arguments[0];
-                self.code = code_of(&token.text).ok_or_else(|| token.error(format!("unknown rcode {}", token.text)))?;
+                self.code = code_of(&token.text)
+                    .ok_or_else(|| token.error(format!("unknown rcode {}", token.text)))?;
             }
             "fallthrough" => self.fallthrough = Fallthrough::parse(&line.arguments),
             "upstream" => {}
@@ -87,15 +91,19 @@ impl Template {
 
     fn matches<'a>(&'a self, request: &'a Request) -> Matched<'a> {
         let Some(zone) = name::closest(&self.zones, &request.name) else { return Matched::No };
-        let class_differs = self.class.is_some_and(|class| class != request.class && request.class != DNSClass::ANY);
-        let kind_differs = self.kind.is_some_and(|kind| kind != request.kind && request.kind != RecordType::ANY);
+        let class_differs =
+            self.class.is_some_and(|class| class != request.class && request.class != DNSClass::ANY);
+        let kind_differs =
+            self.kind.is_some_and(|kind| kind != request.kind && request.kind != RecordType::ANY);
         if class_differs || kind_differs {
             return Matched::No;
         }
         let groups = if self.patterns.is_empty() {
             Some(None)
         } else {
-            self.patterns.iter().find_map(|pattern| pattern.captures(&request.name).map(|found| Some((pattern, found))))
+            self.patterns
+                .iter()
+                .find_map(|pattern| pattern.captures(&request.name).map(|found| Some((pattern, found))))
         };
         match groups {
             Some(groups) => Matched::Yes(Scene { request, zone, groups }),

@@ -38,7 +38,9 @@ impl Text {
         let mut rest = token.text.as_str();
         while let Some(start) = rest.find("{{") {
             let Some(length) = rest[start..].find("}}") else {
-                return Err(token.error(format!("could not compile template: {}, unclosed action", token.text)));
+                return Err(
+                    token.error(format!("could not compile template: {}, unclosed action", token.text))
+                );
             };
             pieces.push(Piece::Plain(rest[..start].to_owned()));
             let action: Vec<&str> = rest[start + 2..start + length].split_whitespace().collect();
@@ -48,7 +50,9 @@ impl Text {
                 [".Class"] => Piece::Class,
                 [".Type"] => Piece::Kind,
                 [".Remote"] => Piece::Client,
-                ["index", ".Match", number] if number.parse::<usize>().is_ok() => Piece::Match(number.parse().unwrap_or(0)),
+                ["index", ".Match", number] if number.parse::<usize>().is_ok() => {
+                    Piece::Match(number.parse().unwrap_or(0))
+                }
                 ["index", ".Group", name] => Piece::Group(name.trim_matches('"').to_owned()),
                 [word] if word.starts_with(".Group.") => Piece::Group(word[".Group.".len()..].to_owned()),
                 _ => {
