@@ -10,10 +10,15 @@ use crate::options::Query;
 use crate::state::State;
 use crate::verbs::{Call, Part};
 
-/// Creates namespaces, the `kubernetes` Service and, where the server's address is known, its endpoints.
+/// Creates namespaces, the cluster's CA, the `kubernetes` Service and, where the server's address is known, its endpoints.
 pub(crate) fn populate(state: &Arc<State>) {
     for name in ["kube-system", "default", "kube-public", "kube-node-lease"] {
         create(state, "", "namespaces", "", json!({"metadata": {"name": name}}));
+    }
+    if !state.config.ca_pem.is_empty() {
+        let data = json!({"client-ca-file": state.config.ca_pem});
+        let map = json!({"metadata": {"name": "extension-apiserver-authentication"}, "data": data});
+        create(state, "", "configmaps", "kube-system", map);
     }
     let (network, _) = state.config.service_network;
     let address = Ipv4Addr::from(u32::from(network) + 1).to_string();

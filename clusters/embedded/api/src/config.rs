@@ -27,7 +27,9 @@ pub struct Config {
     pub endpoint: Option<(Ipv4Addr, u16)>,
     /// The audience and issuer of service-account tokens; default `https://kubernetes.default.svc.cluster.local`.
     pub issuer: String,
-    /// The CA certificate (PEM) that pods find as `ca.crt`; default empty. Set from [`crate::TlsIdentity::ca_pem`].
+    /// The cluster's CA certificate (PEM), from [`crate::TlsIdentity::ca_pem`]; default empty. Published as
+    /// `client-ca-file` of the ConfigMap `kube-system/extension-apiserver-authentication`. (What pods find as `ca.crt` is
+    /// the controllers' ConfigMap `kube-root-ca.crt`.)
     pub ca_pem: String,
     /// How many changes of each kind a watch may lag behind before it is told `410 Gone`; default 16384. Changes older
     /// than half a minute are forgotten sooner, once there are more than 256.
