@@ -13,7 +13,7 @@ use super::record::{State, Termination};
 use super::sandbox::SandboxFiles;
 use super::{hooks, probes, start};
 use crate::ProgramImage;
-use crate::container::StartError;
+use crate::container::{Process, StartError};
 use crate::images;
 
 /// When an ended container is started again.
@@ -97,16 +97,12 @@ async fn one_run(
         }
     };
     runtime.event(Some(name), Kind::Normal, "Created", format!("Created container: {name}"));
-    let running = match start::start(runtime, container, prepared, number).await {
-        Ok(running) => running,
+    let process = match begin(runtime, container, prepared, number).await {
+        Ok(process) => process,
         Err((error, id)) => return failed_start(runtime, name, &error, id),
     };
-    let process = running.process.clone();
     let ready = container.readiness_probe.is_none();
-    let started = container.startup_probe.is_none();
-    runtime.event(Some(name), Kind::Normal, "Started", format!("Started container {name}"));
     let hook = hooks::post_start(container);
-    runtime.begin_run(name, running, ready && hook.is_none(), started);
     let mut around = tokio::task::JoinSet::new();
     if let Some(handler) = hook {
         if let Err(error) = hooks::run(runtime, container, &handler).await {
@@ -127,6 +123,28 @@ async fn one_run(
     around.abort_all();
     let finished = runtime.end_run(name, code);
     finished.unwrap_or_else(|| Termination::of_run(code, None, Timestamp::now(), String::new()))
+}
+
+/// Starts the process and records that it runs. A start that has begun is finished even when the pod is deleted meanwhile,
+/// so that its process is known and ends as every other.
+async fn begin(
+    runtime: &Arc<PodRuntime>,
+    container: &Container,
+    prepared: start::Prepared,
+    number: u32,
+) -> Result<Process, (StartError, String)> {
+    let (owner, container) = (runtime.clone(), container.clone());
+    let start = async move {
+        let running = start::start(&owner, &container, prepared, number).await?;
+        let process = running.process.clone();
+        let name = container.name.as_str();
+        let ready = container.readiness_probe.is_none() && hooks::post_start(&container).is_none();
+        owner.event(Some(name), Kind::Normal, "Started", format!("Started container {name}"));
+        owner.begin_run(name, running, ready, container.startup_probe.is_none());
+        Ok(process)
+    };
+    let started = runtime.starts.spawn(start).await;
+    started.unwrap_or_else(|error| Err((StartError::Runtime(error.to_string()), String::new())))
 }
 
 /// What the kubelet shows when the runtime could not start the program.

@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use super::events::{About, Kind};
 use super::field_ref::Live;
@@ -56,6 +57,8 @@ pub(crate) struct PodRuntime {
     pub(crate) changed: Notify,
     /// A ConfigMap or Secret behind a volume changed.
     pub(crate) stale: Notify,
+    /// Starts of containers that are under way; they are never broken off.
+    pub(crate) starts: TaskTracker,
     /// The object is gone from the API server: kill at once.
     pub(crate) gone: CancellationToken,
 }
@@ -89,6 +92,7 @@ impl PodRuntime {
             state: Mutex::new(state),
             changed: Notify::new(),
             stale: Notify::new(),
+            starts: TaskTracker::new(),
             gone: CancellationToken::new(),
         }
     }

@@ -35,6 +35,8 @@ pub(super) async fn run(runtime: Arc<PodRuntime>) {
         }
     }
     leaving(&runtime).await;
+    runtime.starts.close();
+    runtime.starts.wait().await;
     let grace = if runtime.gone.is_cancelled() || runtime.shared.stop.is_cancelled() {
         Duration::ZERO
     } else {
