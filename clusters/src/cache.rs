@@ -205,7 +205,7 @@ fn manifest(root: &Path) -> io::Result<Vec<ManifestEntry>> {
             let metadata = fs::symlink_metadata(&path)?;
             if metadata.is_dir() {
                 pending.push(path);
-            } else if metadata.is_file() {
+            } else if metadata.is_file() && !is_the_machines(&path) {
                 let relative = path.strip_prefix(root).unwrap_or(&path).to_owned();
                 let modified_nanoseconds = modified(&metadata)?;
                 let sha256 = digest(&path)?;
@@ -214,6 +214,11 @@ fn manifest(root: &Path) -> io::Result<Vec<ManifestEntry>> {
         }
     }
     Ok(entries)
+}
+
+/// Bundles of certificate authorities belong to the machine: some add their own authority to every one they find.
+fn is_the_machines(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "pem")
 }
 
 /// SHA-256 of a file, in hexadecimal.

@@ -8,6 +8,8 @@ mod python;
 
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 use crate::cache::{Cache, CacheError, Guard};
 use crate::command::{Command, CommandError};
 use lock::{Lock, WheelProgram};
@@ -28,7 +30,7 @@ pub struct Programs {
     pub python: PathBuf,
     /// `nft`.
     pub nft: PathBuf,
-    /// A directory of model artefacts, one sub-directory each (`iris`).
+    /// A directory of buckets of model artefacts (`models/iris`).
     pub artefacts: PathBuf,
     /// An empty directory for the supervisor to mount over.
     pub mountpoint: PathBuf,
@@ -185,11 +187,13 @@ impl Installer<'_> {
 
     /// A scikit-learn classifier of irises, trained here: small, deterministic, of exactly the installed version.
     fn artefacts(&mut self, lock: &Lock, python: &Python, packages: &Path) -> Result<PathBuf, ProvisionError> {
-        let name = format!("artefacts-{}", lock.mlserver.directory_suffix(python));
+        const SCRIPT: &str = include_str!("programs/train_iris.py");
+        let script = hex::encode(Sha256::digest(SCRIPT));
+        let name = format!("artefacts-{}-{}", lock.mlserver.directory_suffix(python), &script[..8]);
         self.ensure(&name, "training the iris model that the scenarios serve (once)", |place, _| {
             let train = Command::new(python.executable.to_string_lossy())
-                .args(["-c", include_str!("programs/train_iris.py")])
-                .arg(place.join("iris"))
+                .args(["-c", SCRIPT])
+                .arg(place.join("models/iris"))
                 .env("PYTHONPATH", packages);
             train.run().map(|_| ()).map_err(|source| ProvisionError::Fetch { program: "the iris model", source })
         })

@@ -108,13 +108,14 @@ fn mlserver(programs: &Programs) -> ProgramImage {
     image
 }
 
-/// An S3 server over the artefacts' directory, which the pod mounts.
+/// An S3 server over the artefacts' directory, which containers see at its own path.
 fn store(programs: &Programs) -> ProgramImage {
     let command = [
         "rclone", "serve", "s3", "--addr", ":9000", "--auth-key", "conformance,conformance-secret", "--no-checksum",
-        "--vfs-cache-mode", "off", "/artefacts",
+        "--vfs-cache-mode", "off",
     ];
     let mut image = image(STORE.into(), &command);
+    image.entrypoint.push(programs.artefacts.display().to_string());
     image.programs.insert("rclone".into(), Program::Host(programs.rclone.clone()));
     image
 }

@@ -98,9 +98,7 @@ pub async fn play(wanted: &Play) -> anyhow::Result<Playground> {
         cluster,
         profile: wanted.profile,
         topology,
-        pace: wanted.pace,
         patience: wanted.patience,
-        artefacts: wanted.programs.artefacts.clone(),
         journal: Journal::open(&wanted.directory, case, "", &[])?,
         progress: Progress::silent(),
     });

@@ -181,9 +181,7 @@ async fn gate(
         cluster,
         profile: spec.profile,
         topology: spec.topology,
-        pace: settings.pace,
         patience: settings.patience,
-        artefacts: settings.programs.artefacts.clone(),
         journal,
         progress,
     }))

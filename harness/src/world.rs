@@ -9,7 +9,6 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{AttachParams, ListParams, LogParams};
 use kube::{Api, Client};
 use netmodel::Profile;
-use pace::Pace;
 use reports::{Event, Journal, Phase};
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
@@ -23,15 +22,12 @@ use crate::progress::Progress;
 use crate::undo::{Undo, UndoList};
 
 /// Everything a scenario works with.
-#[derive(Debug)]
 pub struct World {
     client: Client,
     cluster: Cluster,
     profile: Profile,
     topology: Topology,
-    pace: Pace,
     patience: Patience,
-    artefacts: std::path::PathBuf,
     journal: Mutex<Journal>,
     pub(crate) undo: UndoList,
     progress: Progress,
@@ -67,11 +63,16 @@ pub(crate) struct Parts {
     pub(crate) cluster: Cluster,
     pub(crate) profile: Profile,
     pub(crate) topology: Topology,
-    pub(crate) pace: Pace,
     pub(crate) patience: Patience,
-    pub(crate) artefacts: std::path::PathBuf,
     pub(crate) journal: Journal,
     pub(crate) progress: Progress,
+}
+
+impl std::fmt::Debug for World {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let World { profile, topology, .. } = self;
+        formatter.debug_struct("World").field("profile", profile).field("topology", topology).finish_non_exhaustive()
+    }
 }
 
 impl World {
@@ -81,9 +82,7 @@ impl World {
             cluster: parts.cluster,
             profile: parts.profile,
             topology: parts.topology,
-            pace: parts.pace,
             patience: parts.patience,
-            artefacts: parts.artefacts,
             journal: Mutex::new(parts.journal),
             undo: UndoList::default(),
             progress: parts.progress,
@@ -109,17 +108,8 @@ impl World {
         &self.cluster
     }
 
-    pub(crate) fn pace(&self) -> Pace {
-        self.pace
-    }
-
     pub(crate) fn patience(&self) -> &Patience {
         &self.patience
-    }
-
-    /// Directory of the host with the model artefacts that the store serves.
-    pub(crate) fn artefacts(&self) -> &std::path::Path {
-        &self.artefacts
     }
 
     /// The mesh that was installed last: the one to diagnose.

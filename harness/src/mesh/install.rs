@@ -21,7 +21,7 @@ impl World {
     pub async fn install(&self, mesh: Mesh) -> anyhow::Result<InstalledMesh> {
         let began = Instant::now();
         self.step(format!("install {mesh}"))?;
-        self.apply_all(&manifests(&mesh, self)?).await?;
+        self.apply_all(&manifests(&mesh)?).await?;
         let installed =
             InstalledMesh { controller_namespace: mesh.controller_namespace().into(), tenant: mesh.tenant.clone() };
         self.remember(&installed);
@@ -60,7 +60,7 @@ impl World {
     }
 }
 
-fn manifests(mesh: &Mesh, world: &World) -> anyhow::Result<Vec<Value>> {
+fn manifests(mesh: &Mesh) -> anyhow::Result<Vec<Value>> {
     let (tenant, home) = (mesh.tenant.as_str(), mesh.controller_namespace());
     let values = Values::testable(home);
     let mut objects = vec![namespace(tenant)];
@@ -70,7 +70,7 @@ fn manifests(mesh: &Mesh, world: &World) -> anyhow::Result<Vec<Value>> {
     for definition in seldon_crds::definitions::all() {
         objects.push(manifest(&definition)?);
     }
-    objects.extend(store::manifests(world.artefacts()));
+    objects.extend(store::manifests());
     let reach = match mesh.topology {
         Topology::PerNamespace => controller::Reach::OwnNamespace,
         Topology::ClusterWide => controller::Reach::Cluster,

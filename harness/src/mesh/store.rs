@@ -1,22 +1,19 @@
 //! The artefact store: rclone serving a directory over S3, in a namespace of its own.
 
-use std::path::Path;
-
 use serde_json::{Value, json};
 
 use crate::images;
 
 const NAMESPACE: &str = "model-store";
 
-/// Namespace, Deployment and Service of a store over `artefacts`, a directory of the node.
-pub(super) fn manifests(artefacts: &Path) -> Vec<Value> {
+/// Namespace, Deployment and Service of the store.
+pub(super) fn manifests() -> Vec<Value> {
     let labels = json!({"app": "store"});
     let container = json!({
         "name": "store",
         "image": images::STORE,
         "ports": [{"name": "s3", "containerPort": 9000}],
         "readinessProbe": {"tcpSocket": {"port": 9000}, "periodSeconds": 1},
-        "volumeMounts": [{"name": "artefacts", "mountPath": "/artefacts/models", "readOnly": true}],
     });
     vec![
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}),
@@ -27,10 +24,7 @@ pub(super) fn manifests(artefacts: &Path) -> Vec<Value> {
                 "selector": {"matchLabels": labels},
                 "template": {
                     "metadata": {"labels": labels},
-                    "spec": {
-                        "containers": [container],
-                        "volumes": [{"name": "artefacts", "hostPath": {"path": artefacts.display().to_string()}}],
-                    },
+                    "spec": {"containers": [container]},
                 },
             },
         }),
