@@ -1,3 +1,75 @@
-//! Under construction.
+//! What this repository asks of itself: `cargo run -p ci -- check`, and the measurements that its README quotes.
 
-fn main() {}
+mod bench;
+mod check;
+mod conformance;
+mod flakes;
+mod host;
+mod kill9;
+mod leaks;
+mod machine;
+mod mutants;
+mod pause;
+mod process_tree;
+mod record;
+mod step;
+mod tidy;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Checks and measurements of this repository. Exit code 0: all is well; 1: something is not; 2: wrong usage.
+#[derive(Debug, Parser)]
+struct Options {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Format, lints, documentation, house rules, licences: everything that needs no test run.
+    Check,
+    /// House rules alone.
+    Tidy,
+    /// Boot time, time to the first 200, memory, the suite's wall time; prints JSON.
+    Bench(bench::Options),
+    /// Break one line at a time; every break must be noticed by the suite, in true words.
+    Mutants(mutants::Options),
+    /// Run the whole suite again and again until a case is not green.
+    Flakes(flakes::Options),
+    /// Run a command and name what it leaves on this machine.
+    Leaks(leaks::Options),
+    /// Kill a run at random moments; nothing may be left of it after two seconds.
+    Kill9(kill9::Options),
+}
+
+fn main() -> ExitCode {
+    match run(Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: Options) -> anyhow::Result<()> {
+    let root = root();
+    match options.command {
+        Command::Check => check::run(&root),
+        Command::Tidy => tidy::run(&root),
+        Command::Bench(options) => bench::run(&root, &options),
+        Command::Mutants(options) => mutants::run(&root, &options),
+        Command::Flakes(options) => flakes::run(&root, &options),
+        Command::Leaks(options) => leaks::run(&options),
+        Command::Kill9(options) => kill9::run(&root, &options),
+    }
+}
+
+/// The repository: this crate's parent directory.
+fn root() -> PathBuf {
+    let own = PathBuf::from(env!("CARGO_MANIFEST_DIR"));
+    own.parent().map(PathBuf::from).unwrap_or(own)
+}

@@ -1,0 +1,105 @@
+//! One cluster, up and down, and what is seen of it meanwhile.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Instant;
+
+use anyhow::Context;
+
+use crate::conformance::Conformance;
+use crate::process_tree::{self, Process};
+
+/// What one cluster showed.
+#[derive(Debug)]
+pub(super) struct Seen {
+    pub(super) up_seconds: f64,
+    pub(super) boot_ms: Option<f64>,
+    pub(super) supervisor_mib: Option<f64>,
+    pub(super) whole_mib: f64,
+}
+
+/// Ends its cluster, whatever happens.
+struct Up<'a> {
+    conformance: &'a Conformance,
+    name: String,
+}
+
+impl Drop for Up<'_> {
+    fn drop(&mut self) {
+        if let Err(error) = self.conformance.say(&["cluster", "down", &self.name]) {
+            eprintln!("{error:#}");
+        }
+    }
+}
+
+/// `count` clusters with `mesh`, one after the other.
+///
+/// # Errors
+/// When one does not come up.
+pub(super) fn measure(conformance: &Conformance, mesh: &str, count: u32) -> anyhow::Result<Vec<Seen>> {
+    // The first one warms caches and is not counted.
+    (0..=count).map(|_| once(conformance, mesh)).skip(1).collect()
+}
+
+fn once(conformance: &Conformance, mesh: &str) -> anyhow::Result<Seen> {
+    let name = format!("bench-{}", std::process::id());
+    let began = Instant::now();
+    let said = conformance.say(&["cluster", "up", &name, "--mesh", mesh])?;
+    let up_seconds = began.elapsed().as_secs_f64();
+    let up = Up { conformance, name };
+    let holder = holder(&said).with_context(|| format!("no process in: {said}"))?;
+    let mut whole = process_tree::below(holder);
+    whole.extend(Process::find(holder));
+    let seen = Seen {
+        up_seconds,
+        boot_ms: home(&said)
+            .and_then(|home| fs::read_to_string(home.join("cluster.log")).ok())
+            .and_then(|log| boot(&log)),
+        supervisor_mib: supervisor(holder, &whole).map(|process| mib(process.memory_kib())),
+        whole_mib: mib(whole.iter().map(Process::memory_kib).sum()),
+    };
+    drop(up);
+    eprintln!("{mesh}: {:.2} s, {:.0} MiB", seen.up_seconds, seen.whole_mib);
+    Ok(seen)
+}
+
+/// KiB as MiB; figures are far below what a float holds exactly.
+fn mib(kib: u64) -> f64 {
+    kib as f64 / 1024.0
+}
+
+/// The innermost of the three processes that a cluster consists of, before its pods.
+fn supervisor(holder: i32, all: &[Process]) -> Option<Process> {
+    let child = |parent: i32| all.iter().find(|process| process.parent == parent);
+    child(child(child(holder)?.pid)?.pid).cloned()
+}
+
+/// `cluster x is up (flannel, process 4711)`.
+fn holder(said: &str) -> Option<i32> {
+    said.split_once("process ")?.1.split_once(')')?.0.parse().ok()
+}
+
+/// `export KUBECONFIG=…/kubeconfig`.
+fn home(said: &str) -> Option<PathBuf> {
+    let file = said.lines().find_map(|line| line.trim().strip_prefix("export KUBECONFIG="))?;
+    PathBuf::from(file).parent().map(PathBuf::from)
+}
+
+/// `booted in 312 ms`.
+fn boot(log: &str) -> Option<f64> {
+    log.rsplit_once("booted in ")?.1.split_once(" ms")?.0.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_program_says_is_understood() {
+        let said = "cluster a is up (flannel, process 4711)\n  export KUBECONFIG=/tmp/c/a/kubeconfig\n";
+        assert_eq!(holder(said), Some(4711));
+        assert_eq!(home(said), Some(PathBuf::from("/tmp/c/a")));
+        assert_eq!(boot("x\n… INFO booted in 312 ms\n"), Some(312.0));
+        assert_eq!(boot(""), None);
+    }
+}
