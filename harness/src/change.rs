@@ -191,21 +191,30 @@ impl World {
         self.add("alias seldon-scheduler to the Service's other name", Kind::Service, manifest).await
     }
 
-    /// Deletes the Server and then the SeldonRuntime, and waits until both and their pods are gone.
+    /// Deletes the Server and waits until it and its pods are gone.
     ///
     /// # Errors
     /// The API server's, or that they do not go.
-    pub async fn delete_server_and_runtime(&self, mesh: &InstalledMesh) -> anyhow::Result<()> {
-        self.step("delete the Server and the SeldonRuntime")?;
-        let runtime = ObjectRef::new(Kind::SeldonRuntime, mesh.tenant(), "seldon");
-        for object in [mesh.server(), runtime] {
-            object.delete(self.client()).await?;
-            let gone = Claim::new(format!("{object} is gone"), Look::Object(object.clone()), |seen| {
-                matches!(seen, Seen::Absent)
-            });
-            self.eventually(gone).await?;
-        }
+    pub async fn delete_server(&self, mesh: &InstalledMesh) -> anyhow::Result<()> {
+        self.delete(&mesh.server()).await?;
         self.eventually(mesh.has_no_server_pod()).await.map(|_| ())
+    }
+
+    /// Deletes the SeldonRuntime and waits until it is gone.
+    ///
+    /// # Errors
+    /// The API server's, or that it does not go.
+    pub async fn delete_runtime(&self, mesh: &InstalledMesh) -> anyhow::Result<()> {
+        self.delete(&ObjectRef::new(Kind::SeldonRuntime, mesh.tenant(), "seldon")).await
+    }
+
+    async fn delete(&self, object: &ObjectRef) -> anyhow::Result<()> {
+        self.step(format!("delete {object}"))?;
+        object.delete(self.client()).await?;
+        let gone = Claim::new(format!("{object} is gone"), Look::Object(object.clone()), |seen| {
+            matches!(seen, Seen::Absent)
+        });
+        self.eventually(gone).await.map(|_| ())
     }
 }
 

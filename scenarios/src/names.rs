@@ -37,7 +37,9 @@ pub(crate) async fn runtime_deleted_and_made_again(world: &World) -> Result {
     world.eventually(mesh.infer("iris").answers_200()).await?;
 
     let line = "rpc error: code = Canceled desc = grpc: the client connection is closing";
-    world.delete_server_and_runtime(&mesh).await?;
+    world.delete_server(&mesh).await?;
+    world.eventually(model.is_not_ready("ScheduleFailed", "no matching servers are available")).await?;
+    world.delete_runtime(&mesh).await?;
     world.broken_by_manifest("the SeldonRuntime is deleted", mesh.controller_logs(line)).await?;
     world.apply_runtime(&mesh).await?;
     world.apply_server(&mesh).await?;
