@@ -74,6 +74,11 @@ impl Journal {
         Ok(self.record)
     }
 
+    /// The record's file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// The record as it stands.
     pub fn record(&self) -> &Record {
         &self.record
