@@ -19,11 +19,15 @@ pub(crate) struct Options {
     /// Keep the count in ci/bench.
     #[arg(long)]
     write: bool,
+    /// How the program is built.
+    #[arg(long, value_enum, default_value = "release")]
+    build: Build,
 }
 
 #[derive(Debug, Serialize)]
 struct Count {
     command: String,
+    build: Build,
     machine: Machine,
     runs: u32,
     /// Cases by verdict, over all runs.
@@ -38,9 +42,10 @@ struct Count {
 /// # Errors
 /// When a case was not green.
 pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
-    let conformance = Conformance::build(root, Build::Release, &[])?;
+    let conformance = Conformance::build(root, options.build, &[])?;
     let mut count = Count {
         command: format!("cargo run -p ci -- flakes {}", options.times),
+        build: options.build,
         machine: Machine::this(),
         runs: 0,
         verdicts: BTreeMap::new(),

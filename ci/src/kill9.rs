@@ -30,6 +30,9 @@ pub(crate) struct Options {
     /// Where the random moments come from; printed, so that a failure can be repeated.
     #[arg(long)]
     seed: Option<u64>,
+    /// How the program is built.
+    #[arg(long, value_enum, default_value = "release")]
+    build: Build,
 }
 
 /// Whom a shot hits.
@@ -66,7 +69,7 @@ impl Numbers {
 /// At the first thing that is left, naming it.
 pub(crate) fn run(root: &std::path::Path, options: &Options) -> anyhow::Result<()> {
     host::adopt_orphans()?;
-    let conformance = Conformance::build(root, Build::Release, &[])?;
+    let conformance = Conformance::build(root, options.build, &[])?;
     let seed = options.seed.unwrap_or_else(|| jiff::Timestamp::now().as_microsecond().unsigned_abs());
     println!("seed {seed}");
     let mut numbers = Numbers(seed);

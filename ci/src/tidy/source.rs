@@ -178,11 +178,7 @@ fn quoted(rest: &str, mark: char) -> usize {
 /// A character literal rather than a lifetime.
 fn is_character(rest: &str) -> bool {
     let mut following = rest.chars().skip(1);
-    match (following.next(), following.next()) {
-        (Some('\\'), _) => true,
-        (Some(_), Some('\'')) => true,
-        _ => false,
-    }
+    matches!((following.next(), following.next()), (Some('\\'), _) | (Some(_), Some('\'')))
 }
 
 #[cfg(test)]
