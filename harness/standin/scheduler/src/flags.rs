@@ -193,6 +193,7 @@ impl Flags {
                 pipeline_gateway_host: text("pipeline-gateway-host").to_owned(),
                 pipeline_gateway_http_port: u32::from(port("pipeline-gateway-http-port")?),
                 pipeline_gateway_grpc_port: u32::from(port("pipeline-gateway-grpc-port")?),
+                dns_refresh: None,
                 node: text("nodeID").to_owned(),
             },
         })

@@ -64,6 +64,7 @@ struct Play {
 impl Play {
     fn new() -> Play {
         let envoy = EnvoySettings {
+            dns_refresh: None,
             access_log: None,
             successes: Successes::Omitted,
             pipeline_gateway_host: "gateway".to_owned(),

@@ -1,6 +1,7 @@
 //! Clusters in Envoy's words.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time;
 
 use envoy_types::pb::envoy::config::cluster::v3 as cds;
 use envoy_types::pb::envoy::config::core::v3 as core;
@@ -30,11 +31,17 @@ pub(crate) fn address(host: &str, port: u32) -> core::Address {
 }
 
 /// The cluster of that name.
-pub(crate) fn message(name: &str, cluster: &Cluster) -> cds::Cluster {
-    strict_dns(name, &cluster.endpoints, cluster.protocol)
+pub(crate) fn message(name: &str, cluster: &Cluster, refresh: Option<time::Duration>) -> cds::Cluster {
+    strict_dns(name, &cluster.endpoints, cluster.protocol, refresh)
 }
 
-fn strict_dns(name: &str, endpoints: &BTreeSet<(String, u32)>, protocol: Protocol) -> cds::Cluster {
+#[expect(deprecated, reason = "the successor of dns_refresh_rate is a cluster extension that Envoy 1.34 does not have")]
+fn strict_dns(
+    name: &str,
+    endpoints: &BTreeSet<(String, u32)>,
+    protocol: Protocol,
+    refresh: Option<time::Duration>,
+) -> cds::Cluster {
     let lb_endpoints = endpoints.iter().map(|(host, port)| endpoint::LbEndpoint {
         host_identifier: Some(endpoint::lb_endpoint::HostIdentifier::Endpoint(endpoint::Endpoint {
             address: Some(address(host, *port)),
@@ -49,6 +56,10 @@ fn strict_dns(name: &str, endpoints: &BTreeSet<(String, u32)>, protocol: Protoco
     cds::Cluster {
         name: name.to_owned(),
         connect_timeout: Some(Duration { seconds: 5, nanos: 0 }),
+        dns_refresh_rate: refresh.map(|every| Duration {
+            seconds: i64::try_from(every.as_secs()).unwrap_or(i64::MAX),
+            nanos: every.subsec_nanos().cast_signed(),
+        }),
         lb_policy: cds::cluster::LbPolicy::LeastRequest.into(),
         dns_lookup_family: cds::cluster::DnsLookupFamily::V4Only.into(),
         cluster_discovery_type: Some(cds::cluster::ClusterDiscoveryType::Type(
@@ -92,7 +103,7 @@ pub(crate) fn permanent(settings: &EnvoySettings) -> Resources {
     ];
     let resource = |(name, host, port, protocol): (&str, &str, u32, Protocol)| {
         let endpoints = BTreeSet::from([(host.to_owned(), port)]);
-        (name.to_owned(), Resource::of(&strict_dns(name, &endpoints, protocol)))
+        (name.to_owned(), Resource::of(&strict_dns(name, &endpoints, protocol, settings.dns_refresh)))
     };
     clusters.into_iter().map(resource).collect()
 }

@@ -47,6 +47,7 @@ pub(crate) fn settings() -> Settings {
         model_autoscaling: Autoscaling::Off,
         server_autoscaling: Autoscaling::On,
         envoy: EnvoySettings {
+            dns_refresh: None,
             access_log: Some("/tmp/envoy-accesslog.txt".to_owned()),
             successes: Successes::Logged,
             pipeline_gateway_host: "seldon-pipelinegateway".to_owned(),
