@@ -7,7 +7,7 @@ use std::path::Path;
 use clap::Args;
 use serde::Serialize;
 
-use crate::conformance::{Build, Conformance};
+use crate::conformance::Subject;
 use crate::machine::Machine;
 use crate::record;
 
@@ -22,9 +22,8 @@ pub(crate) struct Options {
     /// Keep the figures in ci/bench.
     #[arg(long)]
     write: bool,
-    /// How the program is built.
-    #[arg(long, value_enum, default_value = "release")]
-    build: Build,
+    #[command(flatten)]
+    subject: Subject,
 }
 
 /// A sample's middle and ends, in the figure's unit.
@@ -51,7 +50,7 @@ impl Spread {
 #[derive(Debug, Serialize)]
 struct Figures {
     command: &'static str,
-    build: Build,
+    build: String,
     machine: Machine,
     /// From the supervisor's start to API, node and DNS ready, as its log says.
     boot: Option<Spread>,
@@ -75,7 +74,7 @@ struct Figures {
 /// When a cluster does not come up or the suite does not run.
 pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
     let machine = Machine::this();
-    let conformance = Conformance::build(root, options.build, &[])?;
+    let conformance = options.subject.program(root)?;
     let empty = cluster::measure(&conformance, "none", options.repetitions)?;
     let mesh = cluster::measure(&conformance, "per-namespace", options.repetitions)?;
     let (mut seconds, mut green, mut all) = (Vec::new(), 0, 0);
@@ -88,7 +87,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
     }
     let figures = Figures {
         command: "cargo run -p ci -- bench",
-        build: options.build,
+        build: options.subject.name(),
         machine,
         boot: Spread::of("ms", empty.iter().filter_map(|run| run.boot_ms).collect()),
         empty_cluster_up: Spread::of("s", empty.iter().map(|run| run.up_seconds).collect()),

@@ -7,13 +7,45 @@ use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 /// How it is built.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Build {
     /// Fast to build.
     Debug,
     /// As `cargo conformance` builds it.
     Release,
+}
+
+/// Which program is looked at.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Subject {
+    /// How it is built.
+    #[arg(long, value_enum, default_value = "release")]
+    build: Build,
+    /// A program that is built already.
+    #[arg(long, value_name = "FILE", conflicts_with = "build")]
+    program: Option<PathBuf>,
+}
+
+impl Subject {
+    /// The program, built if need be.
+    ///
+    /// # Errors
+    /// With the compiler's output.
+    pub(crate) fn program(&self, root: &Path) -> anyhow::Result<Conformance> {
+        match &self.program {
+            Some(executable) => Ok(Conformance { executable: std::path::absolute(executable)? }),
+            None => Conformance::build(root, self.build, &[]),
+        }
+    }
+
+    /// In a word or a path, for a record of figures.
+    pub(crate) fn name(&self) -> String {
+        match (&self.program, self.build) {
+            (Some(program), _) => program.display().to_string(),
+            (None, Build::Debug) => "debug".into(),
+            (None, Build::Release) => "release".into(),
+        }
+    }
 }
 
 /// A built `seldon-conformance`.
@@ -78,7 +110,7 @@ impl Conformance {
             "--bin",
             "seldon-conformance",
             "--message-format",
-            "json",
+            "json-render-diagnostics",
         ]);
         if build == Build::Release {
             cargo.arg("--release");

@@ -7,7 +7,7 @@ use anyhow::ensure;
 use clap::Args;
 use serde::Serialize;
 
-use crate::conformance::{Build, Case, Conformance};
+use crate::conformance::{Case, Subject};
 use crate::machine::Machine;
 use crate::record;
 
@@ -19,15 +19,14 @@ pub(crate) struct Options {
     /// Keep the count in ci/bench.
     #[arg(long)]
     write: bool,
-    /// How the program is built.
-    #[arg(long, value_enum, default_value = "release")]
-    build: Build,
+    #[command(flatten)]
+    subject: Subject,
 }
 
 #[derive(Debug, Serialize)]
 struct Count {
     command: String,
-    build: Build,
+    build: String,
     machine: Machine,
     runs: u32,
     /// Cases by verdict, over all runs.
@@ -42,10 +41,10 @@ struct Count {
 /// # Errors
 /// When a case was not green.
 pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
-    let conformance = Conformance::build(root, options.build, &[])?;
+    let conformance = options.subject.program(root)?;
     let mut count = Count {
         command: format!("cargo run -p ci -- flakes {}", options.times),
-        build: options.build,
+        build: options.subject.name(),
         machine: Machine::this(),
         runs: 0,
         verdicts: BTreeMap::new(),

@@ -8,7 +8,7 @@ use clap::Args;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::conformance::{Build, Conformance};
+use crate::conformance::{Conformance, Subject};
 use crate::host::{self, Snapshot};
 use crate::leaks::{GRACE, ensure_nothing_left};
 use crate::pause;
@@ -30,9 +30,8 @@ pub(crate) struct Options {
     /// Where the random moments come from; printed, so that a failure can be repeated.
     #[arg(long)]
     seed: Option<u64>,
-    /// How the program is built.
-    #[arg(long, value_enum, default_value = "release")]
-    build: Build,
+    #[command(flatten)]
+    subject: Subject,
 }
 
 /// Whom a shot hits.
@@ -69,7 +68,7 @@ impl Numbers {
 /// At the first thing that is left, naming it.
 pub(crate) fn run(root: &std::path::Path, options: &Options) -> anyhow::Result<()> {
     host::adopt_orphans()?;
-    let conformance = Conformance::build(root, options.build, &[])?;
+    let conformance = options.subject.program(root)?;
     let seed = options.seed.unwrap_or_else(|| jiff::Timestamp::now().as_microsecond().unsigned_abs());
     println!("seed {seed}");
     let mut numbers = Numbers(seed);
