@@ -15,8 +15,8 @@
 //!
 //! One [`Exchange`] is one UDP question to one server, port 53: send it, send it again every
 //! `resend` if that is set, and report [`Reply::Timeout`] after `wait`. Before reporting an
-//! answer ask [`Exchange::take`] whether this program would look at it at all. A truncated
-//! answer is asked again over TCP by the driver. [`rehearse`] drives a walk in virtual time.
+//! answer ask [`Exchange::take`] whether this program would look at it at all. [`Cut`] says what
+//! becomes of a truncated one. [`rehearse`] drives a walk in virtual time.
 //!
 //! `/etc/hosts` comes before the name servers in all four; [`Hosts`] reads it.
 //!
@@ -36,7 +36,7 @@ mod rehearse;
 mod walk;
 
 pub use conf::ResolvConf;
-pub use exchange::{Exchange, ExchangeId, Question, RecordType, Reply, Take, Vouched};
+pub use exchange::{Cut, Exchange, ExchangeId, Question, RecordType, Reply, Take, Vouched};
 pub use hosts::Hosts;
 pub use outcome::{Failure, Found, GaiCode, Outcome, Reason};
 pub use rehearse::{Rehearsal, rehearse};

@@ -103,7 +103,7 @@ fn the_node_s_own_servers_mislead_everybody(
     let conf = ResolvConf::parse("nameserver 192.168.1.1\nsearch corp.example\n");
     let hijack = |_, question: &Question| match question.record {
         RecordType::A => Reply::Addresses(vec![POISON.parse().expect("an address")]),
-        RecordType::Aaaa => Reply::NoData,
+        RecordType::Aaaa | RecordType::Txt => Reply::NoData,
     };
     assert_eq!(first(&rehearse(&conf, stack, "scheduler.fin", Family::Any, hijack)), POISON);
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
-use netmodel::resolve::{Family, Question, Reply, ResolvConf, Stack, rehearse};
+use netmodel::resolve::{Family, Question, RecordType, Reply, ResolvConf, Stack, Step, Walk, rehearse};
 use proptest::prelude::*;
 
 fn stacks() -> impl Strategy<Value = Stack> {
@@ -91,4 +91,19 @@ proptest! {
         let conf = ResolvConf::parse(&text);
         prop_assert!((1..=3).contains(&conf.nameservers.len()));
     }
+}
+
+/// Text is asked for name after name, as addresses are, and one record of it is enough.
+#[test]
+fn text_goes_through_the_search_list() {
+    let conf = ResolvConf::parse("search a.example b.example\nnameserver 10.43.0.10\noptions ndots:5\n");
+    let mut walk = Walk::text(&conf, "_config.x");
+    for (name, reply) in [("_config.x.a.example", Reply::NxDomain), ("_config.x.b.example", Reply::Records)] {
+        let Step::Ask(exchanges) = walk.step() else { panic!("a question is due") };
+        let asked: Vec<_> = exchanges.iter().map(|exchange| exchange.question.clone()).collect();
+        assert_eq!(asked, [Question { name: name.into(), record: RecordType::Txt }]);
+        walk.reply(exchanges[0].id, reply);
+    }
+    let Step::Done(outcome) = walk.step() else { panic!("the text was found") };
+    assert_eq!(outcome.result.unwrap().name, "_config.x.b.example");
 }

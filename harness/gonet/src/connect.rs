@@ -117,7 +117,7 @@ async fn resolve(host: &str, options: &ConnectOptions) -> Result<Vec<IpAddr>, Go
     match resolver.lookup_host(host, limit).await {
         Ok(addresses) => {
             let rest = limit.saturating_sub(begin.elapsed());
-            resolver.ask_txt(&format!("_grpc_config.{host}"), rest).await;
+            resolver.ask_text(&format!("_grpc_config.{host}"), rest).await;
             Ok(addresses)
         }
         // A name that does not exist is no error to grpc-go's resolver: it yields no address.

@@ -3,6 +3,8 @@
 //! Seldon's programs are Go programs: what a person reads in a Model's condition or in a log is a text that Go wrote
 //! while it resolved, dialled or read. The stand-ins go through this crate, so that the same fault in the same real
 //! network yields the same words, after the same number of tries.
+//!
+//! Which names a resolver asks, and how often, is [`netmodel::resolve`]'s to know; [`drive`] gives its walks sockets.
 
 mod client_conn;
 mod connect;
@@ -13,6 +15,7 @@ mod link;
 mod lookup;
 mod resolver;
 mod status;
+mod walk;
 
 pub use client_conn::{BackOff, ClientConn};
 pub use connect::{ConnectOptions, KeepAlive, connect};
@@ -21,3 +24,4 @@ pub use errno::{Operation, go_text};
 pub use lookup::{LookupError, LookupFailure};
 pub use resolver::Resolver;
 pub use status::GoStatus;
+pub use walk::{Driven, Line, drive};

@@ -171,3 +171,21 @@ async fn a_refused_server_is_named_with_both_ends() {
         "{status}"
     );
 }
+
+#[tokio::test]
+async fn grpc_asks_for_its_service_configuration_once_the_name_is_known() {
+    let server = Server::start(|name, record| match (name, record) {
+        ("x.ml.svc.cluster.local.", RecordType::A) => Answer::Address(Ipv4Addr::LOCALHOST),
+        ("_grpc_config.x.ml.apps.svc.cluster.local.", _) => Answer::Code(ResponseCode::ServFail),
+        _ => Answer::Code(ResponseCode::NXDomain),
+    })
+    .await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let options = ConnectOptions::new(Pace::FAST).with_resolver(server.resolver());
+    connect("x.ml", closed.port(), &options).await.unwrap_err();
+    let asked = server.asked.lock().unwrap();
+    let text: Vec<&str> =
+        asked.iter().filter_map(|line| line.strip_prefix("TXT _grpc_config.x.ml.")).collect();
+    let first = "apps.svc.cluster.local.";
+    assert_eq!(text, [first, first, "svc.cluster.local.", "cluster.local.", ""]);
+}

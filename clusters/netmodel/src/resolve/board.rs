@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::exchange::{Exchange, ExchangeId, Question, Reply, Taste};
+use super::exchange::{Cut, Exchange, ExchangeId, Question, Reply, Taste};
 use super::outcome::{Failure, Found, GaiCode, Reason};
 
 /// Book-keeping shared by the four machines.
@@ -24,6 +24,8 @@ pub(super) struct Board {
 pub(super) struct Manner {
     pub(super) wait: Duration,
     pub(super) resend: Option<Duration>,
+    pub(super) payload: Option<u16>,
+    pub(super) cut: Cut,
     pub(super) taste: Taste,
 }
 
@@ -31,8 +33,8 @@ impl Board {
     pub(super) fn ask(&mut self, server: IpAddr, question: Question, manner: Manner) {
         let id = ExchangeId(self.next_id);
         self.next_id += 1;
-        let Manner { wait, resend, taste } = manner;
-        let exchange = Exchange { id, server, question, wait, resend, taste };
+        let Manner { wait, resend, payload, cut, taste } = manner;
+        let exchange = Exchange { id, server, question, wait, resend, payload, cut, taste };
         self.open.insert(id, exchange.clone());
         self.fresh.push(exchange);
     }

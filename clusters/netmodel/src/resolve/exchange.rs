@@ -4,13 +4,15 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
-/// The two record types that look-ups of addresses ask for.
+/// The record types that walks ask for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum RecordType {
     /// IPv4 address.
     A,
     /// IPv6 address.
     Aaaa,
+    /// Text.
+    Txt,
 }
 
 impl fmt::Display for RecordType {
@@ -18,6 +20,7 @@ impl fmt::Display for RecordType {
         f.write_str(match self {
             Self::A => "A",
             Self::Aaaa => "AAAA",
+            Self::Txt => "TXT",
         })
     }
 }
@@ -66,7 +69,20 @@ pub struct Exchange {
     pub wait: Duration,
     /// Send the same datagram again each time this long has passed, while waiting.
     pub resend: Option<Duration>,
+    /// The UDP payload announced in an OPT record; `None` sends no such record.
+    pub payload: Option<u16>,
+    /// What the program does with an answer that was cut.
+    pub cut: Cut,
     pub(super) taste: Taste,
+}
+
+/// What a program does with a truncated answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cut {
+    /// Asks the same server again over TCP, with a fresh [`Exchange::wait`].
+    AskOverTcp,
+    /// Takes what fitted into the datagram.
+    TakeAsIs,
 }
 
 /// What the driver does with something that arrived before [`Exchange::wait`] was over.
@@ -93,6 +109,7 @@ impl Exchange {
             Taste::OnlyUseful => match reply {
                 Reply::ServFail | Reply::Refused | Reply::Code(_) | Reply::Unreachable => Take::Ignore,
                 Reply::Addresses(_)
+                | Reply::Records
                 | Reply::AliasOnly
                 | Reply::NoData
                 | Reply::Lame
@@ -108,6 +125,8 @@ impl Exchange {
 pub enum Reply {
     /// NOERROR with addresses of the type asked for (aliases in the same message followed).
     Addresses(Vec<IpAddr>),
+    /// NOERROR with records of the type asked for that carry no addresses.
+    Records,
     /// NOERROR with a CNAME whose target's addresses are not in the message.
     AliasOnly,
     /// NOERROR, no answer, from a server that is authoritative or offers recursion.
@@ -124,7 +143,7 @@ pub enum Reply {
     Code(u8),
     /// Nothing usable within the exchange's `wait`.
     Timeout,
-    /// The socket reported `ECONNREFUSED` (an ICMP port-unreachable came back).
+    /// The socket failed, as with `ECONNREFUSED` (an ICMP port-unreachable came back).
     Unreachable,
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::board::{Board, Manner, failure};
 use super::conf::ResolvConf;
-use super::exchange::{Exchange, Question, RecordType, Reply, Taste};
+use super::exchange::{Cut, Exchange, Question, RecordType, Reply, Taste};
 use super::outcome::{Failure, GaiCode, Reason};
 use super::walk::{Family, Rooted, unrooted};
 
@@ -132,7 +132,13 @@ impl Glibc {
 
     fn ask(&self, record: RecordType, board: &mut Board) {
         let server = self.conf.nameservers[self.server];
-        let manner = Manner { wait: self.patience(), resend: None, taste: Taste::Everything };
+        let manner = Manner {
+            wait: self.patience(),
+            resend: None,
+            payload: None,
+            cut: Cut::AskOverTcp,
+            taste: Taste::Everything,
+        };
         board.ask(server, Question { name: self.name(), record }, manner);
     }
 

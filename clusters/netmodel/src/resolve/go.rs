@@ -4,12 +4,14 @@ use std::net::IpAddr;
 
 use super::board::{Board, Manner, failure};
 use super::conf::ResolvConf;
-use super::exchange::{Exchange, Question, RecordType, Reply, Taste};
+use super::exchange::{Cut, Exchange, Question, RecordType, Reply, Taste};
 use super::outcome::{Failure, Reason};
-use super::walk::{Family, Rooted, unrooted};
+use super::walk::{Rooted, unrooted};
 
 /// Names longer than this with their final dot are not asked.
 const MAX_NAME: usize = 254;
+/// The UDP payload Go announces.
+const PAYLOAD: u16 = 1232;
 
 #[derive(Debug, Clone)]
 pub(super) struct Go {
@@ -36,13 +38,13 @@ struct Lane {
 }
 
 impl Go {
-    pub(super) fn start(conf: &ResolvConf, name: &str, family: Family, board: &mut Board) -> Self {
+    pub(super) fn start(conf: &ResolvConf, name: &str, records: &[RecordType], board: &mut Board) -> Self {
         let lane = |record: &RecordType| Lane { record: *record, tries: 0, end: None };
         let mut go = Self {
             conf: conf.clone(),
             names: candidates(conf, name),
             at: 0,
-            lanes: family.records().iter().map(lane).collect(),
+            lanes: records.iter().map(lane).collect(),
             last: None,
         };
         go.ask_name(board);
@@ -58,6 +60,7 @@ impl Go {
         lane.tries += 1;
         match reply {
             Reply::Addresses(addresses) => lane.end = Some(Ok(addresses)),
+            Reply::Records => lane.end = Some(Ok(Vec::new())),
             Reply::NxDomain | Reply::NoData | Reply::AliasOnly => {
                 lane.end = Some(Err(failure(exchange, &reply, None)));
             }
@@ -88,16 +91,22 @@ impl Go {
         let lane = &self.lanes[index];
         let server = self.conf.nameservers[lane.tries % self.conf.nameservers.len()];
         let question = Question { name: self.names[self.at].name.clone(), record: lane.record };
-        let manner = Manner { wait: self.conf.timeout, resend: None, taste: Taste::Everything };
+        let manner = Manner {
+            wait: self.conf.timeout,
+            resend: None,
+            payload: Some(PAYLOAD),
+            cut: Cut::AskOverTcp,
+            taste: Taste::Everything,
+        };
         board.ask(server, question, manner);
     }
 
     fn finish_name(&mut self, board: &mut Board) {
         let candidate = &self.names[self.at];
-        let mut addresses = Vec::new();
+        let mut found: Option<Vec<IpAddr>> = None;
         for end in self.lanes.iter_mut().filter_map(|lane| lane.end.take()) {
             match end {
-                Ok(own) => addresses.extend(own),
+                Ok(own) => found.get_or_insert_default().extend(own),
                 // Once an error is kept, that of the name as given does not replace it.
                 Err(failure) if self.last.is_none() || !candidate.original => {
                     self.last = Some(failure);
@@ -105,11 +114,12 @@ impl Go {
                 Err(_) => {}
             }
         }
-        if addresses.is_empty() {
-            self.at += 1;
-            self.ask_name(board);
-        } else {
-            board.found(addresses, &candidate.name);
+        match found {
+            Some(addresses) => board.found(addresses, &candidate.name),
+            None => {
+                self.at += 1;
+                self.ask_name(board);
+            }
         }
     }
 }

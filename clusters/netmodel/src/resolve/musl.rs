@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::board::{Board, Manner, failure};
 use super::conf::ResolvConf;
-use super::exchange::{Exchange, Question, RecordType, Reply, Taste};
+use super::exchange::{Cut, Exchange, Question, RecordType, Reply, Taste};
 use super::outcome::{Failure, GaiCode, Reason};
 use super::walk::{Family, Rooted, unrooted};
 
@@ -78,7 +78,13 @@ impl Musl {
             return;
         };
         let resend = self.conf.timeout / self.conf.attempts;
-        let manner = Manner { wait: self.conf.timeout, resend: Some(resend), taste: Taste::OnlyUseful };
+        let manner = Manner {
+            wait: self.conf.timeout,
+            resend: Some(resend),
+            payload: None,
+            cut: Cut::TakeAsIs,
+            taste: Taste::OnlyUseful,
+        };
         for lane in &mut self.lanes {
             lane.open = self.conf.nameservers.len();
             lane.end = None;

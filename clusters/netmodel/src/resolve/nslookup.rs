@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::board::{Board, Manner, failure};
 use super::conf::ResolvConf;
-use super::exchange::{Exchange, Question, Reply, Taste};
+use super::exchange::{Cut, Exchange, Question, Reply, Taste};
 use super::outcome::Failure;
 use super::walk::{Family, Rooted, unrooted};
 
@@ -77,8 +77,13 @@ impl Nslookup {
         };
         self.open = self.questions.len();
         let resend = self.conf.timeout / self.conf.attempts;
-        let taste = Taste::AskAgainOnFailure;
-        let manner = Manner { wait: self.conf.timeout, resend: Some(resend), taste };
+        let manner = Manner {
+            wait: self.conf.timeout,
+            resend: Some(resend),
+            payload: None,
+            cut: Cut::TakeAsIs,
+            taste: Taste::AskAgainOnFailure,
+        };
         for question in &self.questions {
             board.ask(*server, question.clone(), manner);
         }

@@ -20,7 +20,10 @@ impl Outcome {
     #[must_use]
     pub fn nslookup_exit_code(&self) -> u8 {
         let fine = |(_, reply): &(Question, Reply)| {
-            matches!(reply, Reply::Addresses(_) | Reply::AliasOnly | Reply::NoData | Reply::Lame)
+            matches!(
+                reply,
+                Reply::Addresses(_) | Reply::Records | Reply::AliasOnly | Reply::NoData | Reply::Lame
+            )
         };
         u8::from(self.replies.is_empty() || !self.replies.iter().all(fine))
     }
@@ -29,7 +32,7 @@ impl Outcome {
 /// Addresses and the name that had them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Found {
-    /// IPv4 first, in the answers' order.
+    /// IPv4 first, in the answers' order. Empty where text was asked for.
     pub addresses: Vec<IpAddr>,
     /// The absolute name that answered, without a final dot.
     pub name: String,
@@ -86,27 +89,17 @@ pub enum Reason {
     Lame,
     /// Silence.
     TimedOut,
-    /// ICMP port-unreachable from the server's address.
+    /// The socket failed, as after an ICMP port-unreachable from the server's address.
     Unreachable,
 }
 
 impl Reason {
-    /// Go 1.24's words inside `lookup NAME on SERVER:53: …`. `None` where they come from the
-    /// socket (`read udp …: i/o timeout`, `read: connection refused`).
-    #[must_use]
-    pub fn go_text(self) -> Option<&'static str> {
-        match self {
-            Self::NotFound | Self::BadName => Some("no such host"),
-            Self::ServerFailed | Self::ServerRefused | Self::ServerCode(_) => Some("server misbehaving"),
-            Self::Lame => Some("lame referral"),
-            Self::TimedOut | Self::Unreachable => None,
-        }
-    }
-
     /// The reason behind a reply that brought no addresses.
     pub(super) fn of(reply: &Reply) -> Self {
         match reply {
-            Reply::Addresses(_) | Reply::AliasOnly | Reply::NoData | Reply::NxDomain => Self::NotFound,
+            Reply::Addresses(_) | Reply::Records | Reply::AliasOnly | Reply::NoData | Reply::NxDomain => {
+                Self::NotFound
+            }
             Reply::Lame => Self::Lame,
             Reply::ServFail => Self::ServerFailed,
             Reply::Refused => Self::ServerRefused,

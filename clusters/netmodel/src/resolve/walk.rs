@@ -90,11 +90,24 @@ impl Walk {
             return Self { board, machine: Machine::Idle };
         }
         let machine = match stack {
-            Stack::Go => Machine::Go(Go::start(conf, name, family, &mut board)),
+            Stack::Go => Machine::Go(Go::start(conf, name, family.records(), &mut board)),
             Stack::Glibc => Machine::Glibc(Glibc::start(conf, name, family, &mut board)),
             Stack::Musl => Machine::Musl(Musl::start(conf, name, family, &mut board)),
             Stack::BusyboxNslookup => Machine::Nslookup(Nslookup::start(conf, name, family, &mut board)),
         };
+        Self { board, machine }
+    }
+
+    /// Begins Go's `LookupTXT` of `name`: the names of an address look-up, one question each. It
+    /// ends with no addresses where it finds text.
+    #[must_use]
+    pub fn text(conf: &ResolvConf, name: &str) -> Self {
+        let mut board = Board::default();
+        if !is_domain_name(name) {
+            board.failed(Failure { reason: Reason::BadName, code: None, server: None, exchange: None });
+            return Self { board, machine: Machine::Idle };
+        }
+        let machine = Machine::Go(Go::start(conf, name, &[RecordType::Txt], &mut board));
         Self { board, machine }
     }
 
