@@ -50,11 +50,30 @@ impl Pace {
         real.mul_f64(self.0)
     }
 
+    /// How long a program may look dead before it is treated so.
+    ///
+    /// Never below 60 s (or `real`, when that is shorter): real programs start and stall at the machine's speed, and a
+    /// faster pace must not kill one that would have recovered.
+    pub fn endurance(self, real: Duration) -> Duration {
+        self.at_least(real, Duration::from_secs(60))
+    }
+
+    /// How long a program may look busy before it is treated as not ready.
+    ///
+    /// Never below 3 s (or `real`, when that is shorter), as for [`Pace::endurance`].
+    pub fn forbearance(self, real: Duration) -> Duration {
+        self.at_least(real, Duration::from_secs(3))
+    }
+
+    fn at_least(self, real: Duration, floor: Duration) -> Duration {
+        self.wait(real).max(real.min(floor))
+    }
+
     /// A limit on one exchange with a peer on the network (a DNS try, a probe's time-out, an RPC's deadline).
     ///
     /// Never below 500 ms (or `real`, when that is shorter), so that a busy machine is not taken for a silent peer.
     pub fn network(self, real: Duration) -> Duration {
-        self.wait(real).max(real.min(Duration::from_millis(500)))
+        self.at_least(real, Duration::from_millis(500))
     }
 
     /// A limit on a TCP dial.
@@ -62,7 +81,7 @@ impl Pace {
     /// Never below 1.5 s (or `real`, when that is shorter): a refusal that the ICMP rate limit swallowed arrives with
     /// the answer to the SYN's retransmission after 1.0 s, and must still be seen as a refusal.
     pub fn dial(self, real: Duration) -> Duration {
-        self.wait(real).max(real.min(Duration::from_millis(1500)))
+        self.at_least(real, Duration::from_millis(1500))
     }
 }
 

@@ -1,6 +1,8 @@
 //! Startup, readiness and liveness probes.
 //!
-//! Delays and periods shrink by the pace; `timeoutSeconds` does not, because it races the network and the program.
+//! Delays and periods shrink by the pace; `timeoutSeconds` does not, because it races the network and the program. Nor
+//! does a threshold count before the program has failed for a time that a busy real program may need
+//! ([`pace::Pace::endurance`], [`pace::Pace::forbearance`]).
 
 mod grpc;
 mod http;
@@ -92,6 +94,7 @@ impl Watched {
         let (to_succeed, to_fail) =
             (whole(self.probe.success_threshold, 1), whole(self.probe.failure_threshold, 3));
         let (mut successes, mut failures) = (0, 0);
+        let mut failing_since = None;
         tokio::time::sleep_until(self.began + delay).await;
         self.wait_started().await;
         let mut ticks = tokio::time::interval(period.max(Duration::from_millis(1)));
@@ -101,6 +104,7 @@ impl Watched {
             match self.probe_once().await {
                 Ok(()) => {
                     (successes, failures) = (successes + 1, 0);
+                    failing_since = None;
                     if successes >= to_succeed && self.succeeded() == Next::Stop {
                         return;
                     }
@@ -109,11 +113,24 @@ impl Watched {
                     (successes, failures) = (0, failures + 1);
                     let text = format!("{} probe failed: {why}", self.which.title());
                     self.runtime.event(Some(&self.container.name), Kind::Warning, "Unhealthy", text);
-                    if failures >= to_fail && self.failed() == Next::Stop {
+                    let since = *failing_since.get_or_insert_with(tokio::time::Instant::now);
+                    let endured = since.elapsed() >= self.budget(to_fail);
+                    if failures >= to_fail && endured && self.failed() == Next::Stop {
                         return;
                     }
                 }
             }
+        }
+    }
+
+    /// How long the program must have failed before the threshold counts: the time between the first and the last of
+    /// `to_fail` failures.
+    fn budget(&self, to_fail: u64) -> Duration {
+        let pace = self.runtime.shared.settings.pace;
+        let real = Duration::from_secs(whole(self.probe.period_seconds, 10) * (to_fail - 1));
+        match self.which {
+            Which::Startup | Which::Liveness => pace.endurance(real),
+            Which::Readiness => pace.forbearance(real),
         }
     }
 
