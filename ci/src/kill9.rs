@@ -14,7 +14,7 @@ use crate::leaks::{GRACE, ensure_nothing_left};
 use crate::pause;
 use crate::process_tree::{self, Process};
 
-/// How long a run may go on after its cluster was killed: it still diagnoses, undoes and records.
+/// How long a run may go on after its cluster was killed and it was interrupted: it diagnoses, undoes and records.
 const AFTERMATH: Duration = Duration::from_secs(120);
 /// Processes between the harness and a cluster's pods: the re-executed one, pid 1, the supervisor.
 const SUPERVISORS: usize = 3;
@@ -24,9 +24,9 @@ pub(crate) struct Options {
     /// How many times.
     #[arg(default_value_t = 20)]
     times: u32,
-    /// The one case that is run.
-    #[arg(long, default_value = "the controller is cut off")]
-    case: String,
+    /// The one case that is run: a filter and options of `seldon-conformance run`. Stands last.
+    #[arg(long, num_args = 1.., allow_hyphen_values = true, default_values = ["the controller is cut off", "--cni", "calico"])]
+    case: Vec<String>,
     /// Where the random moments come from; printed, so that a failure can be repeated.
     #[arg(long)]
     seed: Option<u64>,
@@ -73,7 +73,10 @@ pub(crate) fn run(root: &std::path::Path, options: &Options) -> anyhow::Result<(
     println!("seed {seed}");
     let mut numbers = Numbers(seed);
     let began = Instant::now();
-    let whole = conformance.run(&[options.case.as_str(), "--cni", "calico", "--jobs", "1"])?;
+    let case: Vec<&str> = options.case.iter().map(String::as_str).collect();
+    let whole = conformance.run(&case)?;
+    let cases = whole.summary.as_ref().map_or(0, |summary| summary.cases.len());
+    ensure!(cases == 1, "{:?} are {cases} cases; exactly one is to be run", options.case);
     ensure!(whole.code == Some(0), "the case is not green before anything is killed:\n{}", whole.output);
     let length = began.elapsed();
     println!("uninterrupted: {:.1} s", length.as_secs_f64());
@@ -83,7 +86,7 @@ pub(crate) fn run(root: &std::path::Path, options: &Options) -> anyhow::Result<(
             _ => Victim::Supervisor((numbers.next() % SUPERVISORS as u64) as usize),
         };
         let moment = numbers.moment(length);
-        let hit = shot(&conformance, &options.case, victim, moment).with_context(|| {
+        let hit = shot(&conformance, &case, victim, moment).with_context(|| {
             format!("round {round}, {victim:?} at {:.2} s, seed {seed}", moment.as_secs_f64())
         })?;
         println!("{round:>3}  {:>6.2} s  {victim:?}: {hit}; nothing left", moment.as_secs_f64());
@@ -92,12 +95,23 @@ pub(crate) fn run(root: &std::path::Path, options: &Options) -> anyhow::Result<(
 }
 
 /// One run, one kill; says what was hit.
-fn shot(conformance: &Conformance, case: &str, victim: Victim, moment: Duration) -> anyhow::Result<String> {
+fn shot(
+    conformance: &Conformance,
+    case: &[&str],
+    victim: Victim,
+    moment: Duration,
+) -> anyhow::Result<String> {
     let scratch = tempfile::tempdir()?;
     let records = tempfile::tempdir()?;
     let before = Snapshot::take();
-    let mut command = conformance.command(&["run", case, "--cni", "calico", "--jobs", "1", "--records"]);
-    command.arg(records.path()).env("TMPDIR", scratch.path()).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut command = conformance.command(&["run"]);
+    command
+        .args(case)
+        .arg("--records")
+        .arg(records.path())
+        .env("TMPDIR", scratch.path())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     let mut harness = command.spawn().context("seldon-conformance")?;
     // Its end before the moment is fine too: then there is nothing to hit.
     let ended = pause::until(moment, || harness.try_wait().is_ok_and(|status| status.is_some()));
@@ -127,6 +141,8 @@ fn fire(harness: &mut Child, victim: Victim) -> anyhow::Result<String> {
     let alive: Vec<String> =
         doomed.iter().filter(|one| one.is_alive()).map(|one| format!("{} ({})", one.pid, one.name)).collect();
     if target.pid != harness_pid {
+        // It would wait for its cluster until its patience ends.
+        kill(Pid::from_raw(harness_pid), Signal::SIGINT).context("kill")?;
         let ended = pause::until(AFTERMATH, || harness.try_wait().is_ok_and(|status| status.is_some()));
         if !ended {
             harness.kill()?;

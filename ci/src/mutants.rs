@@ -41,10 +41,11 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
     let known = || mutants.iter().map(|mutant| mutant.name.as_str()).collect::<Vec<_>>().join(", ");
     ensure!(unknown.is_none(), "no mutant is called {:?}; there are {}", unknown, known());
     let place = copy::Place::beside_target(root)?;
+    place.refresh(root)?;
     let mut rows = Vec::new();
     for mutant in mutants.iter().filter(|m| options.name.is_empty() || options.name.contains(&m.name)) {
         eprintln!("{} …", mutant.name);
-        let row = tried(root, &place, mutant).with_context(|| mutant.name.clone())?;
+        let row = tried(&place, mutant).with_context(|| mutant.name.clone())?;
         println!("{:<9} {}", if row.noticed { "noticed" } else { "SURVIVED" }, row.name);
         row.said.iter().for_each(|line| println!("          {line}"));
         rows.push(row);
@@ -55,8 +56,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn tried(root: &Path, place: &copy::Place, mutant: &Mutant) -> anyhow::Result<Row> {
-    place.refresh(root)?;
+fn tried(place: &copy::Place, mutant: &Mutant) -> anyhow::Result<Row> {
     let file = place.tree().join(&mutant.file);
     let text = fs::read_to_string(&file).with_context(|| mutant.file.clone())?;
     fs::write(&file, mutant.applied(&text)?)?;
