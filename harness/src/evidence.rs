@@ -124,7 +124,7 @@ impl World {
     ) -> anyhow::Result<()> {
         let (from, probe) = match mesh.get(path) {
             Look::Probe { from, probe } => (from, probe),
-            Look::Object(_) | Look::Objects { .. } | Look::Log(_) => anyhow::bail!("a request is a probe"),
+            Look::Object(_) | Look::Objects { .. } | Look::Table { .. } | Look::Log(_) => anyhow::bail!("a request is a probe"),
         };
         let look = diagnosis::Look::Get { path: path.into() };
         let sighting = self.sighting(&from, &probe, look).await;

@@ -18,6 +18,7 @@ pub mod patience;
 pub mod play;
 mod progress;
 pub mod run;
+mod table;
 pub mod undo;
 mod world;
 
@@ -26,5 +27,5 @@ pub use diagnosis::Cause;
 pub use netmodel::{OutcomeClass, Profile};
 pub use pace::Pace;
 pub use progress::Progress;
-pub use toolbox::DnsStyle;
+pub use toolbox::{Detail, DnsStyle, Observation, Probe};
 pub use world::{Topology, World};

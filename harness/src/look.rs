@@ -34,6 +34,13 @@ pub enum Look {
         /// Label selector; empty for all.
         labels: String,
     },
+    /// Objects of a kind as the API server prints them, all columns.
+    Table {
+        /// Kind.
+        kind: Kind,
+        /// Namespace; empty for all.
+        namespace: String,
+    },
     /// The log of a container, and of its previous run if it was restarted.
     Log(PodQuery),
     /// A probe executed in a pod.
@@ -54,6 +61,8 @@ pub enum Seen {
     Object(Value),
     /// Objects.
     Objects(Vec<Value>),
+    /// Headings and rows, each with the namespace first, as `kubectl get --all-namespaces --output wide` prints them.
+    Table(Vec<Vec<String>>),
     /// A log.
     Log(String),
     /// A probe's observation.
@@ -67,6 +76,7 @@ impl fmt::Display for Look {
         match self {
             Look::Object(object) => write!(formatter, "{object}"),
             Look::Objects { kind, namespace, labels } => write!(formatter, "{kind:?}s in {namespace} with {labels}"),
+            Look::Table { kind, namespace } => write!(formatter, "table of {kind:?}s in {namespace}"),
             Look::Log(pod) => write!(formatter, "log of {}", pod.name),
             Look::Probe { from, probe } => write!(formatter, "{probe} from {}", from.name),
         }
@@ -83,6 +93,7 @@ impl fmt::Display for Seen {
                 let names = objects.iter().filter_map(|object| object["metadata"]["name"].as_str());
                 write!(formatter, "{} ({})", objects.len(), names.collect::<Vec<_>>().join(", "))
             }
+            Seen::Table(rows) => write!(formatter, "a table of {} rows", rows.len().saturating_sub(1)),
             Seen::Log(text) => write!(formatter, "{} lines, last: {}", text.lines().count(), text.lines().last().unwrap_or_default()),
             Seen::Observed(observation) => write!(formatter, "{observation}"),
             Seen::Hidden(why) => write!(formatter, "cannot be looked at: {why}"),

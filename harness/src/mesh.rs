@@ -279,7 +279,7 @@ impl Inference {
     pub fn answers_over_grpc(&self) -> Claim {
         Claim::new(format!("{} answers over gRPC", self.model), self.over_grpc(), |seen| match seen {
             Seen::Observed(observation) => grpc_ok(observation),
-            Seen::Absent | Seen::Object(_) | Seen::Objects(_) | Seen::Log(_) | Seen::Hidden(_) => false,
+            Seen::Absent | Seen::Object(_) | Seen::Objects(_) | Seen::Table(_) | Seen::Log(_) | Seen::Hidden(_) => false,
         })
     }
 }

@@ -38,7 +38,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    fn resource(self) -> ApiResource {
+    pub(crate) fn resource(self) -> ApiResource {
         match self {
             Kind::Namespace => ApiResource::erase::<Namespace>(&()),
             Kind::Pod => ApiResource::erase::<Pod>(&()),

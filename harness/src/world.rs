@@ -19,6 +19,7 @@ use crate::mesh::InstalledMesh;
 use crate::object;
 use crate::patience::Patience;
 use crate::progress::Progress;
+use crate::table;
 use crate::undo::{Undo, UndoList};
 
 /// Everything a scenario works with.
@@ -141,6 +142,10 @@ impl World {
                     Err(error) => hidden(&error),
                 }
             }
+            Look::Table { kind, namespace } => match table::read(&self.client, *kind, namespace).await {
+                Ok(rows) => Seen::Table(rows),
+                Err(error) => hidden(&error),
+            },
             Look::Log(pod) => match self.log(pod).await {
                 Ok(text) => Seen::Log(text),
                 Err(error) => hidden(&error),
