@@ -1,41 +1,13 @@
 //! `grpc.ClientConn` with its pick-first balancer: lazy, and unwilling to wait once it has failed.
 
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
-use rand::RngExt;
 use tokio::sync::watch;
 use tonic::transport::Channel;
 
 use crate::connect::{ConnectOptions, attempt};
 use crate::link::Ending;
 use crate::status::GoStatus;
-
-/// Waits between connection attempts: `base * factor^n`, at most `max`, each give or take `jitter`.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct BackOff {
-    /// The first wait.
-    pub base: Duration,
-    /// Growth per failure.
-    pub factor: f64,
-    /// Share of the wait by which it may be shorter or longer.
-    pub jitter: f64,
-    /// The longest wait before jitter.
-    pub max: Duration,
-}
-
-impl BackOff {
-    /// grpc-go's `backoff.DefaultConfig`: 1 s, 1.6, 0.2, 120 s.
-    pub const GRPC: BackOff =
-        BackOff { base: Duration::from_secs(1), factor: 1.6, jitter: 0.2, max: Duration::from_secs(120) };
-
-    /// The wait after `failures` failures in a row (0 for the first), jitter included.
-    pub fn wait(&self, failures: u32) -> Duration {
-        let grown = self.base.as_secs_f64() * self.factor.powi(failures.min(64) as i32);
-        let jitter = rand::rng().random_range(-self.jitter..=self.jitter);
-        Duration::from_secs_f64(grown.min(self.max.as_secs_f64()) * (1.0 + jitter))
-    }
-}
 
 /// A client's connection to one target, as `grpc.NewClient` returns it. Clones share it.
 ///

@@ -9,7 +9,7 @@ use pace::Pace;
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
 
-use crate::client_conn::BackOff;
+use crate::back_off::BackOff;
 use crate::dial::dial_tcp;
 use crate::link::{Ending, Link};
 use crate::resolver::Resolver;

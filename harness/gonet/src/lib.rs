@@ -6,6 +6,7 @@
 //!
 //! Which names a resolver asks, and how often, is [`netmodel::resolve`]'s to know; [`drive`] gives its walks sockets.
 
+mod back_off;
 mod client_conn;
 mod connect;
 mod dial;
@@ -17,7 +18,8 @@ mod resolver;
 mod status;
 mod walk;
 
-pub use client_conn::{BackOff, ClientConn};
+pub use back_off::{BackOff, Waits};
+pub use client_conn::ClientConn;
 pub use connect::{ConnectOptions, KeepAlive, connect};
 pub use dial::{DialError, DialFailure, dial_tcp};
 pub use errno::{Operation, go_text};

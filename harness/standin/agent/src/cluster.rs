@@ -10,7 +10,7 @@ use kube::runtime::{WatchStreamExt, watcher};
 use serde::Deserialize;
 use tokio::sync::watch;
 
-use crate::logrus::Log;
+use crate::log::Log;
 
 const CONFIG_MAP: &str = "seldon-agent";
 const CONFIG_FILE: &str = "agent.yaml";

@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use tokio::sync::{Mutex, watch};
 
 use crate::go_http;
-use crate::logrus::Log;
+use crate::log::Log;
 
 /// The three preStop hooks of a server pod arrive within this time. Not paced: it measures simultaneity.
 const WINDOW: Duration = Duration::from_millis(100);

@@ -22,7 +22,7 @@ use tonic::{Code, Request, Response, Status, Streaming};
 
 use crate::go_http;
 use crate::inference_server::{LARGEST_MESSAGE, client};
-use crate::logrus::Log;
+use crate::log::Log;
 use crate::names;
 use crate::request_id;
 use crate::residency::Residency;

@@ -14,7 +14,7 @@ use hyper_util::rt::TokioExecutor;
 use regex::Regex;
 
 use crate::go_http::{self, Body};
-use crate::logrus::Log;
+use crate::log::Log;
 use crate::names;
 use crate::request_id;
 use crate::residency::Residency;

@@ -3,15 +3,15 @@
 //! It downloads models with rclone, loads them into MLServer, tells the scheduler, and passes Envoy's requests on.
 //! Flags, variables, ports, texts and log lines are the real agent's; long waits follow [`pace::VARIABLE`].
 
-mod back_off;
 mod cluster;
 mod drainer;
+mod durations;
 mod go_http;
 mod grpc_proxy;
 mod http_call;
 mod http_proxy;
 mod inference_server;
-mod logrus;
+mod log;
 mod memory_book;
 mod metrics;
 mod model_settings;
@@ -31,9 +31,10 @@ mod trailers;
 
 use std::process::ExitCode;
 
+use logrus::Level;
 use pace::Pace;
 
-use crate::logrus::{Level, Log};
+use crate::log::Log;
 use crate::settings::Settings;
 
 /// Runs the agent; `arguments` are those behind the program's name.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use http::{Response, StatusCode};
 
 use crate::go_http;
-use crate::logrus::Log;
+use crate::log::Log;
 use crate::residency::Residency;
 
 /// Labels and constants of this replica's metrics.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
-use gonet::{ClientConn, GoStatus};
+use gonet::{BackOff, ClientConn, GoStatus};
 use pace::Pace;
 use seldon_proto::agent::agent_service_client::AgentServiceClient;
 use seldon_proto::agent::model_event_message::Event;
@@ -13,9 +13,8 @@ use seldon_proto::scheduler::model_runtime_info::ModelRuntimeInfo as Runtime;
 use seldon_proto::scheduler::storage_config::Config;
 use seldon_proto::scheduler::{MlServerModelSettings, ModelRuntimeInfo};
 
-use crate::back_off::BackOff;
 use crate::cluster::Cluster;
-use crate::logrus::Log;
+use crate::log::Log;
 use crate::names;
 use crate::readiness::Readiness;
 use crate::repository::Repository;
@@ -217,14 +216,14 @@ impl Operations {
         log: &Log,
         operation: impl Fn() -> F,
     ) -> Result<(), String> {
-        let mut back_off = BackOff::up_to(LONGEST_WAIT);
+        let mut back_off = BackOff { max: LONGEST_WAIT, ..BackOff::CENKALTI }.waits();
         for attempt in 0.. {
             let Err(error) = operation().await else { return Ok(()) };
             if attempt + 1 >= count {
                 return Err(error);
             }
             log.error_field(&error).error(format!("Retry op #{attempt}"));
-            tokio::time::sleep(self.pace.wait(back_off.next())).await;
+            tokio::time::sleep(self.pace.wait(back_off.next_wait())).await;
         }
         Ok(())
     }

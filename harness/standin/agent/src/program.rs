@@ -17,7 +17,7 @@ use crate::drainer::Drainer;
 use crate::grpc_proxy::GrpcProxy;
 use crate::http_proxy::HttpProxy;
 use crate::inference_server::InferenceServer;
-use crate::logrus::Log;
+use crate::log::Log;
 use crate::memory_book::MemoryBook;
 use crate::metrics::{self, Labels};
 use crate::operations::Operations;

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, Configuration};
 use crate::http_call::post_json;
-use crate::logrus::Log;
+use crate::log::Log;
 use crate::names;
 use crate::storage::Remote;
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use http::{Method, StatusCode};
 
 use crate::go_http;
-use crate::logrus::Log;
+use crate::log::Log;
 
 /// What the endpoint reports. Everything starts as false.
 #[derive(Debug, Default)]

@@ -9,7 +9,7 @@ use tokio::sync::{OwnedRwLockWriteGuard, RwLock};
 use tonic::Code;
 
 use crate::inference_server::InferenceServer;
-use crate::logrus::Log;
+use crate::log::Log;
 use crate::memory_book::{MemoryBook, internal_name};
 
 /// The books, the locks of the models, and the server they are loaded into.

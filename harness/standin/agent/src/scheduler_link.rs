@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use gonet::GoStatus;
+use gonet::{BackOff, GoStatus};
 use seldon_proto::agent::agent_service_client::AgentServiceClient;
 use seldon_proto::agent::model_operation_message::Operation;
 use seldon_proto::agent::{AgentDrainRequest, AgentSubscribeRequest, ModelOperationMessage, ReplicaConfig};
@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
-use crate::back_off::BackOff;
 use crate::drainer::Drainer;
 use crate::operations::Operations;
 
@@ -37,10 +36,10 @@ impl SchedulerLink {
     pub(crate) async fn run(&self) {
         let log = self.operations.log.with("func", "StartControlLoop");
         while !self.stop.is_cancelled() {
-            let mut back_off = BackOff::subscription();
+            let mut back_off = BackOff::SELDON_SUBSCRIPTION.waits();
             while let Err(status) = self.subscription().await {
                 self.operations.log.error_field(&status).error("Scheduler not ready");
-                let wait = self.operations.pace.wait(back_off.next());
+                let wait = self.operations.pace.wait(back_off.next_wait());
                 if self.stop.run_until_cancelled(tokio::time::sleep(wait)).await.is_none() {
                     break;
                 }

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::logrus::{Level, Log};
+use logrus::Level;
+
+use crate::log::Log;
 
 /// Everything the agent is told from outside.
 #[derive(Debug, Clone)]
@@ -129,7 +131,7 @@ impl Settings {
         log.warn("No value set for replica-config");
         let log_level_name = r.announced("log-level", "SELDON_LOG_LEVEL", "debug");
         let log_level = Level::parse(&log_level_name)
-            .ok_or_else(|| format!("Failed to set log level {log_level_name}: not a valid logrus Level"))?;
+            .map_err(|error| format!("Failed to set log level {log_level_name}: {error}"))?;
         let server_type = r.announced("server-type", "SELDON_SERVER_TYPE", "mlserver");
         r.announced("envoy-host", "SELDON_ENVOY_HOST", "0.0.0.0");
         r.port("envoy-port", "SELDON_ENVOY_PORT", "9000")?;

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use gonet::BackOff;
 use pace::Pace;
 use tokio::time::Instant;
 
-use crate::back_off::{BackOff, tenths};
-use crate::logrus::Log;
+use crate::durations::tenths;
+use crate::log::Log;
 
 /// The longest wait between two looks.
 const LONGEST_WAIT: Duration = Duration::from_secs(30);
@@ -66,13 +67,13 @@ pub(crate) async fn until_ready(
     log: &Log,
     look: impl AsyncFn() -> Result<(), String>,
 ) -> Outcome {
-    let mut back_off = BackOff::up_to(LONGEST_WAIT);
+    let mut back_off = BackOff { max: LONGEST_WAIT, ..BackOff::CENKALTI }.waits();
     let result = loop {
         let Ok(seen) = tokio::time::timeout_at(deadline, look()).await else {
             break Err("context deadline exceeded".to_owned());
         };
         let Err(error) = seen else { break Ok(()) };
-        let wait = back_off.next();
+        let wait = back_off.next_wait();
         let again = Instant::now() + pace.wait(wait);
         if again >= deadline {
             break Err(error);
@@ -113,7 +114,7 @@ pub(crate) fn judge(outcomes: Vec<Outcome>, phase: Phase, log: &Log) -> Result<(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logrus::Level;
+    use logrus::Level;
     use std::cell::Cell;
 
     fn log() -> Log {

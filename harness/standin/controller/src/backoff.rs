@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use pace::Pace;
-use rand::RngExt;
 
 /// Waits up to this long are not shortened: below it a failing loop would only burn the processor.
 const UNTOUCHED: Duration = Duration::from_millis(100);
@@ -26,32 +25,6 @@ pub(crate) fn requeue(failures: u32) -> Duration {
 /// grpc-middleware's wait before the `attempt`-th retry of a unary call (1 for the first): 200 ms, doubling.
 pub(crate) fn call_retry(attempt: u32) -> Duration {
     Duration::from_millis(200).saturating_mul(1u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX))
-}
-
-/// The wait before the next try of a subscription: 1 s, times 1.5, at most 15 s, each half as much more or less.
-///
-/// It grows with every failure and is never put back by success: a stream that lived for hours is taken up again
-/// only after the wait that it had reached.
-#[derive(Debug, Clone)]
-pub(crate) struct SubscriptionWait {
-    current: Duration,
-}
-
-impl SubscriptionWait {
-    const FIRST: Duration = Duration::from_secs(1);
-    const LONGEST: Duration = Duration::from_secs(15);
-
-    /// Before the first failure.
-    pub(crate) fn new() -> SubscriptionWait {
-        SubscriptionWait { current: Self::FIRST }
-    }
-
-    /// The next wait.
-    pub(crate) fn next(&mut self) -> Duration {
-        let wait = self.current.mul_f64(rand::rng().random_range(0.5..=1.5));
-        self.current = self.current.mul_f64(1.5).min(Self::LONGEST);
-        wait
-    }
 }
 
 #[cfg(test)]
@@ -92,14 +65,6 @@ mod tests {
             let (small, large) = (one.min(other), one.max(other));
             let shortened = |ms| shorten(Pace::FAST, Duration::from_millis(ms));
             prop_assert!(shortened(small) <= shortened(large));
-        }
-
-        #[test]
-        fn subscriptions_wait_half_as_much_more_or_less(failures in 0usize..40) {
-            let mut wait = SubscriptionWait::new();
-            let last = (0..=failures).map(|_| wait.next()).last().unwrap();
-            let middle = 1.5f64.powi(failures as i32).min(15.0);
-            prop_assert!((0.49 * middle..1.51 * middle).contains(&last.as_secs_f64()));
         }
     }
 }

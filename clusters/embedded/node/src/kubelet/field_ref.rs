@@ -1,5 +1,6 @@
 //! The downward API: a pod's fields and its containers' resources as text.
 
+use embedded_machinery::quantity::Quantity;
 use k8s_openapi::api::core::v1::{Container, ObjectFieldSelector, Pod, ResourceFieldSelector};
 
 /// What the node knows of a pod beyond its object.
@@ -67,44 +68,27 @@ pub(crate) fn resource(
     let resources = container.resources.as_ref();
     let (list, default) = match kind {
         "limits" => (resources.and_then(|it| it.limits.as_ref()), default_limit(name)),
-        "requests" => (resources.and_then(|it| it.requests.as_ref()), 0.0),
+        "requests" => (resources.and_then(|it| it.requests.as_ref()), "0"),
         _ => return None,
     };
-    let value = list.and_then(|it| it.get(name)).and_then(|it| quantity(&it.0)).unwrap_or(default);
-    let divisor =
-        selector.divisor.as_ref().and_then(|it| quantity(&it.0)).filter(|it| *it > 0.0).unwrap_or(1.0);
-    Some(format!("{:.0}", (value / divisor).ceil()))
+    let text = list.and_then(|it| it.get(name)).map_or(default, |it| it.0.as_str());
+    // CPU is counted in thousandths, everything else in whole units.
+    let amount = |text: &str| {
+        let quantity = text.parse::<Quantity>().ok()?;
+        Some(if name == "cpu" { quantity.milli_value() } else { quantity.value() })
+    };
+    let value = amount(text)?;
+    let divisor = selector.divisor.as_ref().and_then(|it| amount(&it.0)).filter(|it| *it > 0);
+    let divisor = divisor.or_else(|| amount("1"))?;
+    Some((value.div_euclid(divisor) + i128::from(value.rem_euclid(divisor) > 0)).to_string())
 }
 
-fn default_limit(name: &str) -> f64 {
+fn default_limit(name: &str) -> &'static str {
     match name {
-        "cpu" => 8.0,
-        "memory" => 16.0 * 1024.0 * 1024.0 * 1024.0,
-        _ => 0.0,
+        "cpu" => "8",
+        "memory" => "16Gi",
+        _ => "0",
     }
-}
-
-/// A resource quantity as a number.
-fn quantity(text: &str) -> Option<f64> {
-    const SUFFIXES: [(&str, f64); 13] = [
-        ("Ki", 1024.0),
-        ("Mi", 1_048_576.0),
-        ("Gi", 1_073_741_824.0),
-        ("Ti", 1_099_511_627_776.0),
-        ("Pi", 1_125_899_906_842_624.0),
-        ("n", 1e-9),
-        ("u", 1e-6),
-        ("m", 1e-3),
-        ("k", 1e3),
-        ("M", 1e6),
-        ("G", 1e9),
-        ("T", 1e12),
-        ("P", 1e15),
-    ];
-    let suffix = SUFFIXES.iter().find(|(suffix, _)| text.ends_with(suffix));
-    let (number, factor) =
-        suffix.map_or((text, 1.0), |(suffix, factor)| (text.trim_end_matches(suffix), *factor));
-    number.parse::<f64>().ok().map(|it| it * factor)
 }
 
 #[cfg(test)]
@@ -146,7 +130,11 @@ mod tests {
     #[case("requests.cpu", "1", "1")]
     #[case("requests.cpu", "1m", "250")]
     #[case("requests.memory", "1Mi", "64")]
+    #[case("requests.cpu", "0", "1")]
+    #[case("requests.memory", "1Gi", "1")]
+    #[case("requests.memory", "1e6", "68")]
     #[case("limits.memory", "1Gi", "16")]
+    #[case("limits.cpu", "1", "8")]
     fn resources(#[case] name: &str, #[case] divisor: &str, #[case] expected: &str) {
         let selector: ResourceFieldSelector =
             serde_json::from_value(json!({"resource": name, "divisor": divisor, "containerName": "a"}))

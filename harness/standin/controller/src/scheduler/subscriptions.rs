@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use gonet::GoStatus;
+use gonet::{BackOff, GoStatus};
 use seldon_proto::scheduler as proto;
 use serde_json::json;
 use tonic::{Response, Status, Streaming};
 
 use super::{Client, Connection, SUBSCRIBER, Schedulers};
-use crate::backoff::{SubscriptionWait, shorten};
+use crate::backoff::shorten;
 use crate::journal::{Frame, Journal};
 
 /// What is subscribed to.
@@ -73,10 +73,11 @@ impl Schedulers {
     ) {
         let journal = self.journal.named(subject.logger());
         journal.info("Retrying to connect", &[("namespace", json!(namespace))]);
-        let mut wait = SubscriptionWait::new();
+        // Never put back by success: a stream that lived for hours is taken up again after the wait it had reached.
+        let mut waits = BackOff::SELDON_SUBSCRIPTION.waits();
         while let Err(status) = self.subscribe(subject, &journal, namespace, connection).await {
             journal.error(Some(&status), "Scheduler not ready", &[], NOT_READY_STACK);
-            tokio::time::sleep(shorten(self.pace, wait.next())).await;
+            tokio::time::sleep(shorten(self.pace, waits.next_wait())).await;
         }
     }
 

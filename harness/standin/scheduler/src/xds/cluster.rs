@@ -35,7 +35,10 @@ pub(crate) fn message(name: &str, cluster: &Cluster, refresh: Option<time::Durat
     strict_dns(name, &cluster.endpoints, cluster.protocol, refresh)
 }
 
-#[expect(deprecated, reason = "the successor of dns_refresh_rate is a cluster extension that Envoy 1.34 does not have")]
+#[expect(
+    deprecated,
+    reason = "the successor of dns_refresh_rate is a cluster extension that Envoy 1.34 does not have"
+)]
 fn strict_dns(
     name: &str,
     endpoints: &BTreeSet<(String, u32)>,
