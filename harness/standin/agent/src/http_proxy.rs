@@ -14,6 +14,7 @@ use hyper_util::rt::TokioExecutor;
 use regex::Regex;
 
 use crate::go_http::{self, Body};
+use crate::gzip;
 use crate::log::Log;
 use crate::names;
 use crate::request_id;
@@ -104,8 +105,9 @@ impl HttpProxy {
     }
 
     /// Sends the request; a 404 or 400 means that MLServer may have lost the model, so it is loaded and asked again.
-    async fn forward(&self, request: Request<Full<Bytes>>, internal: &str) -> Response<Body> {
+    async fn forward(&self, mut request: Request<Full<Bytes>>, internal: &str) -> Response<Body> {
         let id = request.headers().get(request_id::HEADER).cloned();
+        let unpacks = gzip::ask(&mut request);
         let mut answer = self.client.request(request.clone()).await;
         let lost = [StatusCode::NOT_FOUND, StatusCode::BAD_REQUEST];
         if answer.as_ref().is_ok_and(|answer| lost.contains(&answer.status())) {
@@ -115,7 +117,10 @@ impl HttpProxy {
             answer = self.client.request(request).await;
         }
         match answer {
-            Ok(answer) => with_id(answer.map(BodyExt::boxed), id),
+            Ok(answer) => {
+                let answer = answer.map(BodyExt::boxed);
+                with_id(if unpacks { gzip::unpack(answer).await } else { answer }, id)
+            }
             Err(error) => {
                 self.report(&error);
                 go_http::empty(StatusCode::BAD_GATEWAY)

@@ -8,6 +8,7 @@ mod drainer;
 mod durations;
 mod go_http;
 mod grpc_proxy;
+mod gzip;
 mod http_call;
 mod http_proxy;
 mod inference_server;
