@@ -88,7 +88,7 @@ impl Cache {
         if !path.is_dir() {
             fs::create_dir_all(&path).map_err(|source| self.unwritable(source))?;
         }
-        Ok(path)
+        fs::canonicalize(&path).map_err(|source| self.unwritable(source))
     }
 
     /// The program in `name`, when it is there and undamaged.
@@ -107,7 +107,9 @@ impl Cache {
         for entry in &entries {
             check(&directory, entry).map_err(|what| damaged(&directory, what))?;
         }
-        Ok(Some(directory))
+        // Containers see other mounts than we do: a link that leads through one of them leads nowhere there.
+        let place = fs::canonicalize(&directory).map_err(|error| damaged(&directory, error.to_string()))?;
+        Ok(Some(place))
     }
 
     /// Waits for other installers, then lets this one work until the guard is dropped.
@@ -149,10 +151,10 @@ impl Cache {
         let place = self.directory.join(name);
         fs::rename(&temporary, &place).map_err(unwritable)?;
         std::mem::forget(discard);
-        Ok(place)
+        fs::canonicalize(&place).map_err(unwritable)
     }
 
-    fn unwritable(&self, source: io::Error) -> CacheError {
+    pub(crate) fn unwritable(&self, source: io::Error) -> CacheError {
         CacheError::Unwritable { directory: self.directory.clone(), source }
     }
 }
@@ -256,6 +258,16 @@ mod tests {
         assert_eq!(cache.find("thing-1").unwrap(), None);
         let place = installed(&cache);
         assert_eq!(cache.find("thing-1").unwrap(), Some(place));
+    }
+
+    #[test]
+    fn a_program_behind_a_link_is_found_where_it_really_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let real = installed(&Cache::at(directory.path().join("cache")));
+        std::os::unix::fs::symlink(directory.path().join("cache"), directory.path().join("link")).unwrap();
+        let linked = Cache::at(directory.path().join("link"));
+        assert_eq!(linked.find("thing-1").unwrap(), Some(real));
+        assert_eq!(linked.mountpoint().unwrap(), fs::canonicalize(directory.path().join("cache/mountpoint")).unwrap());
     }
 
     #[test]

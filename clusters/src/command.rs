@@ -141,7 +141,11 @@ impl fmt::Display for Command {
     }
 }
 
+/// One word of a shell line. A script of many lines is cut: this stands in sentences.
 fn quoted(word: &str) -> String {
+    if let Some((first, _)) = word.split_once('\n') {
+        return format!("{} …", quoted(first));
+    }
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:,@+%".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

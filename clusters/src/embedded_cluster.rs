@@ -79,6 +79,17 @@ impl Cluster {
         }
     }
 
+    /// Returns when the cluster has ended although nobody asked it to; says where to read why.
+    pub async fn ended(&self) -> String {
+        match self {
+            Cluster::Embedded(cluster) => {
+                cluster.ended().await;
+                let log = cluster.log().map(|log| format!("; its log: {log}")).unwrap_or_default();
+                format!("the cluster's supervisor ended{log}")
+            }
+        }
+    }
+
     /// Changes what the name server outside the cluster answers.
     ///
     /// # Errors
@@ -86,6 +97,20 @@ impl Cluster {
     pub async fn set_upstream(&self, mode: UpstreamMode) -> Result<(), ClusterError> {
         match self {
             Cluster::Embedded(cluster) => cluster.set_upstream(mode).await,
+        }
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        match self {
+            Cluster::Embedded(cluster) => cluster.has_ended(),
+        }
+    }
+
+    /// Returns when it has ended, by whosever hand.
+    pub async fn ended(&self) {
+        match self {
+            Cluster::Embedded(cluster) => cluster.ended().await,
         }
     }
 

@@ -122,11 +122,25 @@ pub(crate) fn inspect(cache: &Cache) -> Result<Vec<(&'static str, String, Result
         Some(suffix) => cache.find(&format!("{name}-{suffix}")),
         None => Ok(None),
     };
+    let artefacts = match &python {
+        Some(python) => cache.find(&artefacts_directory(&lock, python)),
+        None => Ok(None),
+    };
     Ok(vec![
         ("envoy", lock.envoy.version.clone(), find("envoy", &lock.envoy)),
         ("rclone", lock.rclone.version.clone(), find("rclone", &lock.rclone)),
         ("mlserver", lock.mlserver.version.clone(), find("mlserver", &lock.mlserver)),
+        ("iris model", "trained".into(), artefacts),
     ])
+}
+
+/// Trains the model that the scenarios serve.
+const TRAIN: &str = include_str!("programs/train_iris.py");
+
+/// The trained model depends on the packages that train it and on the script.
+fn artefacts_directory(lock: &Lock, python: &Python) -> String {
+    let script = hex::encode(Sha256::digest(TRAIN));
+    format!("artefacts-{}-{}", lock.mlserver.directory_suffix(python), &script[..8])
 }
 
 pub(crate) use debian::system_nft;
@@ -158,11 +172,24 @@ impl Installer<'_> {
             Some(place) => place,
             None => {
                 (self.progress)(announcement);
-                self.cache.install(&guard, name, |place| fill(place, self.progress))?
+                let installed = self.cache.install(&guard, name, |place| fill(place, self.progress));
+                installed.map_err(|error| self.full(error))?
             }
         };
         self.guard = Some(guard);
         Ok(place)
+    }
+
+    /// A program that ended for want of space says so in many words; the remedy is the cache's.
+    fn full(&self, error: ProvisionError) -> ProvisionError {
+        match &error {
+            ProvisionError::Fetch { source: CommandError::Failed { stderr, .. }, .. }
+                if stderr.contains("No space left on device") =>
+            {
+                self.cache.unwritable(nix::errno::Errno::ENOSPC.into()).into()
+            }
+            _ => error,
+        }
     }
 
     fn wheels(
@@ -187,12 +214,9 @@ impl Installer<'_> {
 
     /// A scikit-learn classifier of irises, trained here: small, deterministic, of exactly the installed version.
     fn artefacts(&mut self, lock: &Lock, python: &Python, packages: &Path) -> Result<PathBuf, ProvisionError> {
-        const SCRIPT: &str = include_str!("programs/train_iris.py");
-        let script = hex::encode(Sha256::digest(SCRIPT));
-        let name = format!("artefacts-{}-{}", lock.mlserver.directory_suffix(python), &script[..8]);
-        self.ensure(&name, "training the iris model that the scenarios serve (once)", |place, _| {
+        self.ensure(&artefacts_directory(lock, python), "training the iris model that the scenarios serve (once)", |place, _| {
             let train = Command::new(python.executable.to_string_lossy())
-                .args(["-c", SCRIPT])
+                .args(["-c", TRAIN])
                 .arg(place.join("models/iris"))
                 .env("PYTHONPATH", packages);
             train.run().map(|_| ()).map_err(|source| ProvisionError::Fetch { program: "the iris model", source })

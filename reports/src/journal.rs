@@ -92,8 +92,11 @@ impl Journal {
         let failed = |source: io::Error| JournalError { path: self.path.clone(), source };
         let text = serde_json::to_string_pretty(&self.record).map_err(|error| failed(error.into()))?;
         let temporary = self.path.with_extension("json.partial");
-        fs::write(&temporary, text).map_err(failed)?;
-        fs::rename(&temporary, &self.path).map_err(failed)
+        fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, &self.path)).map_err(|error| {
+            // The record as it was before this entry stays; half of a new one helps nobody.
+            let _ = fs::remove_file(&temporary);
+            failed(error)
+        })
     }
 }
 

@@ -41,7 +41,12 @@ struct Running {
 pub(crate) async fn serve(control: UnixStream, border: Border) -> anyhow::Result<()> {
     let mut wire = Wire::new(control)?;
     let Some(Command::Start(spec)) = wire.receive().await? else { bail!("the first command must be Start") };
-    let running = match boot(&spec, border).await {
+    let booted = tokio::select! {
+        booted = boot(&spec, border) => booted,
+        // Nothing is asked before Ready: whatever ends this read is the harness's end.
+        _ = wire.receive::<Command>() => bail!("the harness went away during the boot"),
+    };
+    let running = match booted {
         Ok(running) => running,
         Err(error) => {
             wire.send(&Reply::Failed(format!("{error:#}"))).await?;

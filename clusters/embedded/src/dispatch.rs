@@ -67,7 +67,7 @@ pub fn try_namespaces() -> Result<(), String> {
 }
 
 fn check(_arguments: Vec<String>) -> ExitCode {
-    match namespaces::enter() {
+    match namespaces::enter().and_then(|()| namespaces::leave_network()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             println!("{error}");

@@ -2,14 +2,18 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
 use embedded_dns::{Mode, Question};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use tokio::net::unix::pipe;
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::dispatch;
 use crate::wire::{Access, ClusterSpec, Command, Reply, Wire};
@@ -39,7 +43,10 @@ pub enum ClusterError {
 pub struct EmbeddedCluster {
     access: Access,
     wire: Mutex<Wire>,
+    /// The read end of the supervisor's standard output, on which it never writes: it closes when the cluster ends.
+    alive: Option<pipe::Receiver>,
     supervisor: Supervisor,
+    ended: CancellationToken,
     log: Option<String>,
 }
 
@@ -70,18 +77,21 @@ impl EmbeddedCluster {
         };
         let child = dispatch::command(dispatch::SUPERVISOR)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .stderr(output)
             // Ctrl-C in a terminal goes to the whole process group; the cluster must outlive it until undo is done.
             .process_group(0)
             .spawn()
             .map_err(ClusterError::Spawn)?;
-        let supervisor = Supervisor(child);
+        let mut supervisor = Supervisor(child);
+        let alive = supervisor.0.stdout.take().map(OwnedFd::from).map(pipe::Receiver::from_owned_fd);
+        let alive = alive.transpose().map_err(ClusterError::Spawn)?;
         ours.set_nonblocking(true).map_err(ClusterError::Spawn)?;
+        let ended = watch_end(&ours).map_err(ClusterError::Spawn)?;
         let wire = Wire::new(ours).map_err(ClusterError::Spawn)?;
         let log = log.map(|path| path.display().to_string());
         let access = Access { server: String::new(), ca_pem: String::new(), token: String::new() };
-        let mut cluster = EmbeddedCluster { access, wire: Mutex::new(wire), supervisor, log };
+        let mut cluster = EmbeddedCluster { access, wire: Mutex::new(wire), supervisor, ended, log };
         match cluster.ask(&Command::Start(Box::new(spec.clone()))).await? {
             Reply::Ready(access) => cluster.access = access,
             other => return Err(unexpected(&other)),
@@ -97,6 +107,20 @@ impl EmbeddedCluster {
     /// The supervisor's process id on the host.
     pub fn pid(&self) -> u32 {
         self.supervisor.0.id()
+    }
+
+    /// Returns when the cluster has ended, for whatever reason.
+    pub async fn ended(&self) {
+        match &self.alive {
+            // Readable means closed here, or an error that means the same.
+            Some(alive) => drop(alive.readable().await),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Where the supervisor's log is, if it has one.
+    pub fn log(&self) -> Option<&str> {
+        self.log.as_deref()
     }
 
     /// Changes what the name server outside the cluster answers; in force when this returns.
@@ -133,6 +157,16 @@ impl EmbeddedCluster {
         }
     }
 
+    /// Returns when the cluster has ended, by whosever hand.
+    pub async fn ended(&self) {
+        self.ended.cancelled().await;
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
     async fn expect_done(&self, command: &Command) -> Result<(), ClusterError> {
         match self.ask(command).await? {
             Reply::Done => Ok(()),
@@ -151,6 +185,20 @@ impl EmbeddedCluster {
             Ok(Some(_) | None) | Err(_) => Err(gone()),
         }
     }
+}
+
+/// A token that is cancelled when the supervisor's end of `socket` is closed: it alone holds it, as long as it lives.
+fn watch_end(socket: &UnixStream) -> io::Result<CancellationToken> {
+    let watched = socket.try_clone()?;
+    let ended = CancellationToken::new();
+    let told = ended.clone();
+    std::thread::Builder::new().name("cluster-end".into()).spawn(move || {
+        // No event is asked for: a hang-up is always reported.
+        let mut watched = [PollFd::new(watched.as_fd(), PollFlags::empty())];
+        while poll(&mut watched, PollTimeout::NONE) == Err(Errno::EINTR) {}
+        told.cancel();
+    })?;
+    Ok(ended)
 }
 
 fn unexpected(reply: &Reply) -> ClusterError {

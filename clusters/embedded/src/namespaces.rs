@@ -62,6 +62,14 @@ pub(crate) fn enter() -> Result<(), NamespaceError> {
     sethostname("node-0").map_err(step("set the host name"))
 }
 
+/// Gives the calling thread a network namespace of its own, without interfaces that are up.
+///
+/// # Errors
+/// [`NamespaceError::UserNamespace`] when the machine forbids it, with the remedy.
+pub(crate) fn leave_network() -> Result<(), NamespaceError> {
+    unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| NamespaceError::UserNamespace(errno.into()))
+}
+
 /// Which side of a fork returned.
 pub(crate) enum Side {
     /// The caller, with the child's pid.

@@ -15,10 +15,9 @@ use std::os::unix::net::UnixStream;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use nix::sched::{CloneFlags, unshare};
 
 use crate::border::Border;
-use crate::namespaces::{self, NamespaceError, Side};
+use crate::namespaces::{self, Side};
 use crate::wire::Reply;
 use crate::{boot, wire};
 
@@ -57,9 +56,7 @@ fn supervise() -> anyhow::Result<()> {
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     let control = control_socket()?;
     let border = Border::start().context("cannot start the border thread")?;
-    unshare(CloneFlags::CLONE_NEWNET)
-        .map_err(|errno| NamespaceError::UserNamespace(errno.into()))
-        .context("cannot make the node's network namespace")?;
+    namespaces::leave_network().context("cannot make the node's network namespace")?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()

@@ -81,7 +81,9 @@ impl Python {
             .arg("--target")
             .arg(place)
             .arg("--requirement")
-            .arg(&file);
+            .arg(&file)
+            // pip assembles everything in a temporary directory first; the machine's may be small.
+            .env("TMPDIR", place);
         let shown = |line: &str| {
             let step = line.trim();
             if ["Collecting", "Downloading", "Installing"].iter().any(|verb| step.starts_with(verb)) {
