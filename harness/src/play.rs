@@ -18,7 +18,7 @@ use crate::run::case_id;
 use crate::world::{Parts, Topology, World};
 
 /// NodePort under which the mesh is reached from the host.
-const MESH_PORT: u16 = 30080;
+pub const MESH_PORT: u16 = 30080;
 const TENANT: &str = "seldon-mesh";
 
 /// What to play with.

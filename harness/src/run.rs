@@ -116,9 +116,13 @@ pub async fn run_case(
             return Ok(Finished { record, kept: None });
         }
     };
-    let (verdict, message) = judge(&world, body, stop).await;
+    let (mut verdict, mut message) = judge(&world, body, stop).await;
     if verdict != Verdict::Passed {
         diagnose(&world).await;
+        if world.cluster().has_ended() {
+            // Whatever else was seen was seen of a cluster that was going.
+            (verdict, message) = (Verdict::Inconclusive, Some(ended_words(&world)));
+        }
     }
     undo(&mut world).await;
     let keep = match settings.keep {
@@ -156,7 +160,7 @@ async fn gate(
         host_ports: HostPorts::Closed,
         upstream: UpstreamMode::honest(),
     };
-    let log = journal.path().with_extension("cluster.log");
+    let log = cluster_log(&journal);
     let started = tokio::select! {
         started = tokio::time::timeout(
             settings.patience.cluster,
@@ -193,6 +197,7 @@ async fn judge(world: &World, body: Body, stop: &CancellationToken) -> (Verdict,
     let ended = tokio::select! {
         ended = tokio::time::timeout(deadline, AssertUnwindSafe(body(world)).catch_unwind()) => ended,
         () = stop.cancelled() => return (Verdict::Inconclusive, Some("interrupted".into())),
+        () = world.cluster().ended() => return (Verdict::Inconclusive, Some(ended_words(world))),
     };
     let in_gate = world.with_journal(|journal| journal.phase()) == Phase::Gate;
     match ended {
@@ -206,6 +211,17 @@ async fn judge(world: &World, body: Body, stop: &CancellationToken) -> (Verdict,
     }
 }
 
+/// Why a case whose cluster is gone is not judged.
+fn ended_words(world: &World) -> String {
+    let log = world.with_journal(|journal| cluster_log(journal));
+    format!("the cluster's supervisor ended before the case did; its log: {}", log.display())
+}
+
+/// Where the supervisor of a record's cluster logs.
+fn cluster_log(journal: &Journal) -> PathBuf {
+    journal.path().with_extension("cluster.log")
+}
+
 fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
@@ -216,7 +232,10 @@ async fn diagnose(world: &World) {
     world.enter(Phase::Diagnosis);
     let Some(mesh) = world.last_mesh() else { return };
     let patience = world.patience().probe;
-    let named = tokio::time::timeout(patience, world.diagnose(&mesh)).await;
+    let named = tokio::select! {
+        named = tokio::time::timeout(patience, world.diagnose(&mesh)) => named,
+        () = world.cluster().ended() => return,
+    };
     let event = match named {
         Ok(Ok(Some(diagnosis))) => Event::Cause(diagnosis.named),
         Ok(Ok(None)) => Event::Step { what: "the diagnosis names nothing".into() },
@@ -231,6 +250,9 @@ async fn diagnose(world: &World) {
 async fn undo(world: &mut World) {
     world.enter(Phase::Undo);
     while let Some(undo) = world.undo.pop() {
+        if world.cluster().has_ended() {
+            return;
+        }
         let outcome = match tokio::time::timeout(world.patience().undo, undo.run(world)).await {
             Ok(Ok(())) => "done".into(),
             Ok(Err(error)) => format!("failed: {error:#}"),
