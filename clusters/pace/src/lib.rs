@@ -1,7 +1,7 @@
 //! Pace: the one factor by which long timers shrink on the embedded cluster.
 //!
-//! Seldon and the kubelet wait for tens of seconds in many places (10 s before xDS opens, 600 s at the start
-//! gate, 10 s before the first readiness probe). A test that wants to see what happens afterwards has no use for
+//! Servers and the kubelet wait for tens of seconds in many places (10 s before a port opens, 600 s at a start gate,
+//! 10 s before the first readiness probe). A test that wants to see what happens afterwards has no use for
 //! the wait itself. Every such timer goes through [`Pace`]; at [`Pace::REAL`] nothing changes.
 //!
 //! Kernel times (SYN retransmission after 1 s, the ICMP rate limit of one per second) cannot be scaled, so a
@@ -38,6 +38,14 @@ impl Pace {
         text.parse().ok().and_then(Pace::new).ok_or_else(|| {
             format!("{VARIABLE} is {text:?}; it must be a number above 0 and at most 1, such as 0.02")
         })
+    }
+
+    /// The pace in this process's environment, as [`Pace::parse`] reads [`VARIABLE`].
+    ///
+    /// # Errors
+    /// The text, when it is not a number in `(0, 1]`.
+    pub fn from_environment() -> Result<Pace, String> {
+        Pace::parse(std::env::var(VARIABLE).ok().as_deref())
     }
 
     /// The factor, as it is written into [`VARIABLE`].
@@ -86,44 +94,4 @@ impl Pace {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case::absent(None, Ok(Pace::REAL))]
-    #[case::fast(Some("0.02"), Ok(Pace::FAST))]
-    #[case::one(Some("1"), Ok(Pace::REAL))]
-    fn parses(#[case] value: Option<&str>, #[case] expected: Result<Pace, String>) {
-        assert_eq!(Pace::parse(value), expected);
-    }
-
-    #[rstest]
-    #[case("0")]
-    #[case("-1")]
-    #[case("1.5")]
-    #[case("fast")]
-    #[case("NaN")]
-    fn refuses(#[case] value: &str) {
-        let error = Pace::parse(Some(value)).unwrap_err();
-        assert!(error.contains(value) && error.contains("above 0"), "{error}");
-    }
-
-    #[rstest]
-    #[case::xds_delay(10_000, 200, 500, 1500)]
-    #[case::dial(20_000, 400, 500, 1500)]
-    #[case::gate(600_000, 12_000, 12_000, 12_000)]
-    #[case::shorter_than_the_floors(250, 5, 250, 250)]
-    fn shrinks_but_not_below_the_kernel(
-        #[case] real: u64,
-        #[case] wait: u64,
-        #[case] network: u64,
-        #[case] dial: u64,
-    ) {
-        let real = Duration::from_millis(real);
-        assert_eq!(Pace::FAST.wait(real).as_millis(), u128::from(wait));
-        assert_eq!(Pace::FAST.network(real).as_millis(), u128::from(network));
-        assert_eq!(Pace::FAST.dial(real).as_millis(), u128::from(dial));
-        assert_eq!(Pace::REAL.dial(real), real);
-    }
-}
+mod tests;

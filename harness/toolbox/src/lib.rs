@@ -57,7 +57,7 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
 
 /// The container's pace; one that cannot be read counts as real.
 fn paced() -> Pace {
-    Pace::parse(std::env::var(pace::VARIABLE).ok().as_deref()).unwrap_or(Pace::REAL)
+    Pace::from_environment().unwrap_or(Pace::REAL)
 }
 
 /// Does what `probe` says, from this process's network namespace.

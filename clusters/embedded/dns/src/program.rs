@@ -58,7 +58,7 @@ fn corefile_path(arguments: &[String]) -> anyhow::Result<PathBuf> {
 }
 
 async fn serve(path: PathBuf) -> anyhow::Result<()> {
-    let pace = Pace::parse(std::env::var(pace::VARIABLE).ok().as_deref()).map_err(anyhow::Error::msg)?;
+    let pace = Pace::from_environment().map_err(anyhow::Error::msg)?;
     let (directory, journal) = (Directory::default(), Journal::Printed);
     let surroundings = Surroundings {
         directory: directory.clone(),

@@ -87,7 +87,7 @@ fn reach(options: &Options, setup: &Journal) -> Reach {
 }
 
 async fn run(options: Options, journal: Journal) -> anyhow::Result<()> {
-    let pace = Pace::parse(std::env::var(pace::VARIABLE).ok().as_deref()).map_err(anyhow::Error::msg)?;
+    let pace = Pace::from_environment().map_err(anyhow::Error::msg)?;
     let setup = journal.named("setup");
     setup.info("Setting log level", &[("level", json!(options.log_level))]);
     let reach = reach(&options, &setup);

@@ -52,7 +52,7 @@ fn run(flags: &Flags, always: &Journal) -> anyhow::Result<()> {
         .with_context(|| format!("Failed to set log level {}", flags.log_level))?;
     always.line(Level::Info, &format!("Setting log level to {}", flags.log_level), &[]);
     let journal = Journal::stderr(level);
-    let pace = Pace::parse(std::env::var(pace::VARIABLE).ok().as_deref()).map_err(anyhow::Error::msg)?;
+    let pace = Pace::from_environment().map_err(anyhow::Error::msg)?;
     announce(flags, &journal, always);
     let settings = Settings {
         pace,
