@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use harness::clusters::{Cache, intercept, provision};
+use harness::clusters::{Cache, intercept, provision, try_namespaces};
 use harness::images::BUILTINS;
 use harness::patience::Patience;
 use harness::run::{Keep, Settings};
@@ -42,6 +42,8 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Option<Arc<Settings>>> {
     if arguments.list {
         return Ok(None);
     }
+    // Before minutes of fetching: nothing can run where there are no namespaces.
+    try_namespaces().map_err(anyhow::Error::msg)?;
     let programs = provision(&Cache::from_environment()?, &|line| eprintln!("{line}"))?;
     let factor = std::env::var(Patience::VARIABLE).ok().map_or(Ok(1.0), |text| text.parse())?;
     Ok(Some(Arc::new(Settings {

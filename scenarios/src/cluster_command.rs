@@ -1,66 +1,55 @@
 //! `cluster up`, `cluster list`, `cluster down`.
-//!
-//! A cluster that is up is a process (`cluster hold`) that holds a lock on its state file: whoever can take the lock
-//! knows that the process is gone, however it ended, and removes what is left of it in the cache directory.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
-use harness::clusters::Cache;
+use harness::clusters::{Cache, provision, try_namespaces};
+use harness::play::MESH_PORT;
 use reports::ExitCode;
-use serde::{Deserialize, Serialize};
 
 use crate::options::{Failure, UpOptions};
+use crate::screen::{remark, say};
+use crate::standing::{Presence, Register, Standing, state_file};
 
-/// What is known of a cluster that is up.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Standing {
-    /// Its name.
-    pub(crate) name: String,
-    /// Process that holds it.
-    pub(crate) pid: u32,
-    /// Network.
-    pub(crate) cni: String,
-    /// API server.
-    pub(crate) server: String,
-    /// Kubeconfig file.
-    pub(crate) kubeconfig: PathBuf,
-    /// How the mesh is reached from the host, if there is one.
-    pub(crate) mesh: Option<String>,
-}
-
-/// Directory of a cluster's files.
-pub(crate) fn home(cache: &Cache, name: &str) -> PathBuf {
-    cache.directory().join("clusters").join(name)
-}
-
-/// The file whose lock says that the cluster is up.
-pub(crate) fn state_file(home: &Path) -> PathBuf {
-    home.join("state.json")
-}
+/// Where the holding process writes, below the cluster's home.
+const LOG: &str = "hold.log";
 
 /// Starts the holding process and prints how to reach the cluster once it is up.
 pub(crate) fn up(options: UpOptions) -> Result<ExitCode, Failure> {
     let cache = Cache::from_environment().map_err(Failure::machine)?;
     check_name(&options.name)?;
+    crate::run_command::patience()?;
+    try_namespaces().map_err(Failure::machine)?;
     // Provisioning speaks to the person; the holding process then finds everything there.
-    harness::clusters::provision(&cache, &|line| eprintln!("{line}")).map_err(Failure::machine)?;
-    let home = home(&cache, &options.name);
-    if let Some(standing) = standing(&home)? {
-        return Err(Failure::usage(format!(
-            "cluster {} is up (process {}); end it with `seldon-conformance cluster down {}` or choose another name",
-            standing.name, standing.pid, standing.name
-        )));
+    provision(&cache, &|line| remark(line)).map_err(Failure::machine)?;
+    let register = Register::of(&cache);
+    let state = register.claim(&options.name)?;
+    let outcome = check_ports(&options).and_then(|()| hold(&register, &options, state));
+    match outcome {
+        Ok(standing) => {
+            describe(&standing);
+            Ok(ExitCode::AllPassed)
+        }
+        Err(failure) => {
+            register.forget(&options.name)?;
+            Err(failure)
+        }
     }
-    fs::create_dir_all(&home).map_err(|error| Failure::machine(format!("{}: {error}", home.display())))?;
-    let log = File::create(home.join("hold.log")).map_err(Failure::machine)?;
+}
+
+/// Starts the process that holds the cluster, and waits until it is up or will never be.
+fn hold(register: &Register, options: &UpOptions, state: File) -> Result<Standing, Failure> {
+    let home = register.home(&options.name);
+    let log = File::create(home.join(LOG)).map_err(Failure::machine)?;
+    remark(format!("starting cluster {}", options.name));
     let mut holder = Command::new("/proc/self/exe")
         .args(["cluster", "hold"])
-        .args(hold_arguments(&options))
-        .stdin(Stdio::null())
+        .args(hold_arguments(options))
+        .stdin(Stdio::from(state))
         .stdout(Stdio::piped())
         .stderr(Stdio::from(log))
         .process_group(0)
@@ -68,18 +57,39 @@ pub(crate) fn up(options: UpOptions) -> Result<ExitCode, Failure> {
         .map_err(Failure::machine)?;
     let mut line = String::new();
     if let Some(output) = holder.stdout.take() {
-        // The holder says one line when it is up and closes its output; nothing when it failed.
+        // The holder says one line when it is up; its output ends without one when it failed.
         BufReader::new(output).read_line(&mut line).map_err(Failure::machine)?;
     }
-    let Ok(standing) = serde_json::from_str::<Standing>(&line) else {
-        let reason = fs::read_to_string(home.join("hold.log")).unwrap_or_default();
+    serde_json::from_str(&line).map_err(|_| {
+        // It has closed its output, so it is ending.
         let _ = holder.wait();
-        let _ = fs::remove_dir_all(&home);
-        let said = reason.lines().last().unwrap_or("it ended without a word").trim_start_matches("error: ").to_owned();
-        return Err(Failure::machine(format!("the cluster did not come up: {said}")));
+        Failure::machine(format!("the cluster did not come up: {}", last_words(&home.join(LOG))))
+    })
+}
+
+/// The error a process reported last, which may have several lines, else its last line.
+fn last_words(log: &Path) -> String {
+    let text = fs::read_to_string(log).unwrap_or_default();
+    let said = match text.rsplit_once("error: ") {
+        Some((_, error)) => error,
+        None => text.trim_end().lines().last().unwrap_or("it ended without a word"),
     };
-    describe(&standing);
-    Ok(ExitCode::AllPassed)
+    said.trim_end().to_owned()
+}
+
+/// The mesh's port and a chosen API port must be free: a cluster that comes up is one that is reached.
+fn check_ports(options: &UpOptions) -> Result<(), Failure> {
+    let mesh = options.mesh.topology().map(|_| MESH_PORT);
+    for port in mesh.into_iter().chain(Some(options.api_port)) {
+        TcpListener::bind((options.host_address, port)).map_err(|error| {
+            Failure::machine(format!(
+                "cannot listen on {}:{port}: {error}; end what listens there or name another --host-address, such \
+                 as 127.0.0.2",
+                options.host_address
+            ))
+        })?;
+    }
+    Ok(())
 }
 
 fn hold_arguments(options: &UpOptions) -> Vec<String> {
@@ -102,12 +112,12 @@ fn hold_arguments(options: &UpOptions) -> Vec<String> {
 }
 
 fn describe(standing: &Standing) {
-    println!("cluster {} is up ({}, process {})", standing.name, standing.cni, standing.pid);
-    println!("  export KUBECONFIG={}", standing.kubeconfig.display());
+    say(format!("cluster {} is up ({}, process {})", standing.name, standing.cni, standing.pid));
+    say(format!("  export KUBECONFIG={}", standing.kubeconfig.display()));
     if let Some(mesh) = &standing.mesh {
-        println!("  {mesh}");
+        say(format!("  {mesh}"));
     }
-    println!("  seldon-conformance cluster down {}", standing.name);
+    say(format!("  seldon-conformance cluster down {}", standing.name));
 }
 
 /// Names become directories.
@@ -120,48 +130,63 @@ fn check_name(name: &str) -> Result<(), Failure> {
     }
 }
 
-/// The cluster in `home` if it is up; what a dead one left is removed.
-fn standing(home: &Path) -> Result<Option<Standing>, Failure> {
-    let file = state_file(home);
-    let Ok(handle) = File::open(&file) else { return Ok(None) };
-    match handle.try_lock() {
-        Ok(()) => {
-            fs::remove_dir_all(home).map_err(|error| Failure::machine(format!("{}: {error}", home.display())))?;
-            Ok(None)
-        }
-        Err(TryLockError::WouldBlock) => {
-            let text = fs::read_to_string(&file).map_err(Failure::machine)?;
-            // A cluster that is still coming up has not said yet how to reach it.
-            Ok(serde_json::from_str(&text).ok())
-        }
-        Err(TryLockError::Error(error)) => Err(Failure::machine(format!("{}: {error}", file.display()))),
-    }
-}
-
 /// Prints the clusters that are up.
 pub(crate) fn list() -> Result<ExitCode, Failure> {
     let cache = Cache::from_environment().map_err(Failure::machine)?;
-    let Ok(entries) = fs::read_dir(cache.directory().join("clusters")) else { return Ok(ExitCode::AllPassed) };
-    for entry in entries.filter_map(Result::ok) {
-        if let Some(standing) = standing(&entry.path())? {
-            println!("{:<20} {:<8} {:<28} {}", standing.name, standing.cni, standing.server, standing.kubeconfig.display());
-        }
+    let up = Register::of(&cache).all()?;
+    if up.is_empty() {
+        remark("no cluster is up");
+    }
+    for standing in up {
+        say(format!(
+            "{:<20} {:<8} {:<28} {}",
+            standing.name,
+            standing.cni,
+            standing.server,
+            standing.kubeconfig.display()
+        ));
     }
     Ok(ExitCode::AllPassed)
 }
 
 /// Ends a cluster and waits until its process is gone.
 pub(crate) fn down(name: &str) -> Result<ExitCode, Failure> {
+    check_name(name)?;
     let cache = Cache::from_environment().map_err(Failure::machine)?;
-    let home = home(&cache, name);
-    let Some(standing) = standing(&home)? else {
-        return Err(Failure::usage(format!("there is no cluster {name}; `seldon-conformance cluster list` shows those that are up")));
+    let register = Register::of(&cache);
+    let standing = match register.presence(name)? {
+        Presence::Up(standing) => standing,
+        Presence::ComingUp => {
+            return Err(Failure::usage(format!("cluster {name} is still coming up; wait for it, or interrupt its `up`")));
+        }
+        Presence::Absent => {
+            return Err(Failure::usage(format!(
+                "there is no cluster {name}; `seldon-conformance cluster list` shows those that are up"
+            )));
+        }
     };
-    let handle = File::open(state_file(&home)).map_err(Failure::machine)?;
+    let handle = File::open(state_file(&register.home(name))).map_err(Failure::machine)?;
     harness::clusters::end_process(standing.pid).map_err(Failure::machine)?;
     // The holder's lock is given back by the kernel when it has ended.
     handle.lock().map_err(Failure::machine)?;
-    fs::remove_dir_all(&home).map_err(Failure::machine)?;
-    println!("cluster {name} is down");
+    register.forget(name)?;
+    say(format!("cluster {name} is down"));
     Ok(ExitCode::AllPassed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::nothing("", "it ended without a word")]
+    #[case::one_line("noise\nerror: no room\n", "no room")]
+    #[case::several_lines("error: first\nerror: no room:\n  here\n", "no room:\n  here")]
+    #[case::no_error("noise\nkilled\n", "killed")]
+    fn the_last_error_is_what_is_said(#[case] log: &str, #[case] said: &str) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), log).unwrap();
+        assert_eq!(last_words(file.path()), said);
+    }
 }

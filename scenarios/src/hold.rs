@@ -1,15 +1,23 @@
 //! `cluster hold`: the process behind a cluster that is up.
+//!
+//! Standard input is the cluster's locked state file, standard output a pipe to the `cluster up` that waits. Until
+//! the cluster is up it belongs to that `up`: when nobody reads the pipe any more, it ends.
 
-use std::fs::{self, File};
-use std::io::{Write, stdout};
+use std::fs::File;
+use std::io::{Write, stdin, stdout};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
-use harness::clusters::{Cache, HostPorts, kubeconfig, provision};
-use harness::play::{Play, play};
+use harness::clusters::{Cache, HostPorts, kubeconfig, provision, wait_until_unread};
+use harness::play::{Play, Playground, play};
 use reports::ExitCode;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
-use crate::cluster_command::{Standing, home, state_file};
 use crate::options::{Failure, UpOptions};
 use crate::run_command::{patience, stop_on_interrupt};
+use crate::standing::{Register, Standing};
 
 /// Name of the Model that a played-with mesh serves.
 const MODEL: &str = "iris";
@@ -17,14 +25,11 @@ const MODEL: &str = "iris";
 /// Brings the cluster up, says so on standard output, and holds it until SIGTERM.
 pub(crate) fn run(options: UpOptions) -> Result<ExitCode, Failure> {
     let cache = Cache::from_environment().map_err(Failure::machine)?;
-    let programs = provision(&cache, &|_| {}).map_err(Failure::machine)?;
-    let home = home(&cache, &options.name);
-    let state = File::create(state_file(&home)).map_err(Failure::machine)?;
-    state.lock().map_err(Failure::machine)?;
+    let register = Register::of(&cache);
+    let state = File::from(stdin().as_fd().try_clone_to_owned().map_err(Failure::machine)?);
     let stop = stop_on_interrupt()?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::machine)?;
     let wanted = Play {
-        programs,
+        programs: provision(&cache, &|_| {}).map_err(Failure::machine)?,
         profile: options.cni.into(),
         topology: options.mesh.topology(),
         pace: options.pace.into(),
@@ -32,29 +37,69 @@ pub(crate) fn run(options: UpOptions) -> Result<ExitCode, Failure> {
         host_address: options.host_address,
         api_port: options.api_port,
         host_ports: HostPorts::NodePorts,
-        directory: home.clone(),
+        directory: register.home(&options.name),
         model: MODEL,
     };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::machine)?;
     runtime.block_on(async {
         let up = tokio::select! {
             up = play(&wanted) => up.map_err(|error| Failure::machine(format!("{error:#}")))?,
             () = stop.cancelled() => return Err(Failure::machine("interrupted")),
+            () = abandoned() => {
+                register.forget(&options.name)?;
+                return Err(Failure::machine("whoever asked for the cluster is gone"));
+            }
         };
-        let file = home.join("kubeconfig");
-        fs::write(&file, kubeconfig(&options.name, up.cluster().access())).map_err(Failure::machine)?;
-        let standing = Standing {
-            name: options.name.clone(),
-            pid: std::process::id(),
-            cni: wanted.profile.to_string(),
-            server: up.cluster().access().server.clone(),
-            kubeconfig: file,
-            mesh: up.request().map(str::to_owned),
-        };
-        announce(&state, &standing)?;
-        stop.cancelled().await;
-        up.end().await.map_err(|error| Failure::machine(format!("{error:#}")))?;
-        Ok(ExitCode::AllPassed)
+        let held = hold(up, &options, &wanted, state, &stop).await;
+        register.forget(&options.name)?;
+        held
     })
+}
+
+/// Says how to reach the cluster and ends it when asked to.
+async fn hold(
+    up: Playground,
+    options: &UpOptions,
+    wanted: &Play,
+    state: File,
+    stop: &CancellationToken,
+) -> Result<ExitCode, Failure> {
+    let file = wanted.directory.join("kubeconfig");
+    write_secret(&file, &kubeconfig(&options.name, up.cluster().access())).map_err(Failure::machine)?;
+    let standing = Standing {
+        name: options.name.clone(),
+        pid: std::process::id(),
+        cni: wanted.profile.to_string(),
+        server: up.cluster().access().server.clone(),
+        kubeconfig: file,
+        mesh: up.request().map(str::to_owned),
+    };
+    announce(&state, &standing)?;
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = up.cluster().ended() => return Err(Failure::machine("the cluster ended by itself")),
+    }
+    up.end().await.map_err(|error| Failure::machine(format!("{error:#}")))?;
+    Ok(ExitCode::AllPassed)
+}
+
+/// A kubeconfig holds the administrator's token.
+fn write_secret(path: &Path, text: &str) -> std::io::Result<()> {
+    File::options().create(true).truncate(true).write(true).mode(0o600).open(path)?.write_all(text.as_bytes())
+}
+
+/// Returns when nobody reads standard output any more.
+async fn abandoned() {
+    let (tell, told) = oneshot::channel();
+    // Blocks until then, or until this process ends.
+    std::thread::spawn(move || {
+        if wait_until_unread(stdout()).is_ok() {
+            let _ = tell.send(());
+        }
+    });
+    if told.await.is_err() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// Writes the state file, and the same line to whoever waits for it.

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use reports::{Style, failure_block, result_line};
 use scenarios::SuiteEvent;
 
+use crate::screen::{remark, say};
+
 /// Shows a suite's events. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct LiveLine(Arc<Mutex<State>>);
@@ -38,6 +40,9 @@ impl LiveLine {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         match event {
             SuiteEvent::Started(case) => {
+                if !state.live {
+                    remark(format!("started       {}", case.full_name()));
+                }
                 state.running.insert(case.full_name(), "starting".into());
             }
             SuiteEvent::Waiting(case, what) => {
@@ -47,10 +52,10 @@ impl LiveLine {
                 state.running.remove(&case.full_name());
                 state.ended += 1;
                 state.erase();
-                println!("{}", result_line(record, state.style));
+                say(result_line(record, state.style));
                 let block = failure_block(record);
                 if !block.is_empty() {
-                    println!("{block}");
+                    say(block);
                 }
             }
         }
@@ -66,9 +71,8 @@ impl LiveLine {
 impl State {
     fn erase(&self) {
         if self.live {
-            eprint!("\r\u{1b}[2K");
             // A terminal that cannot be written to has nobody before it.
-            let _ = stderr().flush();
+            let _ = write!(stderr(), "\r\u{1b}[2K");
         }
     }
 
@@ -82,7 +86,6 @@ impl State {
             .map(|(name, what)| format!("{}: {what}", name.split(" [").next().unwrap_or(name)))
             .collect();
         let line: String = format!("[{}/{}] {}", self.ended, self.total, running.join(" · "));
-        eprint!("\r\u{1b}[2K{}", line.chars().take(150).collect::<String>());
-        let _ = stderr().flush();
+        let _ = write!(stderr(), "\r\u{1b}[2K{}", line.chars().take(150).collect::<String>());
     }
 }

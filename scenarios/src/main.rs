@@ -1,11 +1,14 @@
 //! `seldon-conformance`: run scenarios, play with a cluster, see what a machine lacks.
 
 mod cluster_command;
+mod destinations;
 mod doctor_command;
 mod hold;
 mod live_line;
 mod options;
 mod run_command;
+mod screen;
+mod standing;
 
 use std::process::ExitCode;
 
@@ -31,7 +34,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => ExitCode::from(code as u8),
         Err(failure) => {
-            eprintln!("error: {failure}");
+            screen::remark(format!("error: {failure}"));
             ExitCode::from(failure.code as u8)
         }
     }

@@ -2,26 +2,25 @@
 
 use std::fs;
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
-use harness::clusters::{Cache, Cluster, kubeconfig, provision};
+use harness::clusters::{Cache, Cluster, kubeconfig, provision, try_namespaces};
 use harness::patience::Patience;
 use harness::run::Settings;
-use reports::{ExitCode, Record, Summary, Verdict, exit_code, junit, totals};
+use reports::{ExitCode, Record, Verdict, exit_code, totals};
 use scenarios::{Case, Filters, SuiteEvent, cases, run_suite};
 use tokio_util::sync::CancellationToken;
 
+use crate::destinations::Destinations;
 use crate::live_line::LiveLine;
 use crate::options::{Failure, RunOptions, Selection};
-
-/// How many runs' records are kept below the cache directory.
-const KEPT_RUNS: usize = 20;
+use crate::screen::{remark, say};
 
 /// Prints the selected cases.
 pub(crate) fn list(selection: &Selection) -> Result<ExitCode, Failure> {
     for case in selected(selection)? {
-        println!("{}", case.full_name());
+        say(case.full_name());
     }
     Ok(ExitCode::AllPassed)
 }
@@ -39,29 +38,38 @@ fn selected(selection: &Selection) -> Result<Vec<Case>, Failure> {
 pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
     let cases = selected(&options.selection)?;
     if cases.is_empty() {
-        eprintln!("nothing to run: no selected scenario has that network and layout");
+        remark("nothing to run: no selected scenario has that network and layout");
         return Ok(ExitCode::NothingRan);
     }
     let cache = Cache::from_environment().map_err(Failure::machine)?;
-    let records = records_directory(&options, &cache)?;
-    for file in [&options.junit, &options.json].into_iter().flatten() {
-        writable(file)?;
-    }
-    let settings = settings(&options, &cache, records)?;
+    let destinations = Destinations::check(&options, &cache)?;
+    let settings = settings(&options, &cache, &destinations)?;
+    destinations.prepare()?;
     let stop = stop_on_interrupt()?;
     let began = Instant::now();
+    let jobs = jobs(&options).min(cases.len());
+    remark(format!(
+        "running {} {}, {jobs} at a time; records: {}",
+        cases.len(),
+        if cases.len() == 1 { "case" } else { "cases" },
+        settings.records.display()
+    ));
     let live = LiveLine::new(cases.len());
     let shown = live.clone();
     let observe = move |event: SuiteEvent<'_>| shown.show(&event);
-    let end = run_suite(&cases, &settings, jobs(&options), &stop, &observe);
+    let end = run_suite(&cases, &settings, jobs, &stop, &observe);
     live.clear();
     let seconds = (began.elapsed().as_secs_f64() * 10.0).round() / 10.0;
-    println!("\n{}", totals(&end.records, seconds));
-    println!("records: {}", settings.records.display());
-    for error in &end.errors {
-        eprintln!("error: {error}");
+    say(format!("\n{}", totals(&end.records, seconds)));
+    let unbegun = cases.len() - end.records.len() - end.errors.len();
+    if unbegun > 0 {
+        say(format!("interrupted: {unbegun} of {} cases were not begun", cases.len()));
     }
-    write_reports(&options, &end.records, seconds)?;
+    say(format!("records: {}", settings.records.display()));
+    for error in &end.errors {
+        remark(format!("error: {error}"));
+    }
+    destinations.write_reports(&end.records, seconds)?;
     hold_kept(end.kept, &settings.records, &stop)?;
     if !end.errors.is_empty() {
         return Ok(ExitCode::Inconclusive);
@@ -82,13 +90,15 @@ fn jobs(options: &RunOptions) -> usize {
     options.jobs.map_or(processors.min(4), usize::from)
 }
 
-fn settings(options: &RunOptions, cache: &Cache, records: PathBuf) -> Result<Settings, Failure> {
-    let programs = provision(cache, &|line| eprintln!("{line}")).map_err(Failure::machine)?;
+fn settings(options: &RunOptions, cache: &Cache, destinations: &Destinations) -> Result<Settings, Failure> {
+    let patience = patience()?;
+    // Before minutes of fetching: nothing can run where there are no namespaces.
+    try_namespaces().map_err(Failure::machine)?;
     Ok(Settings {
-        programs,
+        programs: provision(cache, &|line| remark(line)).map_err(Failure::machine)?,
         pace: options.pace.into(),
-        patience: patience()?,
-        records,
+        patience,
+        records: destinations.records().to_owned(),
         keep: options.keep.into(),
     })
 }
@@ -104,55 +114,6 @@ pub(crate) fn patience() -> Result<Patience, Failure> {
             }
         },
     }
-}
-
-/// The directory asked for, or a new one below the cache; old ones there are removed.
-fn records_directory(options: &RunOptions, cache: &Cache) -> Result<PathBuf, Failure> {
-    let directory = match &options.records {
-        Some(directory) => directory.clone(),
-        None => {
-            let all = cache.directory().join("records");
-            forget_old_runs(&all);
-            let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S").to_string();
-            all.join(format!("{now}-{}", std::process::id()))
-        }
-    };
-    let refused = |error: std::io::Error| {
-        Failure::usage(format!("records cannot be kept in {}: {error}; name a writable directory with --records", directory.display()))
-    };
-    fs::create_dir_all(&directory).map_err(refused)?;
-    fs::read_dir(&directory).map_err(refused)?;
-    tempfile::tempfile_in(&directory).map_err(refused)?;
-    Ok(directory)
-}
-
-/// Best effort: a directory that cannot be listed or removed is simply kept.
-fn forget_old_runs(all: &Path) {
-    let Ok(entries) = fs::read_dir(all) else { return };
-    let mut runs: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
-    runs.sort();
-    for old in &runs[..runs.len().saturating_sub(KEPT_RUNS - 1)] {
-        let _ = fs::remove_dir_all(old);
-    }
-}
-
-fn writable(file: &Path) -> Result<(), Failure> {
-    let opened = fs::File::options().create(true).append(true).open(file);
-    opened.map(|_| ()).map_err(|error| Failure::usage(format!("{} cannot be written: {error}; name another file", file.display())))
-}
-
-fn write_reports(options: &RunOptions, records: &[Record], seconds: f64) -> Result<(), Failure> {
-    let write = |file: &Path, text: String| {
-        fs::write(file, text).map_err(|error| Failure::machine(format!("{} cannot be written: {error}", file.display())))
-    };
-    if let Some(file) = &options.json {
-        let summary = serde_json::to_string_pretty(&Summary::of(records, seconds)).map_err(Failure::machine)?;
-        write(file, summary)?;
-    }
-    if let Some(file) = &options.junit {
-        write(file, junit(records).map_err(Failure::machine)?)?;
-    }
-    Ok(())
 }
 
 /// The first Ctrl-C (or SIGTERM) ends running cases in order; the second ends this process at once. Clusters end with
@@ -177,9 +138,8 @@ pub(crate) fn stop_on_interrupt() -> Result<CancellationToken, Failure> {
                 if asked.is_cancelled() {
                     std::process::exit(i32::from(ExitCode::Inconclusive as u8));
                 }
-                if std::io::stderr().is_terminal() {
-                    eprintln!("\r\u{1b}[2Kending; Ctrl-C again to end at once");
-                }
+                let erase = if std::io::stderr().is_terminal() { "\r\u{1b}[2K" } else { "" };
+                remark(format!("{erase}ending in order; interrupt again to end at once"));
                 asked.cancel();
             }
         });
@@ -197,9 +157,9 @@ fn hold_kept(kept: Vec<(String, Cluster)>, records: &Path, stop: &CancellationTo
     for (index, (case, cluster)) in kept.iter().enumerate() {
         let file = records.join(format!("kept-{index}.kubeconfig"));
         fs::write(&file, kubeconfig("kept", cluster.access())).map_err(Failure::machine)?;
-        println!("kept: {case}\n  export KUBECONFIG={}", file.display());
+        say(format!("kept: {case}\n  export KUBECONFIG={}", file.display()));
     }
-    println!("Ctrl-C ends the kept clusters.");
+    say("Ctrl-C ends the kept clusters.");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::machine)?;
     runtime.block_on(stop.cancelled());
     drop(kept);

@@ -66,7 +66,7 @@ pub fn run(
                 end.kept.extend(finished.kept.map(|cluster| (cases[index].full_name(), cluster)));
                 end.records.push(finished.record);
             }
-            Err(error) => end.errors.push(format!("{}: {error:#}", cases[index].full_name())),
+            Err(error) => end.errors.push(format!("{}: {error}", cases[index].full_name())),
         }
     }
     end

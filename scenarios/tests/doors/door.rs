@@ -1,0 +1,77 @@
+//! The binary under test, in a place of its own.
+
+use std::process::{Child, Command, Output, Stdio};
+
+use crate::place::Place;
+
+/// What a command that ran to its end left.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) code: Option<i32>,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl From<Output> for Answer {
+    fn from(output: Output) -> Answer {
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        Answer { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+    }
+}
+
+impl Answer {
+    /// Runs `command` to its end.
+    pub(crate) fn of(command: &mut Command) -> Answer {
+        command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}")).into()
+    }
+
+    /// Panics with everything that was said unless the exit code is `code`.
+    #[track_caller]
+    pub(crate) fn expect(self, code: i32) -> Answer {
+        assert_eq!(self.code, Some(code), "\nstdout:\n{}\nstderr:\n{}", self.out, self.err);
+        self
+    }
+
+    /// The one line of standard error that begins with `error: `, without it.
+    #[track_caller]
+    pub(crate) fn sentence(&self) -> &str {
+        let mut said = self.err.lines().filter_map(|line| line.strip_prefix("error: "));
+        let sentence = said.next().unwrap_or_else(|| panic!("no error was said:\n{}", self.err));
+        assert_eq!(said.next(), None, "more than one error was said:\n{}", self.err);
+        sentence
+    }
+}
+
+/// The binary with `arguments`, at home in `place`.
+pub(crate) fn binary(place: &Place, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_seldon-conformance"));
+    command.args(arguments);
+    at_home(&mut command, place);
+    command
+}
+
+/// The binary inside `wrapper`, a shell script that ends with `exec "$@"`, in namespaces of its own where the tester
+/// is root.
+pub(crate) fn wrapped(place: &Place, wrapper: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-ec", wrapper, "sh"]);
+    command.arg(env!("CARGO_BIN_EXE_seldon-conformance")).args(arguments);
+    at_home(&mut command, place);
+    command
+}
+
+fn at_home(command: &mut Command, place: &Place) {
+    command.env("SELDON_CONFORMANCE_CACHE", place.cache()).env("TMPDIR", place.temporary());
+    command.current_dir(place.directory()).env_remove("CONFORMANCE_PATIENCE").stdin(Stdio::null());
+}
+
+/// Starts `command` and keeps what it says for [`finish`].
+pub(crate) fn start(mut command: Command) -> Child {
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// Waits for the end of a command that was started.
+pub(crate) fn finish(child: Child) -> Answer {
+    child.wait_with_output().unwrap().into()
+}

@@ -1,0 +1,127 @@
+//! Command lines that are wrong: exit 2 (or 4), what is allowed, and nothing started.
+
+use std::os::unix::process::CommandExt;
+
+use rstest::rstest;
+
+use crate::door::{Answer, binary};
+use crate::place::Place;
+
+const FILTERS: &[&str] = &["serving: a ready model answers 200", "names: the scheduler answers to one name only"];
+
+#[rstest]
+#[case::filter(&["run", "no such thing"], FILTERS)]
+#[case::second_filter(&["run", "serving", "no such thing"], FILTERS)]
+#[case::list_filter(&["list", "no such thing"], FILTERS)]
+#[case::cni(&["run", "--cni", "weave"], &["flannel, calico"])]
+#[case::topology(&["run", "--topology", "star"], &["per-namespace, cluster-wide"])]
+#[case::jobs(&["run", "--jobs", "0"], &["1..=64"])]
+#[case::keep(&["run", "--keep", "some"], &["never, failed, always"])]
+#[case::pace(&["run", "--pace", "slow"], &["fast, real"])]
+#[case::flag(&["run", "--retries", "3"], &["--retries"])]
+#[case::action(&["frobnicate"], &["frobnicate", "--help"])]
+#[case::no_action(&[], &["run", "list", "doctor", "cluster"])]
+#[case::mesh(&["cluster", "up", "--mesh", "full"], &["none, per-namespace, cluster-wide"])]
+#[case::address(&["cluster", "up", "--host-address", "here"], &["here", "--host-address"])]
+#[case::port(&["cluster", "up", "--api-port", "70000"], &["70000"])]
+#[case::cluster_name(&["cluster", "up", "../elsewhere"], &["lower-case letters, digits and dashes"])]
+#[case::down_cluster_name(&["cluster", "down", "../elsewhere"], &["lower-case letters, digits and dashes"])]
+#[case::unknown_cluster(&["cluster", "down", "nobody"], &["there is no cluster nobody", "cluster list"])]
+#[case::report_in_no_directory(&["run", "serving", "--json", "no/such/r.json"], &["no/such/r.json cannot be written", "another file"])]
+#[case::report_is_a_directory(&["run", "serving", "--junit", "temporary"], &["temporary cannot be written", "another file"])]
+#[case::records_below_a_file(&["run", "serving", "--records", "/proc/version/records"], &["/proc/version/records", "--records"])]
+#[case::records_where_nothing_is_written(&["run", "serving", "--records", "/proc/records"], &["/proc/records", "--records"])]
+fn a_wrong_command_line_is_answered_and_starts_nothing(#[case] arguments: &[&str], #[case] said: &[&str]) {
+    let place = Place::empty();
+    let before = place.files();
+    let answer = Answer::of(&mut binary(&place, arguments)).expect(2);
+    assert!(said.iter().all(|words| answer.err.contains(words)), "{}", answer.err);
+    assert_eq!(answer.out, "");
+    assert_eq!(place.added(&before, &[]), [""; 0]);
+}
+
+#[rstest]
+#[case::layout(&["run", "policy", "--topology", "per-namespace"])]
+#[case::network_and_layout(&["run", "names", "--cni", "calico", "--topology", "cluster-wide", "--json", "r.json"])]
+fn a_selection_that_selects_nothing_is_its_own_code(#[case] arguments: &[&str]) {
+    let place = Place::empty();
+    let before = place.files();
+    let answer = Answer::of(&mut binary(&place, arguments)).expect(4);
+    assert_eq!(answer.err, "nothing to run: no selected scenario has that network and layout\n");
+    assert_eq!(place.added(&before, &[]), [""; 0]);
+}
+
+#[rstest]
+#[case("0.5")]
+#[case("fast")]
+fn patience_out_of_range_is_refused(#[case] value: &str) {
+    let place = Place::empty();
+    for arguments in [&["run", "serving"][..], &["cluster", "up", "--mesh", "none"]] {
+        let answer = Answer::of(binary(&place, arguments).env("CONFORMANCE_PATIENCE", value)).expect(2);
+        assert_eq!(answer.sentence(), format!("CONFORMANCE_PATIENCE is {value:?}; it must be a number from 1 to 100"));
+    }
+}
+
+#[test]
+fn cases_are_listed_as_they_would_run() {
+    let place = Place::empty();
+    let answer = Answer::of(&mut binary(&place, &["list", "serving", "--cni", "calico"])).expect(0);
+    insta::assert_snapshot!(answer.out, @r"
+    serving: a ready model answers 200 [calico per-namespace]
+    serving: a ready model answers 200 [calico cluster-wide]
+    ");
+}
+
+#[test]
+fn a_reader_that_stops_reading_is_no_error() {
+    let place = Place::empty();
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = binary(&place, &["list"]).stdout(writer).status().unwrap();
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn without_a_home_the_cache_must_be_named() {
+    let place = Place::empty();
+    let nowhere = |arguments: &[&str]| {
+        let mut command = binary(&place, arguments);
+        for name in ["SELDON_CONFORMANCE_CACHE", "XDG_CACHE_HOME", "HOME"] {
+            command.env_remove(name);
+        }
+        Answer::of(&mut command).expect(3).sentence().to_owned()
+    };
+    for arguments in [&["run"][..], &["doctor"], &["cluster", "list"], &["cluster", "up"]] {
+        insta::allow_duplicates! {
+            insta::assert_snapshot!(nowhere(arguments), @"there is no place for a cache: set SELDON_CONFORMANCE_CACHE to a writable directory (HOME and XDG_CACHE_HOME are unset)");
+        }
+    }
+}
+
+#[test]
+fn records_that_another_user_owns_are_refused() {
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("skipped: only root has another user's directory at hand");
+        return;
+    }
+    let place = Place::empty();
+    let nobody = |path: &std::path::Path| {
+        std::os::unix::fs::chown(path, Some(65534), Some(65534)).unwrap();
+    };
+    for path in [place.directory().to_owned(), place.cache(), place.temporary()] {
+        nobody(&path);
+    }
+    let theirs = place.directory().join("theirs");
+    std::fs::create_dir(&theirs).unwrap();
+    std::os::unix::fs::PermissionsExt::set_mode(&mut std::fs::metadata(&theirs).unwrap().permissions(), 0o700);
+    let copy = place.directory().join("binary");
+    std::fs::copy(env!("CARGO_BIN_EXE_seldon-conformance"), &copy).unwrap();
+    let mut command = binary(&place, &["run", "serving", "--records", "theirs"]);
+    let arguments: Vec<_> = command.get_args().map(ToOwned::to_owned).collect();
+    let mut unprivileged = std::process::Command::new(copy);
+    unprivileged.args(arguments).envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    unprivileged.current_dir(place.directory()).uid(65534).gid(65534);
+    let answer = Answer::of(&mut unprivileged).expect(2);
+    let _ = &mut command;
+    assert!(answer.sentence().starts_with("records cannot be kept in ") && answer.err.contains("--records"), "{}", answer.err);
+}
