@@ -79,17 +79,6 @@ impl Cluster {
         }
     }
 
-    /// Returns when the cluster has ended although nobody asked it to; says where to read why.
-    pub async fn ended(&self) -> String {
-        match self {
-            Cluster::Embedded(cluster) => {
-                cluster.ended().await;
-                let log = cluster.log().map(|log| format!("; its log: {log}")).unwrap_or_default();
-                format!("the cluster's supervisor ended{log}")
-            }
-        }
-    }
-
     /// Changes what the name server outside the cluster answers.
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use crate::prelude::*;
 
-/// A Model that is Ready answers 200, over HTTP and gRPC, again and again.
+/// A Model that is Ready answers 200, over HTTP and gRPC, again and again; one that nobody has is 404.
 ///
 /// Nothing is broken. Ready comes before routable: the gap between the two is recorded.
 pub(crate) async fn ready_model_answers(world: &World) -> Result {
@@ -13,5 +13,6 @@ pub(crate) async fn ready_model_answers(world: &World) -> Result {
     world.eventually(mesh.infer("iris").answers_200()).await?;
     world.eventually(mesh.infer("iris").answers_200_in_a_row(5)).await?;
     world.eventually(mesh.infer("iris").answers_over_grpc()).await?;
+    world.eventually(mesh.infer("a-model-nobody-has").answers(404)).await?;
     Ok(())
 }

@@ -92,6 +92,7 @@ async fn boot(spec: &ClusterSpec, border: Border) -> anyhow::Result<Running> {
     let stop = CancellationToken::new();
     let client = api.client();
     let node = Node::start(node_settings(spec, &api), client.clone(), node_requests(&api)?).await?;
+    rules_in_force(&node, &spec.nft).await?;
     let upstream = Upstream::bind(SocketAddr::from((NODE_ADDRESS, 53)), spec.upstream.clone())
         .await
         .context("cannot serve the outside's names on the node's address")?;
@@ -110,6 +111,16 @@ async fn boot(spec: &ClusterSpec, border: Border) -> anyhow::Result<Running> {
     info!("booted in {} ms", began.elapsed().as_millis());
     let access = Access { server, ca_pem: identity.ca_pem().into(), token: api.admin_token().into() };
     Ok(Running { access, upstream, _node: node, _stop: stop.drop_guard() })
+}
+
+/// Waits until the node's first packet rules are loaded; a program that cannot load them is the end of the boot.
+async fn rules_in_force(node: &Node, nft: &std::path::Path) -> anyhow::Result<()> {
+    let mut states = node.rules();
+    let state = states.wait_for(|state| state.generation > 0 || state.error.is_some()).await?;
+    match &state.error {
+        None => Ok(()),
+        Some(error) => bail!("{} cannot load packet rules: {error}; install nftables (`apt-get install nftables`)", nft.display()),
+    }
 }
 
 fn node_requests(api: &ApiServer) -> anyhow::Result<tokio::sync::mpsc::Receiver<embedded_api::NodeRequest>> {

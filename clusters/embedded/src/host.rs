@@ -11,7 +11,6 @@ use std::process::{Child, Stdio};
 use embedded_dns::{Mode, Question};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use tokio::net::unix::pipe;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -43,8 +42,6 @@ pub enum ClusterError {
 pub struct EmbeddedCluster {
     access: Access,
     wire: Mutex<Wire>,
-    /// The read end of the supervisor's standard output, on which it never writes: it closes when the cluster ends.
-    alive: Option<pipe::Receiver>,
     supervisor: Supervisor,
     ended: CancellationToken,
     log: Option<String>,
@@ -77,15 +74,13 @@ impl EmbeddedCluster {
         };
         let child = dispatch::command(dispatch::SUPERVISOR)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
-            .stdout(Stdio::piped())
+            .stdout(Stdio::null())
             .stderr(output)
             // Ctrl-C in a terminal goes to the whole process group; the cluster must outlive it until undo is done.
             .process_group(0)
             .spawn()
             .map_err(ClusterError::Spawn)?;
-        let mut supervisor = Supervisor(child);
-        let alive = supervisor.0.stdout.take().map(OwnedFd::from).map(pipe::Receiver::from_owned_fd);
-        let alive = alive.transpose().map_err(ClusterError::Spawn)?;
+        let supervisor = Supervisor(child);
         ours.set_nonblocking(true).map_err(ClusterError::Spawn)?;
         let ended = watch_end(&ours).map_err(ClusterError::Spawn)?;
         let wire = Wire::new(ours).map_err(ClusterError::Spawn)?;
@@ -107,20 +102,6 @@ impl EmbeddedCluster {
     /// The supervisor's process id on the host.
     pub fn pid(&self) -> u32 {
         self.supervisor.0.id()
-    }
-
-    /// Returns when the cluster has ended, for whatever reason.
-    pub async fn ended(&self) {
-        match &self.alive {
-            // Readable means closed here, or an error that means the same.
-            Some(alive) => drop(alive.readable().await),
-            None => std::future::pending().await,
-        }
-    }
-
-    /// Where the supervisor's log is, if it has one.
-    pub fn log(&self) -> Option<&str> {
-        self.log.as_deref()
     }
 
     /// Changes what the name server outside the cluster answers; in force when this returns.

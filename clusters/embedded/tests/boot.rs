@@ -1,0 +1,136 @@
+//! Whole clusters through the crate's front door. The executable is also every program inside, hence its own `main`.
+
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use embedded::{ClusterSpec, EmbeddedCluster, HostPorts, Profile, UpstreamMode};
+use k8s_openapi::api::core::v1::Service;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use libtest_mimic::{Arguments, Failed, Trial};
+use pace::Pace;
+
+fn main() -> ExitCode {
+    if let Some(code) = embedded::intercept(&[]) {
+        return code;
+    }
+    let arguments = Arguments::from_args();
+    let missing = what_is_missing();
+    if let Some(reason) = &missing {
+        eprintln!("boot tests skipped: {reason}");
+    }
+    let trial = |name: &str, run: fn() -> Result<(), Failed>| {
+        Trial::test(name, run).with_ignored_flag(missing.is_some())
+    };
+    let trials = vec![
+        trial("flannel_answers_resolves_and_ends", || block_on(answers_resolves_and_ends(Profile::Flannel))),
+        trial("calico_answers_resolves_and_ends", || block_on(answers_resolves_and_ends(Profile::Calico))),
+        trial("a_dropped_cluster_is_gone", || block_on(a_dropped_cluster_is_gone())),
+        trial("a_missing_program_is_named", || block_on(a_missing_program_is_named())),
+        trial("an_address_in_use_is_named", || block_on(an_address_in_use_is_named())),
+    ];
+    libtest_mimic::run(&arguments, trials).exit_code()
+}
+
+fn what_is_missing() -> Option<String> {
+    nft().is_none().then(|| "there is no nft".to_owned()).or_else(|| embedded::try_namespaces().err())
+}
+
+fn nft() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let places = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    places.map(|place| place.join("nft")).find(|nft| nft.is_file())
+}
+
+fn block_on(test: impl Future<Output = anyhow::Result<()>>) -> Result<(), Failed> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    Ok(runtime.block_on(test)?)
+}
+
+fn spec(profile: Profile, mountpoint: &Path) -> ClusterSpec {
+    ClusterSpec {
+        name: "test".into(),
+        profile,
+        pace: Pace::FAST,
+        images: Vec::new(),
+        nft: nft().unwrap_or_default(),
+        visible: Vec::new(),
+        mountpoint: mountpoint.into(),
+        host_address: Ipv4Addr::LOCALHOST,
+        api_port: 0,
+        host_ports: HostPorts::Closed,
+        upstream: UpstreamMode::honest(),
+    }
+}
+
+async fn client(cluster: &EmbeddedCluster) -> anyhow::Result<Client> {
+    use base64::Engine;
+    let access = cluster.access();
+    let authority = base64::engine::general_purpose::STANDARD.encode(&access.ca_pem);
+    let document = format!(
+        "{{current-context: c, clusters: [{{name: c, cluster: {{server: '{}', certificate-authority-data: {authority}}}}}], \
+         contexts: [{{name: c, context: {{cluster: c, user: c}}}}], users: [{{name: c, user: {{token: {}}}}}]}}",
+        access.server, access.token
+    );
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(Kubeconfig::from_yaml(&document)?, &options).await?;
+    Ok(Client::try_from(config)?)
+}
+
+async fn answers_resolves_and_ends(profile: Profile) -> anyhow::Result<()> {
+    let mountpoint = tempfile::tempdir()?;
+    let cluster = EmbeddedCluster::start(&spec(profile, mountpoint.path()), None).await?;
+    let services: Api<Service> = Api::namespaced(client(&cluster).await?, "default");
+    let address = services.get("kubernetes").await?.spec.and_then(|spec| spec.cluster_ip);
+    anyhow::ensure!(address.as_deref() == Some("10.43.0.1"), "{address:?}");
+    cluster.set_upstream(UpstreamMode::Hijack(Ipv4Addr::new(143, 244, 220, 150))).await?;
+    anyhow::ensure!(cluster.upstream_questions().await?.is_empty(), "nobody has asked the outside yet");
+    let pid = cluster.pid();
+    cluster.stop().await?;
+    anyhow::ensure!(!Path::new(&format!("/proc/{pid}")).exists(), "the supervisor is still there");
+    anyhow::ensure!(std::fs::read_dir(mountpoint.path())?.next().is_none(), "something was left in the mount point");
+    Ok(())
+}
+
+async fn a_dropped_cluster_is_gone() -> anyhow::Result<()> {
+    let mountpoint = tempfile::tempdir()?;
+    let cluster = EmbeddedCluster::start(&spec(Profile::Flannel, mountpoint.path()), None).await?;
+    let (pid, server) = (cluster.pid(), cluster.access().server.clone());
+    drop(cluster);
+    anyhow::ensure!(!Path::new(&format!("/proc/{pid}")).exists(), "the supervisor is still there");
+    // What it held open closes with its last process, which the kernel ends after the supervisor's first one.
+    let address = server.trim_start_matches("https://").to_owned();
+    let began = Instant::now();
+    while tokio::net::TcpStream::connect(&address).await.is_ok() {
+        anyhow::ensure!(began.elapsed().as_secs() < 5, "the API server still answers");
+        tokio::task::yield_now().await;
+    }
+    Ok(())
+}
+
+async fn a_missing_program_is_named() -> anyhow::Result<()> {
+    let mountpoint = tempfile::tempdir()?;
+    let wrong = ClusterSpec { nft: "/nowhere/nft".into(), ..spec(Profile::Flannel, mountpoint.path()) };
+    match EmbeddedCluster::start(&wrong, None).await {
+        Ok(_) => anyhow::bail!("a cluster without packet rules came up"),
+        Err(error) => anyhow::ensure!(error.to_string().contains("/nowhere/nft"), "{error}"),
+    }
+    Ok(())
+}
+
+async fn an_address_in_use_is_named() -> anyhow::Result<()> {
+    let mountpoint = tempfile::tempdir()?;
+    let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let api_port = taken.local_addr()?.port();
+    let wrong = ClusterSpec { api_port, ..spec(Profile::Flannel, mountpoint.path()) };
+    match EmbeddedCluster::start(&wrong, None).await {
+        Ok(_) => anyhow::bail!("two listeners share a port"),
+        Err(error) => {
+            let text = error.to_string();
+            anyhow::ensure!(text.contains(&api_port.to_string()) && text.contains("name another"), "{text}");
+        }
+    }
+    Ok(())
+}
