@@ -33,7 +33,7 @@ enum Servers {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Runtime {
     /// The controller, from a SeldonRuntime.
-    SeldonRuntime,
+    Controller,
     /// Manifests of somebody else, who named the Service differently.
     OtherTooling,
     /// Nobody yet.
@@ -52,7 +52,7 @@ pub struct Mesh {
 impl Mesh {
     /// A mesh for `tenant` in the given layout.
     pub fn new(topology: Topology, tenant: &str) -> Mesh {
-        Mesh { topology, tenant: tenant.into(), servers: Servers::One, runtime: Runtime::SeldonRuntime }
+        Mesh { topology, tenant: tenant.into(), servers: Servers::One, runtime: Runtime::Controller }
     }
 
     /// Controller and tenant in one namespace.
@@ -100,7 +100,7 @@ impl Mesh {
 impl fmt::Display for Mesh {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let scheduler = match self.runtime {
-            Runtime::SeldonRuntime => "scheduler + envoy",
+            Runtime::Controller => "scheduler + envoy",
             Runtime::OtherTooling => "scheduler (as seldon-system-scheduler) + envoy",
             Runtime::Absent => "nothing yet",
         };

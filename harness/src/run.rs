@@ -79,12 +79,12 @@ pub fn case_id(family: &str, name: &str, profile: Profile, topology: Topology) -
 pub struct Unjudgeable(String);
 
 impl Unjudgeable {
-    pub(crate) fn new(why: String) -> anyhow::Error {
+    pub(crate) fn because(why: String) -> anyhow::Error {
         anyhow::Error::new(Unjudgeable(why))
     }
 
     pub(crate) fn from_error(error: anyhow::Error) -> anyhow::Error {
-        Unjudgeable::new(format!("{error:#}"))
+        Unjudgeable::because(format!("{error:#}"))
     }
 }
 

@@ -1,5 +1,7 @@
 //! Each rule on the smallest snapshot that shows its cause, and on one that must not.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use diagnosis::{Answer, Cause, Log, Look, PodId, Sighting, Snapshot, diagnose};
 use netmodel::{OutcomeClass, Profile};
 use rstest::rstest;

@@ -81,7 +81,7 @@ fn manifests(mesh: &Mesh) -> anyhow::Result<Vec<Value>> {
     objects.push(store::secret(tenant));
     objects.push(visitor(tenant));
     match mesh.runtime {
-        Runtime::SeldonRuntime => objects.push(manifest(&defaults::seldon_runtime(tenant))?),
+        Runtime::Controller => objects.push(manifest(&defaults::seldon_runtime(tenant))?),
         Runtime::OtherTooling => objects.extend(other_tooling::manifests(tenant, &values)?),
         Runtime::Absent => {}
     }

@@ -44,7 +44,8 @@ use crate::settings::Settings;
 pub fn main(arguments: Vec<String>) -> ExitCode {
     let log = Log::new(Level::Debug);
     let variable = |name: &str| std::env::var(name).ok();
-    let prepared = Pace::from_environment().and_then(|pace| Ok((Settings::read(&arguments, &variable, &log)?, pace)));
+    let prepared =
+        Pace::from_environment().and_then(|pace| Ok((Settings::read(&arguments, &variable, &log)?, pace)));
     let (settings, pace) = match prepared {
         Ok(prepared) => prepared,
         Err(text) => {
