@@ -16,6 +16,14 @@ use crate::journal::{Frame, Journal};
 
 /// The limit of one reconcile (`constants.ReconcileTimeout`).
 const LIMIT: Duration = Duration::from_secs(300);
+/// grpc-go's limit on one attempt to connect. Fifteen fit into a reconcile, at every pace: attempts cannot shrink as far
+/// as other waits, and a reconcile that waits for some of them must still be able to write what it found.
+const ATTEMPT: Duration = Duration::from_secs(20);
+const ATTEMPTS: u32 = 15;
+
+fn limit(pace: Pace) -> Duration {
+    pace.wait(LIMIT).max(pace.dial(ATTEMPT) * ATTEMPTS)
+}
 
 /// One object to look at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -129,7 +137,7 @@ pub(crate) async fn work<R: Reconcile>(reconciler: R, queue: Arc<WorkQueue>, jou
     loop {
         let request = queue.next().await;
         let journal = request_journal::<R>(&journal, &request);
-        let deadline = Instant::now() + queue.pace.wait(LIMIT);
+        let deadline = Instant::now() + limit(queue.pace);
         let context = Context { journal: journal.clone(), deadline };
         match reconciler.reconcile(&request, &context).await {
             Ok(()) => queue.forget(&request),
@@ -160,4 +168,15 @@ pub(crate) fn random_uuid() -> String {
     bits = bits & !(0x3 << 62) | (0x2 << 62);
     let hex = format!("{bits:032x}");
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reconcile_outlasts_as_many_dials_at_every_pace() {
+        assert_eq!(limit(Pace::REAL), LIMIT);
+        assert_eq!(limit(Pace::FAST), Pace::FAST.dial(ATTEMPT) * ATTEMPTS);
+    }
 }
