@@ -3,6 +3,7 @@
 //! [`World::inject`] returns only after a probe saw the bite; otherwise the case is inconclusive, for then nothing
 //! that follows would prove anything. [`Injected::fix`] undoes the fault and proves the repair with the same probe.
 
+pub mod address;
 pub mod dns;
 pub mod policy;
 

@@ -7,6 +7,7 @@
 
 mod change;
 pub mod claim;
+mod delete;
 mod evidence;
 pub mod fault;
 pub mod images;

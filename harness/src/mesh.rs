@@ -47,12 +47,14 @@ pub struct Mesh {
     tenant: String,
     servers: Servers,
     runtime: Runtime,
+    /// Namespaces that a cluster-wide controller watches besides the tenant's, and no others; none means all.
+    neighbours: Vec<String>,
 }
 
 impl Mesh {
     /// A mesh for `tenant` in the given layout.
     pub fn new(topology: Topology, tenant: &str) -> Mesh {
-        Mesh { topology, tenant: tenant.into(), servers: Servers::One, runtime: Runtime::Controller }
+        Mesh { topology, tenant: tenant.into(), servers: Servers::One, runtime: Runtime::Controller, neighbours: Vec::new() }
     }
 
     /// Controller and tenant in one namespace.
@@ -63,6 +65,14 @@ impl Mesh {
     /// One controller in `seldon-system`, everything else in `tenant`.
     pub fn cluster_wide(tenant: &str) -> Mesh {
         Mesh::new(Topology::ClusterWide, tenant)
+    }
+
+    /// The controller watches the tenant and these namespaces only. They hold a visitor and the artefact store's
+    /// Secret, and nothing of Seldon's.
+    #[must_use]
+    pub fn watching(mut self, neighbours: &[&str]) -> Mesh {
+        self.neighbours = neighbours.iter().map(|name| (*name).to_owned()).collect();
+        self
     }
 
     /// Without a Server: no agent has connected, the controller has not dialled yet.
@@ -117,9 +127,23 @@ impl fmt::Display for Mesh {
 pub struct InstalledMesh {
     controller_namespace: String,
     tenant: String,
+    /// Namespace of the pod that sends requests.
+    visitors: String,
 }
 
 impl InstalledMesh {
+    /// The same controller, seen from another namespace that it watches.
+    #[must_use]
+    pub fn neighbour(&self, namespace: &str) -> InstalledMesh {
+        InstalledMesh { tenant: namespace.into(), visitors: namespace.into(), ..self.clone() }
+    }
+
+    /// The same mesh with its visitor in another namespace that the controller watches.
+    #[must_use]
+    pub fn visited_from(&self, namespace: &str) -> InstalledMesh {
+        InstalledMesh { visitors: namespace.into(), ..self.clone() }
+    }
+
     /// The tenant's namespace.
     pub fn tenant(&self) -> &str {
         &self.tenant
@@ -150,9 +174,14 @@ impl InstalledMesh {
         pod("envoy", &self.tenant, "app.kubernetes.io/name=seldon-envoy", "envoy")
     }
 
-    /// A pod of the tenant that sends requests.
+    /// The artefact store, in a namespace of its own.
+    pub fn store(&self) -> PodQuery {
+        pod("the artefact store", store::NAMESPACE, "app=store", "store")
+    }
+
+    /// A pod that sends requests: one of the tenant's, unless said otherwise.
     pub fn visitor(&self) -> PodQuery {
-        pod("a visitor", &self.tenant, "app=visitor", "toolbox")
+        pod("a visitor", &self.visitors, "app=visitor", "toolbox")
     }
 
     /// `seldon-scheduler.<tenant>`, the one name the controller dials.

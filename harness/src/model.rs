@@ -1,6 +1,6 @@
 //! Models: what is applied, and what can be claimed of it.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::claim::Claim;
 use crate::look::{Look, Seen};
@@ -13,11 +13,19 @@ use crate::world::World;
 pub struct Model {
     name: String,
     requirements: Vec<String>,
+    memory: Option<String>,
+    /// What else its spec says.
+    further: Map<String, Value>,
 }
 
 /// The iris classifier of the artefact store, under a name.
 pub fn iris(name: &str) -> Model {
-    Model { name: name.into(), requirements: vec!["sklearn".into()] }
+    Model {
+        name: name.into(),
+        requirements: vec!["sklearn".into()],
+        memory: Some("100Ki".into()),
+        further: Map::new(),
+    }
 }
 
 impl Model {
@@ -28,14 +36,44 @@ impl Model {
         self
     }
 
+    /// The same Model asking for this much memory: a Kubernetes quantity.
+    #[must_use]
+    pub fn with_memory(mut self, quantity: &str) -> Model {
+        self.memory = Some(quantity.into());
+        self
+    }
+
+    /// The same Model without a word about memory.
+    #[must_use]
+    pub fn without_memory(mut self) -> Model {
+        self.memory = None;
+        self
+    }
+
+    /// The same Model for one Server only.
+    #[must_use]
+    pub fn on_server(mut self, name: &str) -> Model {
+        self.further.insert("server".into(), name.into());
+        self
+    }
+
+    /// The same Model so many times.
+    #[must_use]
+    pub fn with_replicas(mut self, count: u32) -> Model {
+        self.further.insert("replicas".into(), count.into());
+        self
+    }
+
     fn manifest(&self, namespace: &str) -> Value {
+        let mut spec = self.further.clone();
+        spec.insert("storageUri".into(), "s3://models/iris".into());
+        spec.insert("secretName".into(), "store-s3".into());
+        spec.insert("requirements".into(), json!(self.requirements));
+        spec.extend(self.memory.iter().map(|quantity| ("memory".to_owned(), json!(quantity))));
         json!({
             "apiVersion": "mlops.seldon.io/v1alpha1", "kind": "Model",
             "metadata": {"name": self.name, "namespace": namespace},
-            "spec": {
-                "storageUri": "s3://models/iris", "secretName": "store-s3",
-                "requirements": self.requirements, "memory": "100Ki",
-            },
+            "spec": spec,
         })
     }
 }

@@ -63,6 +63,48 @@ pub fn deny_scheduler_api(world: &World, mesh: &InstalledMesh) -> Fault {
     }
 }
 
+/// Only pods of the tenant are admitted to the scheduler, on any port.
+pub fn scheduler_for_its_namespace_only(world: &World, mesh: &InstalledMesh) -> Fault {
+    let spec = json!({
+        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "seldon-scheduler"}},
+        "policyTypes": ["Ingress"],
+        "ingress": [{"from": [{"podSelector": {}}]}],
+    });
+    let (controller, name) = (mesh.controller(), mesh.scheduler_name());
+    Fault {
+        breaks: format!("a policy admits only pods of {} to its scheduler", mesh.tenant()),
+        change: Change::Apply(vec![policy(mesh.tenant(), "scheduler-same-ns-only", spec)]),
+        bites: dial_ends(&controller, &name, 9004, &[denied_class(world)]),
+        gone: dial_ends(&controller, &name, 9004, &[OutcomeClass::Open]),
+    }
+}
+
+/// Pods of the tenant and of the controller may send everywhere, but not to port 53.
+pub fn no_names(mesh: &InstalledMesh) -> Fault {
+    let rest = |protocol: &str| {
+        [json!({"protocol": protocol, "port": 1, "endPort": 52}), json!({"protocol": protocol, "port": 54, "endPort": 65535})]
+    };
+    let free: Vec<Value> = rest("TCP").into_iter().chain(rest("UDP")).collect();
+    let spec = json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": free}]});
+    let look_up = |sentence: &str, holds: fn(OutcomeClass) -> bool| {
+        let probe = Probe::Dns { style: DnsStyle::Go, name: "kubernetes.default".into() };
+        Claim::new(sentence.to_owned(), Look::Probe { from: mesh.visitor(), probe }, move |seen| {
+            matches!(seen, Seen::Observed(observation) if holds(observation.class))
+        })
+    };
+    Fault {
+        breaks: format!("pods of {} and {} may not send to port 53", mesh.tenant(), mesh.controller_namespace()),
+        change: Change::Apply(vec![
+            policy(mesh.tenant(), "egress-all-but-53", spec.clone()),
+            policy(mesh.controller_namespace(), "egress-all-but-53", spec),
+        ]),
+        bites: look_up("a look-up from the tenant's pods fails", |class| {
+            matches!(class, OutcomeClass::NameTimeout | OutcomeClass::NameTemporary)
+        }),
+        gone: look_up("a look-up from the tenant's pods succeeds", |class| class == OutcomeClass::Open),
+    }
+}
+
 /// The policy that admits the controller's namespace to the scheduler's port 9004, beside the one that denies.
 pub fn admit_controller(mesh: &InstalledMesh) -> Value {
     let home = json!({"matchLabels": {"kubernetes.io/metadata.name": mesh.controller_namespace()}});

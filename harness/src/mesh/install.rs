@@ -23,7 +23,11 @@ impl World {
         self.step(format!("install {mesh}"))?;
         self.apply_all(&manifests(&mesh)?).await?;
         let installed =
-            InstalledMesh { controller_namespace: mesh.controller_namespace().into(), tenant: mesh.tenant.clone() };
+            InstalledMesh {
+                controller_namespace: mesh.controller_namespace().into(),
+                tenant: mesh.tenant.clone(),
+                visitors: mesh.tenant.clone(),
+            };
         self.remember(&installed);
         let patience = self.patience().mesh;
         self.wait_for(is_ready(&installed.controller()), patience).await?;
@@ -73,8 +77,14 @@ fn manifests(mesh: &Mesh) -> anyhow::Result<Vec<Value>> {
     objects.extend(store::manifests());
     let reach = match mesh.topology {
         Topology::PerNamespace => controller::Reach::OwnNamespace,
-        Topology::ClusterWide => controller::Reach::Cluster,
+        Topology::ClusterWide if mesh.neighbours.is_empty() => controller::Reach::Cluster,
+        Topology::ClusterWide => {
+            controller::Reach::Namespaces([std::slice::from_ref(&mesh.tenant), &mesh.neighbours].concat())
+        }
     };
+    for neighbour in &mesh.neighbours {
+        objects.extend([namespace(neighbour), store::secret(neighbour), visitor(neighbour)]);
+    }
     objects.push(manifest(&defaults::seldon_config(&values))?);
     objects.push(manifest(&defaults::server_config(&values))?);
     objects.push(manifest(&defaults::rclone_gs_public(tenant))?);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::images;
 
-const NAMESPACE: &str = "model-store";
+pub(super) const NAMESPACE: &str = "model-store";
 
 /// Namespace, Deployment and Service of the store.
 pub(super) fn manifests() -> Vec<Value> {
