@@ -4,7 +4,7 @@ use std::fs;
 
 use nix::sys::statvfs::statvfs;
 
-use crate::cache::{Cache, CacheError};
+use crate::cache::Cache;
 use crate::programs::{self, Python};
 
 /// How one need stands.
@@ -81,13 +81,12 @@ fn cached_programs(cache: &Cache) -> Vec<Finding> {
         Ok(inspected) => inspected,
         Err(error) => return vec![finding("programs", State::Missing(error.to_string()))],
     };
-    let state = |version: String, found: Result<Option<std::path::PathBuf>, CacheError>| match found {
-        Ok(Some(_)) => State::Present(version),
-        Ok(None) if version == "trained" => State::OnDemand("is trained at the first run".into()),
-        Ok(None) => State::OnDemand(format!("{version} is fetched from PyPI at the first run")),
-        Err(error) => State::Missing(error.to_string()),
+    let state = |program: programs::Inspected| match program.found {
+        Ok(Some(_)) => finding(program.name, State::Present(program.version)),
+        Ok(None) => finding(program.name, State::OnDemand(program.otherwise)),
+        Err(error) => finding(program.name, State::Missing(error.to_string())),
     };
-    inspected.into_iter().map(|(name, version, found)| finding(name, state(version, found))).collect()
+    inspected.into_iter().map(state).collect()
 }
 
 fn disk(cache: &Cache) -> Finding {

@@ -113,25 +113,38 @@ pub fn provision(cache: &Cache, progress: &dyn Fn(&str)) -> Result<Programs, Pro
     })
 }
 
-/// What of [`provision`] is already there, without fetching: name, pinned version, finding.
-pub(crate) fn inspect(cache: &Cache) -> Result<Vec<(&'static str, String, Result<Option<PathBuf>, CacheError>)>, ProvisionError> {
+/// A pinned program and what the cache has of it.
+pub(crate) struct Inspected {
+    pub(crate) name: &'static str,
+    pub(crate) version: String,
+    /// What the first run does when it is not there.
+    pub(crate) otherwise: String,
+    pub(crate) found: Result<Option<PathBuf>, CacheError>,
+}
+
+/// What of [`provision`] is already there, without fetching.
+pub(crate) fn inspect(cache: &Cache) -> Result<Vec<Inspected>, ProvisionError> {
     let lock = Lock::read()?;
     let python = Python::find().ok();
-    let tag = |program: &WheelProgram| python.as_ref().map(|python| program.directory_suffix(python));
-    let find = |name: &str, program: &WheelProgram| match tag(program) {
-        Some(suffix) => cache.find(&format!("{name}-{suffix}")),
-        None => Ok(None),
+    let look = |name, program: &WheelProgram| Inspected {
+        name,
+        version: program.version.clone(),
+        otherwise: format!("{} is fetched from PyPI at the first run", program.version),
+        found: match &python {
+            Some(python) => cache.find(&format!("{name}-{}", program.directory_suffix(python))),
+            None => Ok(None),
+        },
     };
-    let artefacts = match &python {
-        Some(python) => cache.find(&artefacts_directory(&lock, python)),
-        None => Ok(None),
+    let model = Inspected {
+        name: "iris model",
+        version: "trained".into(),
+        otherwise: "is trained at the first run".into(),
+        found: match &python {
+            Some(python) => cache.find(&artefacts_directory(&lock, python)),
+            None => Ok(None),
+        },
     };
-    Ok(vec![
-        ("envoy", lock.envoy.version.clone(), find("envoy", &lock.envoy)),
-        ("rclone", lock.rclone.version.clone(), find("rclone", &lock.rclone)),
-        ("mlserver", lock.mlserver.version.clone(), find("mlserver", &lock.mlserver)),
-        ("iris model", "trained".into(), artefacts),
-    ])
+    Ok(vec![look("envoy", &lock.envoy), look("rclone", &lock.rclone), look("mlserver", &lock.mlserver), model])
 }
 
 /// Trains the model that the scenarios serve.

@@ -155,7 +155,7 @@ impl Record {
         };
         causes()
             .find(|(phase, _)| *phase == Phase::Broken)
-            .or_else(|| causes().last())
+            .or_else(|| causes().next_back())
             .map(|(_, cause)| cause)
     }
 }
