@@ -113,6 +113,8 @@ fn store(programs: &Programs) -> ProgramImage {
     let command = [
         "rclone", "serve", "s3", "--addr", ":9000", "--auth-key", "conformance,conformance-secret", "--no-checksum",
         "--vfs-cache-mode", "off",
+        // None: the machine's own configuration is nobody's business here, and an ordinary user may not open it.
+        "--config", "",
     ];
     let mut image = image(STORE.into(), &command);
     image.entrypoint.push(programs.artefacts.display().to_string());

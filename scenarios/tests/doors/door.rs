@@ -60,6 +60,26 @@ pub(crate) fn wrapped(place: &Place, wrapper: &str, arguments: &[&str]) -> Comma
     command
 }
 
+/// The binary as an ordinary user whose place this then is; `None`, and said why, unless the tester is root.
+pub(crate) fn as_nobody(place: &Place, arguments: &[&str]) -> Option<Command> {
+    const NOBODY: u32 = 65534;
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("skipped: only root can become somebody else");
+        return None;
+    }
+    for path in [place.directory().to_owned(), place.cache(), place.temporary()] {
+        std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    // The build's directory may be closed to others.
+    let copy = place.directory().join("seldon-conformance");
+    std::fs::copy(env!("CARGO_BIN_EXE_seldon-conformance"), &copy).unwrap();
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(copy).args(arguments);
+    at_home(&mut command, place);
+    command.env_remove("HOME").env("PATH", "/usr/local/bin:/usr/bin:/bin");
+    Some(command)
+}
+
 fn at_home(command: &mut Command, place: &Place) {
     command.env("SELDON_CONFORMANCE_CACHE", place.cache()).env("TMPDIR", place.temporary());
     command.current_dir(place.directory()).env_remove("CONFORMANCE_PATIENCE").stdin(Stdio::null());

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::door::{Answer, binary, finish, start};
+use crate::door::{Answer, as_nobody, binary, finish, start};
 use crate::machine::host;
 use crate::place::Place;
 
@@ -83,6 +83,15 @@ fn two_runs_share_a_cache_and_records_stand_below_it_by_default() {
     assert_eq!(fs::read_dir(place.cache().join("records")).unwrap().count(), 2);
     assert_eq!(fs::read_dir(place.temporary()).unwrap().count(), 0);
     assert_eq!(fs::read_dir(place.cache().join("mountpoint")).unwrap().count(), 0);
+}
+
+#[test]
+#[ignore = "fetches every program once more, for another user: some minutes and 700 MB"]
+fn an_ordinary_user_without_a_home_is_served() {
+    let place = Place::empty();
+    let Some(mut nobody) = as_nobody(&place, ONE) else { return };
+    let answer = Answer::of(&mut nobody).expect(0);
+    assert!(answer.err.contains("provisioning envoy") && answer.out.contains("1 passed"), "{}", answer.err);
 }
 
 #[test]
