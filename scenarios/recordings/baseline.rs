@@ -22,7 +22,13 @@ pub(crate) async fn healthy(world: &World) -> anyhow::Result<()> {
     world.eventually(mesh.infer("iris").answers_200()).await?;
 
     recording.statuses(world, "statuses.json").await?;
-    for (document, kind) in [("models.txt", Kind::Model), ("servers.txt", Kind::Server), ("runtimes.txt", Kind::SeldonRuntime)] {
+    let tables = [
+        ("models.txt", Kind::Model),
+        ("servers.txt", Kind::Server),
+        ("runtimes.txt", Kind::SeldonRuntime),
+        ("pods.txt", Kind::Pod),
+    ];
+    for (document, kind) in tables {
         recording.table(world, document, Look::Table { kind, namespace: mesh.tenant().into() }).await?;
     }
     recording.log(world, "controller.log", &mesh.controller()).await?;

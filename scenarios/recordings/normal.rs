@@ -99,7 +99,7 @@ static CELL: LazyLock<Vec<Rule>> = LazyLock::new(|| {
         (r"^(\d+) \(\w+ ago\)$", "$1 (<age> ago)"),
         (r"^(\d+[smhdy])+$", "<age>"),
         (r"^[a-z]+\.mlops\.seldon\.io/", ""),
-        (r"^(<pod>|<none>)$", "$1"),
+        (r"^([a-z0-9]+-server|node)-0$", "<node>"),
     ])
 });
 
