@@ -114,17 +114,7 @@ impl Settings {
         log: &Log,
     ) -> Result<Settings, String> {
         let r = Reader { flags: flags(arguments)?, variable, log: log.clone() };
-        let mut capabilities = list(&r.flag("capabilities", "sklearn,xgboost"));
-        log.info(format!("Server Capabilities [{}]", capabilities.join(" ")));
-        let over_commit =
-            r.tagged("over-commit-percentage", "SELDON_OVERCOMMIT_PERCENTAGE", "overcommit percentage", "0")?;
-        if let (None, Some(text)) = (r.flags.get("capabilities"), variable("SELDON_SERVER_CAPABILITIES")) {
-            capabilities = list(&text);
-            let shown = capabilities.join(" ");
-            log.info(format!(
-                "Setting capabilities from env SELDON_SERVER_CAPABILITIES with value [{shown}]"
-            ));
-        }
+        let (capabilities, over_commit) = capabilities_and_over_commit(&r)?;
         let memory = r.tagged("memory-bytes", "MEMORY_REQUEST", "memory request", "1000000")?;
         let ends = Ends::read(&r)?;
         let (server_name, replica) = identity(&r)?;
@@ -182,6 +172,20 @@ impl Settings {
             unload_grace: times.unload_grace,
         })
     }
+}
+
+/// What the server can do, and by how many percent its memory is over-committed; their lines stand between each other.
+fn capabilities_and_over_commit(r: &Reader<'_>) -> Result<(Vec<String>, u32), String> {
+    let mut capabilities = list(&r.flag("capabilities", "sklearn,xgboost"));
+    r.log.info(format!("Server Capabilities [{}]", capabilities.join(" ")));
+    let over_commit =
+        r.tagged("over-commit-percentage", "SELDON_OVERCOMMIT_PERCENTAGE", "overcommit percentage", "0")?;
+    if let (None, Some(text)) = (r.flags.get("capabilities"), (r.variable)("SELDON_SERVER_CAPABILITIES")) {
+        capabilities = list(&text);
+        let shown = capabilities.join(" ");
+        r.log.info(format!("Setting capabilities from env SELDON_SERVER_CAPABILITIES with value [{shown}]"));
+    }
+    Ok((capabilities, over_commit))
 }
 
 /// Hosts and ports of the neighbours and of the own servers.
@@ -353,48 +357,4 @@ fn flags(arguments: &[String]) -> Result<HashMap<String, String>, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(arguments: &[&str], variables: &[(&str, &str)]) -> Result<Settings, String> {
-        let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
-        let variable =
-            |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
-        Settings::read(&arguments, &variable, &Log::new(Level::Fatal))
-    }
-
-    #[test]
-    fn the_chart_is_understood() {
-        let arguments = ["--tracing-config-path=/mnt/tracing/tracing.json"];
-        let variables = [
-            ("SELDON_SCHEDULER_HOST", "seldon-scheduler"),
-            ("SELDON_SERVER_CAPABILITIES", "mlserver, sklearn"),
-            ("SELDON_OVERCOMMIT_PERCENTAGE", "10"),
-            ("MEMORY_REQUEST", "1073741824"),
-            ("POD_NAME", "my-server-2"),
-        ];
-        let settings = read(&arguments, &variables).unwrap();
-        assert_eq!((settings.server_name.as_str(), settings.replica), ("my-server", 2));
-        assert_eq!(settings.inference_service, "my-server-2");
-        assert_eq!(settings.scheduler_host, "seldon-scheduler");
-        assert_eq!(settings.capabilities, ["mlserver", "sklearn"]);
-        assert_eq!(
-            (settings.memory, settings.over_commit, settings.parallel_workers),
-            (1_073_741_824, 10, 1)
-        );
-    }
-
-    #[test]
-    fn a_passed_flag_beats_its_variable() {
-        let settings = read(&["-scheduler-port", "9100"], &[("SELDON_SCHEDULER_PORT", "9005")]).unwrap();
-        assert_eq!(settings.scheduler_port, 9100);
-    }
-
-    #[test]
-    fn bad_input_is_named() {
-        let error = read(&[], &[("SELDON_DRAINER_PORT", "many")]).unwrap_err();
-        assert!(error.contains("many") && error.contains("SELDON_DRAINER_PORT"), "{error}");
-        let error = read(&[], &[("POD_NAME", "mlserver")]).unwrap_err();
-        assert!(error.contains("POD_NAME"), "{error}");
-    }
-}
+mod tests;
