@@ -19,8 +19,11 @@ impl World {
         let old = self.pod(query).await?.metadata;
         let pods: Api<Pod> = Api::namespaced(self.client().clone(), &query.namespace);
         pods.delete(&old.name.unwrap_or_default(), &DeleteParams::default()).await?;
-        let look =
-            Look::Objects { kind: Kind::Pod, namespace: query.namespace.clone(), labels: query.labels.clone() };
+        let look = Look::Objects {
+            kind: Kind::Pod,
+            namespace: query.namespace.clone(),
+            labels: query.labels.clone(),
+        };
         let uid = old.uid.unwrap_or_default();
         let replaced = Claim::new(format!("{} has another pod", query.name), look, move |seen| {
             let Seen::Objects(pods) = seen else { return false };

@@ -29,6 +29,13 @@ pub(crate) async fn dialled(world: &World) -> anyhow::Result<()> {
         recording.statuses(world, document).await?;
     }
     world.eventually(mesh.infer("iris-teamb").answers_200()).await?;
-    recording.log_about(world, "controller.log", &mesh.controller(), &["\"team-b\"", "seldon-scheduler.team-b", "iris-teamb"]).await?;
+    recording
+        .log_about(
+            world,
+            "controller.log",
+            &mesh.controller(),
+            &["\"team-b\"", "seldon-scheduler.team-b", "iris-teamb"],
+        )
+        .await?;
     recording.verdict()
 }

@@ -67,12 +67,16 @@ impl Differences {
         ours: &mut Vec<String>,
     ) -> Vec<String> {
         let mut needless = Vec::new();
-        for difference in self.all.iter().filter(|entry| entry.documents.iter().any(|place| place == document)) {
+        for difference in
+            self.all.iter().filter(|entry| entry.documents.iter().any(|place| place == document))
+        {
             let (left, mut unseen) = order.only_in(recorded, ours, &difference.recorded);
             let (right, unseen_of_ours) = order.only_in(ours, recorded, &difference.ours);
             unseen.extend(unseen_of_ours);
             if difference.occurs == Occurs::Always && !unseen.is_empty() {
-                needless.push(format!("{document}: no longer differs, take it out of differences.toml: {unseen:#?}"));
+                needless.push(format!(
+                    "{document}: no longer differs, take it out of differences.toml: {unseen:#?}"
+                ));
             }
             remove(recorded, left);
             remove(ours, right);
@@ -92,7 +96,12 @@ pub(crate) enum Order {
 
 impl Order {
     /// Indices of lines that only `here` has and that fit one of `patterns`, and the patterns that fit none.
-    fn only_in<'p>(self, here: &[String], there: &[String], patterns: &'p [String]) -> (Vec<usize>, Vec<&'p str>) {
+    fn only_in<'p>(
+        self,
+        here: &[String],
+        there: &[String],
+        patterns: &'p [String],
+    ) -> (Vec<usize>, Vec<&'p str>) {
         let differing: Vec<usize> = match self {
             Order::Counts => capture_diff_slices(Algorithm::Myers, there, here)
                 .iter()

@@ -73,7 +73,12 @@ impl Recording {
             let kind = serde_json::from_value(object["kind"].clone())?;
             let text = |field: &str| object[field].as_str().unwrap_or_default();
             let object = ObjectRef::new(kind, text("ns"), text("name"));
-            ours.extend(self.settled(world, document, Look::Object(object.clone()), &wanted, move |seen| said(&object, &extent, seen)).await);
+            ours.extend(
+                self.settled(world, document, Look::Object(object.clone()), &wanted, move |seen| {
+                    said(&object, &extent, seen)
+                })
+                .await,
+            );
             expected.extend(wanted);
         }
         self.judge(document, expected, ours);
@@ -165,8 +170,11 @@ impl Recording {
         strange.retain(|line| !recorded.contains(line));
         let late = out_of_order(&blocks, &all);
         if !(missing.is_empty() && strange.is_empty() && late.is_empty()) {
-            let list = |sign: &str, lines: &[String]| lines.iter().map(|line| format!("{sign}{line}\n")).collect::<String>();
-            let text = format!("{}{}{}", list("-", &missing), list("+", &strange), list("out of order: ", &late));
+            let list = |sign: &str, lines: &[String]| {
+                lines.iter().map(|line| format!("{sign}{line}\n")).collect::<String>()
+            };
+            let text =
+                format!("{}{}{}", list("-", &missing), list("+", &strange), list("out of order: ", &late));
             self.problems.borrow_mut().push(format!("{place}\n--- recorded\n+++ ours\n{text}"));
         }
         Ok(())
@@ -237,7 +245,9 @@ fn out_of_order(blocks: &[Vec<String>], ours: &[String]) -> Vec<String> {
     let mut reached = 0;
     let mut late = Vec::new();
     for block in blocks.iter().filter(|block| block.first().is_none_or(|line| line != ANY_TIME)) {
-        let places = block.iter().filter_map(|line| ours.iter().position(|other| other == line).map(|place| (place, line)));
+        let places = block
+            .iter()
+            .filter_map(|line| ours.iter().position(|other| other == line).map(|place| (place, line)));
         let places: Vec<(usize, &String)> = places.collect();
         late.extend(places.iter().filter(|(place, _)| *place < reached).map(|(_, line)| (*line).clone()));
         reached = places.iter().map(|(place, _)| place + 1).max().unwrap_or(reached).max(reached);

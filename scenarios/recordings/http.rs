@@ -6,7 +6,11 @@ use harness::{Detail, Probe, World};
 use crate::normal;
 
 /// Sends the requests of a recorded transcript from the visitor's pod and writes down the replies in the same form.
-pub(crate) async fn replay(world: &World, mesh: &InstalledMesh, recorded: &str) -> anyhow::Result<Vec<String>> {
+pub(crate) async fn replay(
+    world: &World,
+    mesh: &InstalledMesh,
+    recorded: &str,
+) -> anyhow::Result<Vec<String>> {
     let mut transcript = Vec::new();
     for exchange in exchanges(recorded) {
         let request: Vec<&str> = exchange.iter().copied().take_while(|line| !line.starts_with('<')).collect();
@@ -35,11 +39,14 @@ fn exchanges(recorded: &str) -> Vec<Vec<&str>> {
 fn probe(request: &[&str]) -> anyhow::Result<Probe> {
     let mut said = request.iter().filter_map(|line| line.strip_prefix('>').map(str::trim));
     let first = said.next().unwrap_or_default();
-    let (method, url) = first.split_once(' ').ok_or_else(|| anyhow::anyhow!("no request line in {request:?}"))?;
+    let (method, url) =
+        first.split_once(' ').ok_or_else(|| anyhow::anyhow!("no request line in {request:?}"))?;
     let (mut headers, mut body) = (Vec::new(), None);
     for line in said {
         match line.split_once(": ") {
-            Some((name, value)) if !line.starts_with('{') => headers.push((name.to_owned(), value.to_owned())),
+            Some((name, value)) if !line.starts_with('{') => {
+                headers.push((name.to_owned(), value.to_owned()))
+            }
             _ => body = Some(line.to_owned()),
         }
     }
@@ -59,7 +66,11 @@ fn reply(status: u16, headers: &[(String, String)], body: &str) -> Vec<String> {
         };
         lines.push(format!("< {name}: {value}"));
     }
-    lines.extend(body.lines().filter(|line| !line.trim().is_empty()).map(|line| format!("<   {}", normal::text(line.trim_end()))));
+    lines.extend(
+        body.lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(|line| format!("<   {}", normal::text(line.trim_end()))),
+    );
     lines
 }
 
@@ -68,7 +79,9 @@ pub(crate) fn from_curl(recorded: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for exchange in exchanges(recorded) {
         lines.push(exchange[0].to_owned());
-        let Some(command) = exchange.get(1).and_then(|line| line.strip_prefix("$ curl -i ")) else { continue };
+        let Some(command) = exchange.get(1).and_then(|line| line.strip_prefix("$ curl -i ")) else {
+            continue;
+        };
         lines.extend(request_of(command));
         let mut answer = exchange[2..].iter();
         let status = answer.next().and_then(|line| line.split(' ').nth(1)).and_then(|code| code.parse().ok());

@@ -123,7 +123,10 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Option<Arc<Settings>>> {
         programs,
         pace: Pace::FAST,
         // What is not as recorded never will be: each document is waited for.
-        patience: Patience { claim: Duration::from_secs(10).mul_f64(factor.max(1.0)), ..Patience::scaled(factor) },
+        patience: Patience {
+            claim: Duration::from_secs(10).mul_f64(factor.max(1.0)),
+            ..Patience::scaled(factor)
+        },
         records: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("recordings"),
         keep: Keep::Never,
     })))

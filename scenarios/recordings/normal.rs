@@ -12,7 +12,9 @@ type Rule = (Regex, &'static str);
 fn rules(pairs: &[(&str, &'static str)]) -> Vec<Rule> {
     pairs
         .iter()
-        .map(|(pattern, name)| (Regex::new(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}")), *name))
+        .map(|(pattern, name)| {
+            (Regex::new(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}")), *name)
+        })
         .collect()
 }
 
@@ -80,9 +82,8 @@ pub(crate) fn log(log: &str) -> Vec<String> {
     lines
 }
 
-static LIST: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"resources: \[([^\]]*)\]").unwrap_or_else(|error| panic!("{error}"))
-});
+static LIST: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"resources: \[([^\]]*)\]").unwrap_or_else(|error| panic!("{error}")));
 
 /// Go walks its maps in any order.
 fn sorted_lists(line: &str) -> String {
@@ -135,7 +136,8 @@ pub(crate) fn printed_tables(printed: &str) -> Vec<String> {
 fn column_starts(heading: &str) -> Vec<usize> {
     let letters: Vec<char> = heading.chars().collect();
     let begins = |index: usize| {
-        letters[index] != ' ' && (index == 0 || (index >= 2 && letters[index - 1] == ' ' && letters[index - 2] == ' '))
+        letters[index] != ' '
+            && (index == 0 || (index >= 2 && letters[index - 1] == ' ' && letters[index - 2] == ' '))
     };
     (0..letters.len()).filter(|index| begins(*index)).collect()
 }
@@ -156,7 +158,8 @@ pub(crate) fn status(object: &serde_json::Value) -> Vec<String> {
 fn flatten(path: &str, value: &serde_json::Value, lines: &mut Vec<String>) {
     match value {
         serde_json::Value::Object(fields) => {
-            let mut names: Vec<&String> = fields.keys().filter(|name| *name != "lastTransitionTime").collect();
+            let mut names: Vec<&String> =
+                fields.keys().filter(|name| *name != "lastTransitionTime").collect();
             names.sort();
             for name in names {
                 flatten(&format!("{path}.{name}"), &fields[name], lines);

@@ -18,7 +18,9 @@ async fn serving(world: &World) -> anyhow::Result<InstalledMesh> {
 }
 
 async fn tables(recording: &Recording, world: &World, mesh: &InstalledMesh) -> anyhow::Result<()> {
-    for (document, kind) in [("models.txt", Kind::Model), ("servers.txt", Kind::Server), ("runtimes.txt", Kind::SeldonRuntime)] {
+    for (document, kind) in
+        [("models.txt", Kind::Model), ("servers.txt", Kind::Server), ("runtimes.txt", Kind::SeldonRuntime)]
+    {
         recording.table(world, document, Look::Table { kind, namespace: mesh.tenant().into() }).await?;
     }
     Ok(())

@@ -26,7 +26,8 @@ pub(crate) async fn recreated(world: &World) -> anyhow::Result<()> {
     world.eventually(mesh.infer("iris").answers_200()).await?;
 
     world.begin_to_delete(&mesh.server()).await?;
-    let gone = Claim::new("the SeldonRuntime is gone", Look::Object(runtime), |seen| matches!(seen, Seen::Absent));
+    let gone =
+        Claim::new("the SeldonRuntime is gone", Look::Object(runtime), |seen| matches!(seen, Seen::Absent));
     world.eventually(gone).await?;
     recording.statuses(world, "deleted.json").await?;
 
@@ -34,7 +35,9 @@ pub(crate) async fn recreated(world: &World) -> anyhow::Result<()> {
     world.eventually(mesh.server_tells_of("produced zero addresses")).await?;
     world.apply_runtime(&mesh).await?;
     recording.statuses(world, "statuses.json").await?;
-    for (document, kind) in [("models.txt", Kind::Model), ("servers.txt", Kind::Server), ("runtimes.txt", Kind::SeldonRuntime)] {
+    for (document, kind) in
+        [("models.txt", Kind::Model), ("servers.txt", Kind::Server), ("runtimes.txt", Kind::SeldonRuntime)]
+    {
         recording.table(world, document, Look::Table { kind, namespace: mesh.tenant().into() }).await?;
     }
     world.eventually(mesh.infer("iris").answers_200()).await?;
