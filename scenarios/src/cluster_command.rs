@@ -94,7 +94,9 @@ fn check_ports(options: &UpOptions) -> Result<(), Failure> {
 
 fn hold_arguments(options: &UpOptions) -> Vec<String> {
     use clap::ValueEnum;
-    let word = |value: Option<clap::builder::PossibleValue>| value.map(|v| v.get_name().to_owned()).unwrap_or_default();
+    let word = |value: Option<clap::builder::PossibleValue>| {
+        value.map(|v| v.get_name().to_owned()).unwrap_or_default()
+    };
     [
         options.name.clone(),
         "--cni".into(),
@@ -126,7 +128,9 @@ fn check_name(name: &str) -> Result<(), Failure> {
     if !name.is_empty() && name.len() <= 63 && name.chars().all(fine) {
         Ok(())
     } else {
-        Err(Failure::usage(format!("{name:?} is no name for a cluster: use lower-case letters, digits and dashes")))
+        Err(Failure::usage(format!(
+            "{name:?} is no name for a cluster: use lower-case letters, digits and dashes"
+        )))
     }
 }
 
@@ -157,7 +161,9 @@ pub(crate) fn down(name: &str) -> Result<ExitCode, Failure> {
     let standing = match register.presence(name)? {
         Presence::Up(standing) => standing,
         Presence::ComingUp => {
-            return Err(Failure::usage(format!("cluster {name} is still coming up; wait for it, or interrupt its `up`")));
+            return Err(Failure::usage(format!(
+                "cluster {name} is still coming up; wait for it, or interrupt its `up`"
+            )));
         }
         Presence::Absent => {
             return Err(Failure::usage(format!(

@@ -73,7 +73,10 @@ impl Destinations {
             }
         };
         if let Some(file) = &self.json {
-            write(file, serde_json::to_string_pretty(&Summary::of(records, seconds)).map_err(Failure::machine)?);
+            write(
+                file,
+                serde_json::to_string_pretty(&Summary::of(records, seconds)).map_err(Failure::machine)?,
+            );
         }
         if let Some(file) = &self.junit {
             write(file, junit(records).map_err(Failure::machine)?);

@@ -40,7 +40,8 @@ pub(crate) fn run(options: UpOptions) -> Result<ExitCode, Failure> {
         directory: register.home(&options.name),
         model: MODEL,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::machine)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::machine)?;
     runtime.block_on(async {
         let up = tokio::select! {
             up = play(&wanted) => up.map_err(|error| Failure::machine(format!("{error:#}")))?,

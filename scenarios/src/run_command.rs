@@ -109,9 +109,10 @@ pub(crate) fn patience() -> Result<Patience, Failure> {
         Err(_) => Ok(Patience::default()),
         Ok(text) => match text.parse::<f64>() {
             Ok(factor) if (1.0..=100.0).contains(&factor) => Ok(Patience::scaled(factor)),
-            Ok(_) | Err(_) => {
-                Err(Failure::usage(format!("{} is {text:?}; it must be a number from 1 to 100", Patience::VARIABLE)))
-            }
+            Ok(_) | Err(_) => Err(Failure::usage(format!(
+                "{} is {text:?}; it must be a number from 1 to 100",
+                Patience::VARIABLE
+            ))),
         },
     }
 }
@@ -121,7 +122,8 @@ pub(crate) fn patience() -> Result<Patience, Failure> {
 pub(crate) fn stop_on_interrupt() -> Result<CancellationToken, Failure> {
     let stop = CancellationToken::new();
     let asked = stop.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::machine)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::machine)?;
     let (ready, listening) = std::sync::mpsc::sync_channel(1);
     std::thread::spawn(move || {
         runtime.block_on(async move {
@@ -160,7 +162,8 @@ fn hold_kept(kept: Vec<(String, Cluster)>, records: &Path, stop: &CancellationTo
         say(format!("kept: {case}\n  export KUBECONFIG={}", file.display()));
     }
     say("Ctrl-C ends the kept clusters.");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::machine)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::machine)?;
     runtime.block_on(stop.cancelled());
     drop(kept);
     Ok(())

@@ -85,7 +85,9 @@ impl Register {
         match presence(&home)? {
             Presence::Absent => {}
             Presence::ComingUp => {
-                return Err(Failure::usage(format!("cluster {name} is coming up already; choose another name")));
+                return Err(Failure::usage(format!(
+                    "cluster {name} is coming up already; choose another name"
+                )));
             }
             Presence::Up(standing) => {
                 return Err(Failure::usage(format!(

@@ -133,7 +133,10 @@ fn looks(kubectl: &Kubectl<'_>) {
     let pods = kubectl.ok("get pods -n seldon-mesh");
     assert!(pods.starts_with("NAME ") && pods.contains("mlserver-0") && pods.contains("3/3"), "{pods}");
     let columns = |text: &str| text.lines().next().unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
-    assert_eq!(columns(&kubectl.ok("get models -n seldon-mesh")), "NAME READY DESIRED REPLICAS AVAILABLE REPLICAS AGE");
+    assert_eq!(
+        columns(&kubectl.ok("get models -n seldon-mesh")),
+        "NAME READY DESIRED REPLICAS AVAILABLE REPLICAS AGE"
+    );
     assert_eq!(columns(&kubectl.ok("get servers -n seldon-mesh")), "NAME READY REPLICAS LOADED MODELS AGE");
     for (line, words) in [
         ("describe model iris -n seldon-mesh", "ModelReady"),
@@ -151,7 +154,12 @@ fn looks(kubectl: &Kubectl<'_>) {
 /// `apply`, `wait`, `get -w`, `delete`.
 fn changes(kubectl: &Kubectl<'_>) {
     let applied = kubectl.feed("apply -f -", MODEL);
-    assert_eq!((applied.code, applied.out.trim()), (Some(0), "model.mlops.seldon.io/second created"), "{}", applied.err);
+    assert_eq!(
+        (applied.code, applied.out.trim()),
+        (Some(0), "model.mlops.seldon.io/second created"),
+        "{}",
+        applied.err
+    );
     kubectl.ok("wait --for=condition=Ready model/second -n seldon-mesh --timeout=60s");
     let unchanged = kubectl.feed("apply -f -", MODEL);
     assert_eq!(unchanged.out.trim(), "model.mlops.seldon.io/second unchanged", "{}", unchanged.err);
@@ -218,14 +226,25 @@ fn reaches_in(kubectl: &Kubectl<'_>) {
     let unnamed = kubectl.ok("logs deployment/seldon-envoy -n seldon-mesh --tail=1");
     assert_eq!(unnamed.lines().count(), 1, "{unnamed}");
     let missing = kubectl.run("logs mlserver-0 -n seldon-mesh -c nobody");
-    assert!(missing.code == Some(1) && missing.err.contains("container nobody is not valid for pod mlserver-0"), "{}", missing.err);
+    assert!(
+        missing.code == Some(1) && missing.err.contains("container nobody is not valid for pod mlserver-0"),
+        "{}",
+        missing.err
+    );
     let resolv = kubectl.ok("exec mlserver-0 -n seldon-mesh -c agent -- cat /etc/resolv.conf");
-    assert!(resolv.contains("search seldon-mesh.svc.cluster.local svc.cluster.local cluster.local"), "{resolv}");
+    assert!(
+        resolv.contains("search seldon-mesh.svc.cluster.local svc.cluster.local cluster.local"),
+        "{resolv}"
+    );
     let mut failing = kubectl.command("exec mlserver-0 -n seldon-mesh -c agent --");
     let failed = Answer::of(failing.args(["sh", "-c", "exit 7"]));
     assert_eq!(failed.code, Some(7), "{}", failed.err);
     let mut command = kubectl.command("exec -i mlserver-0 -n seldon-mesh -c agent --");
-    command.args(["sh", "-c", "cat; echo words >&2"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(["sh", "-c", "cat; echo words >&2"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"through\n").unwrap();
     let answer = Answer::from(child.wait_with_output().unwrap()).expect(0);

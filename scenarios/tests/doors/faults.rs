@@ -71,7 +71,11 @@ fn a_read_only_cache_without_programs() {
     let before = place.files();
     for (arguments, code, remedy) in [
         (&["run", "serving"][..], 2, "name a writable directory with --records"),
-        (&["run", "serving", "--records", "records"], 3, "set SELDON_CONFORMANCE_CACHE to a writable directory"),
+        (
+            &["run", "serving", "--records", "records"],
+            3,
+            "set SELDON_CONFORMANCE_CACHE to a writable directory",
+        ),
         (&["cluster", "up", "nowhere"], 3, "set SELDON_CONFORMANCE_CACHE to a writable directory"),
     ] {
         let answer = Answer::of(&mut wrapped(&place, READ_ONLY, arguments)).expect(code);
@@ -88,10 +92,16 @@ fn a_read_only_cache_with_programs_serves_a_run_that_keeps_its_records_elsewhere
         return;
     }
     fs::create_dir(place.cache().join("mountpoint")).unwrap();
-    let arguments = ["run", "serving", "--cni", "flannel", "--topology", "per-namespace", "--records", "records"];
+    let arguments =
+        ["run", "serving", "--cni", "flannel", "--topology", "per-namespace", "--records", "records"];
     Answer::of(&mut wrapped(&place, READ_ONLY, &arguments)).expect(0);
-    let answer = Answer::of(&mut wrapped(&place, READ_ONLY, &["cluster", "up", "nowhere", "--mesh", "none"])).expect(3);
-    assert!(answer.sentence().contains("set SELDON_CONFORMANCE_CACHE to a writable directory"), "{}", answer.err);
+    let answer = Answer::of(&mut wrapped(&place, READ_ONLY, &["cluster", "up", "nowhere", "--mesh", "none"]))
+        .expect(3);
+    assert!(
+        answer.sentence().contains("set SELDON_CONFORMANCE_CACHE to a writable directory"),
+        "{}",
+        answer.err
+    );
 }
 
 /// The programs but the last, the trained model, are there; the cache's file system has no room for that one.
@@ -113,7 +123,10 @@ fn a_full_cache() {
     let arguments = ["run", "serving", "--records", "records"];
     let answer = Answer::of(&mut wrapped(&place, script, &arguments)).expect(3);
     let sentence = answer.sentence();
-    assert!(sentence.contains("No space left on device") && sentence.contains("SELDON_CONFORMANCE_CACHE"), "{sentence}");
+    assert!(
+        sentence.contains("No space left on device") && sentence.contains("SELDON_CONFORMANCE_CACHE"),
+        "{sentence}"
+    );
     assert!(!answer.err.contains("partial"), "{}", answer.err);
     assert!(!place.directory().join("records").exists());
 }
@@ -125,7 +138,8 @@ fn records_that_no_longer_fit_are_an_error_and_no_verdict() {
         return;
     }
     let script = r#"mkdir small; mount -t tmpfs -o size=16k tmpfs small; exec "$@""#;
-    let arguments = ["run", "serving", "--cni", "flannel", "--topology", "per-namespace", "--records", "small"];
+    let arguments =
+        ["run", "serving", "--cni", "flannel", "--topology", "per-namespace", "--records", "small"];
     let answer = Answer::of(&mut wrapped(&place, script, &arguments)).expect(3);
     let sentence = answer.sentence();
     assert!(sentence.contains("No space left on device") && sentence.contains("--records"), "{sentence}");
@@ -159,7 +173,11 @@ fn copy(from: &std::path::Path, to: &std::path::Path) {
     for entry in fs::read_dir(from).unwrap() {
         let path = entry.unwrap().path();
         let target = to.join(path.file_name().unwrap());
-        if path.is_dir() { copy(&path, &target) } else { fs::copy(&path, &target).unwrap(); }
+        if path.is_dir() {
+            copy(&path, &target)
+        } else {
+            fs::copy(&path, &target).unwrap();
+        }
     }
 }
 

@@ -8,7 +8,8 @@ use crate::door::Answer;
 
 /// Whether there is one; says why not.
 pub(crate) fn is_there() -> bool {
-    let there = Command::new("kubectl").args(["version", "--client"]).output().is_ok_and(|it| it.status.success());
+    let there =
+        Command::new("kubectl").args(["version", "--client"]).output().is_ok_and(|it| it.status.success());
     if !there {
         eprintln!("skipped: there is no kubectl on PATH");
     }

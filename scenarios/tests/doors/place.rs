@@ -87,7 +87,8 @@ impl Place {
 
     /// What is here now and was not in `before`, except `but` and what stands below it.
     pub(crate) fn added(&self, before: &[String], but: &[&str]) -> Vec<String> {
-        let expected = |file: &String| but.iter().any(|one| file == one || file.starts_with(&format!("{one}/")));
+        let expected =
+            |file: &String| but.iter().any(|one| file == one || file.starts_with(&format!("{one}/")));
         self.files().into_iter().filter(|file| !before.contains(file) && !expected(file)).collect()
     }
 }

@@ -8,7 +8,8 @@ use rstest::rstest;
 use crate::door::{Answer, as_nobody, binary};
 use crate::place::Place;
 
-const FILTERS: &[&str] = &["serving: a ready model answers 200", "names: the scheduler answers to one name only"];
+const FILTERS: &[&str] =
+    &["serving: a ready model answers 200", "names: the scheduler answers to one name only"];
 
 #[rstest]
 #[case::filter(&["run", "no such thing"], FILTERS)]
@@ -59,7 +60,10 @@ fn patience_out_of_range_is_refused(#[case] value: &str) {
     let place = Place::empty();
     for arguments in [&["run", "serving"][..], &["cluster", "up", "--mesh", "none"]] {
         let answer = Answer::of(binary(&place, arguments).env("CONFORMANCE_PATIENCE", value)).expect(2);
-        assert_eq!(answer.sentence(), format!("CONFORMANCE_PATIENCE is {value:?}; it must be a number from 1 to 100"));
+        assert_eq!(
+            answer.sentence(),
+            format!("CONFORMANCE_PATIENCE is {value:?}; it must be a number from 1 to 100")
+        );
     }
 }
 
@@ -109,7 +113,10 @@ fn records_that_another_user_owns_are_refused() {
         made.unwrap();
         let answer = Answer::of(&mut nobody).expect(2);
         let sentence = answer.sentence();
-        assert!(sentence.starts_with("records cannot be kept in ") && sentence.contains("--records"), "{sentence}");
+        assert!(
+            sentence.starts_with("records cannot be kept in ") && sentence.contains("--records"),
+            "{sentence}"
+        );
         fs::remove_dir(&theirs).unwrap();
     }
 }

@@ -44,12 +44,20 @@ fn a_passed_case_is_printed_recorded_and_reported() {
 
     // Without a terminal: what begins on standard error, what ended on standard output.
     assert!(answer.err.contains("running 1 case, 1 at a time; records: "), "{}", answer.err);
-    assert!(answer.err.contains("started       serving: a ready model answers 200 [flannel per-namespace]"), "{}", answer.err);
+    assert!(
+        answer.err.contains("started       serving: a ready model answers 200 [flannel per-namespace]"),
+        "{}",
+        answer.err
+    );
     assert!(answer.out.starts_with("passed        serving     a ready model answers 200"), "{}", answer.out);
     assert!(answer.out.contains("1 passed, 0 failed, 0 inconclusive, 0 skipped in "), "{}", answer.out);
-    assert!(!answer.out.contains('\u{1b}') && !answer.err.contains('\u{1b}'), "escape sequences without a terminal");
+    assert!(
+        !answer.out.contains('\u{1b}') && !answer.err.contains('\u{1b}'),
+        "escape sequences without a terminal"
+    );
 
-    let json: Value = serde_json::from_str(&fs::read_to_string(place.directory().join("r.json")).unwrap()).unwrap();
+    let json: Value =
+        serde_json::from_str(&fs::read_to_string(place.directory().join("r.json")).unwrap()).unwrap();
     assert_eq!(keys(&json), ["version", "seconds", "cases"]);
     let case = &json["cases"][0];
     assert_eq!(
@@ -60,12 +68,20 @@ fn a_passed_case_is_printed_recorded_and_reported() {
     assert_eq!(json["cases"].as_array().unwrap().len(), 1);
 
     let found = elements(&fs::read_to_string(place.directory().join("r.xml")).unwrap());
-    for expected in ["testsuites", "testsuite tests", "testsuite failures", "testcase name", "testcase classname", "testcase time"] {
+    for expected in [
+        "testsuites",
+        "testsuite tests",
+        "testsuite failures",
+        "testcase name",
+        "testcase classname",
+        "testcase time",
+    ] {
         assert!(found.contains(expected), "{expected} in {found:?}");
     }
 
     let record = "kept/records/serving--a-ready-model-answers-200--embedded--flannel--per-namespace.json";
-    let record: Value = serde_json::from_str(&fs::read_to_string(place.directory().join(record)).unwrap()).unwrap();
+    let record: Value =
+        serde_json::from_str(&fs::read_to_string(place.directory().join(record)).unwrap()).unwrap();
     assert_eq!(record["verdict"], "passed");
     assert!(!record["entries"].as_array().unwrap().is_empty());
     let made = ["r.json", "r.xml", "kept", "cache/mountpoint"];
@@ -99,7 +115,10 @@ fn another_home_and_working_directory_serve_as_well() {
     let place = Place::new();
     fs::rename(place.cache(), place.directory().join("seldon-conformance")).unwrap();
     let mut command = binary(&place, ONE);
-    command.env_remove("SELDON_CONFORMANCE_CACHE").env_remove("HOME").env("XDG_CACHE_HOME", place.directory());
+    command
+        .env_remove("SELDON_CONFORMANCE_CACHE")
+        .env_remove("HOME")
+        .env("XDG_CACHE_HOME", place.directory());
     Answer::of(command.current_dir("/")).expect(0);
     assert!(place.directory().join("seldon-conformance/records").is_dir());
 }

@@ -63,8 +63,12 @@ fn one_interruption_ends_in_order(#[case] moment: Moment, #[case] signal: Signal
     assert_eq!(host(), before);
     assert!(answer.err.contains("ending in order; interrupt again to end at once"), "{}", answer.err);
     assert!(answer.out.contains("0 passed, 0 failed, 1 inconclusive"), "{}", answer.out);
-    let json: Value = serde_json::from_str(&fs::read_to_string(place.directory().join("r.json")).unwrap()).unwrap();
-    assert_eq!((json["cases"][0]["verdict"].as_str(), json["cases"][0]["message"].as_str()), (Some("inconclusive"), Some("interrupted")));
+    let json: Value =
+        serde_json::from_str(&fs::read_to_string(place.directory().join("r.json")).unwrap()).unwrap();
+    assert_eq!(
+        (json["cases"][0]["verdict"].as_str(), json["cases"][0]["message"].as_str()),
+        (Some("inconclusive"), Some("interrupted"))
+    );
     assert_eq!(fs::read_dir(place.temporary()).unwrap().count(), 0);
 }
 
@@ -118,9 +122,16 @@ fn a_killed_cluster_is_what_the_verdict_says(#[case] moment: Moment, #[case] dep
     send(victim, Signal::SIGKILL);
     footprint.assert_gone();
     let answer = finish(run);
-    let json: Value = serde_json::from_str(&fs::read_to_string(place.directory().join("r.json")).unwrap()).unwrap();
+    let json: Value =
+        serde_json::from_str(&fs::read_to_string(place.directory().join("r.json")).unwrap()).unwrap();
     let case = &json["cases"][0];
-    assert_eq!((answer.code, case["verdict"].as_str()), (Some(3), Some("inconclusive")), "{}\n{}", answer.out, answer.err);
+    assert_eq!(
+        (answer.code, case["verdict"].as_str()),
+        (Some(3), Some("inconclusive")),
+        "{}\n{}",
+        answer.out,
+        answer.err
+    );
     let message = case["message"].as_str().unwrap();
     assert!(message.contains("the cluster's supervisor ended"), "{message}");
 }
