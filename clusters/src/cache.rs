@@ -21,7 +21,9 @@ const MANIFEST: &str = ".manifest.json";
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
     /// No variable says where it could be.
-    #[error("there is no place for a cache: set {VARIABLE} to a writable directory (HOME and XDG_CACHE_HOME are unset)")]
+    #[error(
+        "there is no place for a cache: set {VARIABLE} to a writable directory (HOME and XDG_CACHE_HOME are unset)"
+    )]
     Homeless,
     /// It cannot be written.
     #[error("cannot write to the cache directory {}: {source}; set {VARIABLE} to a writable directory with 3 GB free", .directory.display())]
@@ -102,8 +104,8 @@ impl Cache {
             Err(error) if error.kind() == io::ErrorKind::NotFound && !directory.exists() => return Ok(None),
             Err(error) => return Err(damaged(&directory, format!("its manifest: {error}"))),
         };
-        let entries: Vec<ManifestEntry> =
-            serde_json::from_str(&text).map_err(|error| damaged(&directory, format!("its manifest: {error}")))?;
+        let entries: Vec<ManifestEntry> = serde_json::from_str(&text)
+            .map_err(|error| damaged(&directory, format!("its manifest: {error}")))?;
         for entry in &entries {
             check(&directory, entry).map_err(|what| damaged(&directory, what))?;
         }
@@ -119,7 +121,8 @@ impl Cache {
     pub fn lock(&self) -> Result<Guard, CacheError> {
         let open = || {
             fs::create_dir_all(&self.directory)?;
-            let file = File::options().create(true).truncate(false).write(true).open(self.directory.join("lock"))?;
+            let file =
+                File::options().create(true).truncate(false).write(true).open(self.directory.join("lock"))?;
             file.lock()?;
             Ok(file)
         };
@@ -187,7 +190,8 @@ fn check(directory: &Path, entry: &ManifestEntry) -> Result<(), String> {
     if metadata.len() != entry.size {
         return Err(format!("{name} has {} bytes instead of {}", metadata.len(), entry.size));
     }
-    let touched = modified(&metadata).map_err(|error| format!("{name}: {error}"))? != entry.modified_nanoseconds;
+    let touched =
+        modified(&metadata).map_err(|error| format!("{name}: {error}"))? != entry.modified_nanoseconds;
     if touched && digest(&path).map_err(|error| format!("{name}: {error}"))? != entry.sha256 {
         return Err(format!("{name} has other contents than were installed"));
     }
@@ -211,7 +215,12 @@ fn manifest(root: &Path) -> io::Result<Vec<ManifestEntry>> {
                 let relative = path.strip_prefix(root).unwrap_or(&path).to_owned();
                 let modified_nanoseconds = modified(&metadata)?;
                 let sha256 = digest(&path)?;
-                entries.push(ManifestEntry { path: relative, size: metadata.len(), modified_nanoseconds, sha256 });
+                entries.push(ManifestEntry {
+                    path: relative,
+                    size: metadata.len(),
+                    modified_nanoseconds,
+                    sha256,
+                });
             }
         }
     }
@@ -267,7 +276,10 @@ mod tests {
         std::os::unix::fs::symlink(directory.path().join("cache"), directory.path().join("link")).unwrap();
         let linked = Cache::at(directory.path().join("link"));
         assert_eq!(linked.find("thing-1").unwrap(), Some(real));
-        assert_eq!(linked.mountpoint().unwrap(), fs::canonicalize(directory.path().join("cache/mountpoint")).unwrap());
+        assert_eq!(
+            linked.mountpoint().unwrap(),
+            fs::canonicalize(directory.path().join("cache/mountpoint")).unwrap()
+        );
     }
 
     #[test]

@@ -167,7 +167,10 @@ mod tests {
     #[test]
     fn keeps_both_outputs_and_shows_lines_as_they_come() {
         let mut seen = Vec::new();
-        let output = Command::new("sh").arg("-c").arg("echo one; echo two; echo bad >&2").run_with(|l| seen.push(l.to_owned()));
+        let output = Command::new("sh")
+            .arg("-c")
+            .arg("echo one; echo two; echo bad >&2")
+            .run_with(|l| seen.push(l.to_owned()));
         let output = output.unwrap();
         assert_eq!(seen, ["one", "two"]);
         assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("one\ntwo\n", "bad\n"));
@@ -175,8 +178,12 @@ mod tests {
 
     #[test]
     fn a_failure_names_command_status_and_reason() {
-        let error = Command::new("sh").arg("-c").arg("echo no such thing >&2; exit 7").run().unwrap_err().to_string();
-        assert!(error.contains("exit status: 7") && error.contains("no such thing") && error.contains("sh -c"), "{error}");
+        let error =
+            Command::new("sh").arg("-c").arg("echo no such thing >&2; exit 7").run().unwrap_err().to_string();
+        assert!(
+            error.contains("exit status: 7") && error.contains("no such thing") && error.contains("sh -c"),
+            "{error}"
+        );
     }
 
     #[test]

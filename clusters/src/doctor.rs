@@ -32,7 +32,8 @@ const DISK: u64 = 2 << 30;
 
 /// Looks at every need; changes nothing, fetches nothing.
 pub fn examine(cache: &Cache) -> Vec<Finding> {
-    let mut findings = vec![user_namespaces(), kernel_module("br_netfilter", "/proc/sys/net/bridge"), nft(), python()];
+    let mut findings =
+        vec![user_namespaces(), kernel_module("br_netfilter", "/proc/sys/net/bridge"), nft(), python()];
     findings.extend(cached_programs(cache));
     findings.push(disk(cache));
     findings
@@ -55,7 +56,9 @@ fn kernel_module(module: &str, sign: &str) -> Finding {
     let state = if fs::metadata(sign).is_ok() {
         State::Present("loaded".into())
     } else {
-        State::Present(format!("not loaded; pods are routed instead of bridged (`modprobe {module}` as root for bridged)"))
+        State::Present(format!(
+            "not loaded; pods are routed instead of bridged (`modprobe {module}` as root for bridged)"
+        ))
     };
     finding(module, state)
 }
@@ -63,7 +66,9 @@ fn kernel_module(module: &str, sign: &str) -> Finding {
 fn nft() -> Finding {
     let state = match programs::system_nft() {
         Some(path) => State::Present(path.display().to_string()),
-        None => State::OnDemand("fetched from Debian's packages at the first run, or `apt-get install nftables`".into()),
+        None => State::OnDemand(
+            "fetched from Debian's packages at the first run, or `apt-get install nftables`".into(),
+        ),
     };
     finding("nft", state)
 }
@@ -91,7 +96,9 @@ fn cached_programs(cache: &Cache) -> Vec<Finding> {
 
 fn disk(cache: &Cache) -> Finding {
     let existing = cache.directory().ancestors().find(|path| path.exists());
-    let free = existing.and_then(|path| statvfs(path).ok()).map(|stat| stat.blocks_available() * stat.fragment_size());
+    let free = existing
+        .and_then(|path| statvfs(path).ok())
+        .map(|stat| stat.blocks_available() * stat.fragment_size());
     let place = cache.directory().display();
     let state = match free {
         Some(free) if free >= DISK => State::Present(format!("{} GiB free at {place}", free >> 30)),

@@ -14,8 +14,8 @@ pub use cache::{Cache, CacheError};
 pub use command::{Command, CommandError, Output};
 pub use doctor::{Finding, State, examine};
 pub use embedded::{
-    Access, Builtin, ClusterError, HostPorts, Profile, Program, ProgramImage, UpstreamMode, UpstreamQuestion, intercept,
-    try_namespaces,
+    Access, Builtin, ClusterError, HostPorts, Profile, Program, ProgramImage, UpstreamMode, UpstreamQuestion,
+    intercept, try_namespaces,
 };
 pub use embedded_cluster::{Cluster, ClusterRequest, client_for, kubeconfig};
 pub use process::{end_process, wait_until_unread};

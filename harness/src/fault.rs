@@ -58,10 +58,9 @@ impl World {
         self.step(format!("break: {}", fault.breaks))?;
         let undos = self.make(&fault.change).await.map_err(Unjudgeable::from_error)?;
         let began = Instant::now();
-        let seen = self
-            .wait_for(fault.bites.clone(), self.patience().proof)
-            .await
-            .map_err(|error| Unjudgeable::because(format!("the fault did not bite ({}): {error}", fault.breaks)))?;
+        let seen = self.wait_for(fault.bites.clone(), self.patience().proof).await.map_err(|error| {
+            Unjudgeable::because(format!("the fault did not bite ({}): {error}", fault.breaks))
+        })?;
         let proof = format!("{} after {:.1} s: {seen}", fault.bites, began.elapsed().as_secs_f64());
         self.note(Event::Fault { breaks: fault.breaks.clone(), proof })?;
         self.enter(Phase::Broken);

@@ -92,9 +92,12 @@ fn rclone(reference: String, programs: &Programs) -> ProgramImage {
 
 /// MLServer without worker processes: one process serves as well, starts sooner and takes half the memory.
 fn mlserver(programs: &Programs) -> ProgramImage {
-    let mut image =
-        image("docker.io/seldonio/mlserver:1.7.1".into(), &["/bin/sh", "-c", "exec mlserver start $MLSERVER_MODELS_DIR"]);
-    let launcher = programs.mlserver.parent().map(|directory| directory.display().to_string()).unwrap_or_default();
+    let mut image = image(
+        "docker.io/seldonio/mlserver:1.7.1".into(),
+        &["/bin/sh", "-c", "exec mlserver start $MLSERVER_MODELS_DIR"],
+    );
+    let launcher =
+        programs.mlserver.parent().map(|directory| directory.display().to_string()).unwrap_or_default();
     let environment: BTreeMap<&str, String> = BTreeMap::from([
         ("PYTHONPATH", programs.mlserver_packages.display().to_string()),
         ("PYTHONDONTWRITEBYTECODE", "1".into()),
@@ -111,10 +114,19 @@ fn mlserver(programs: &Programs) -> ProgramImage {
 /// An S3 server over the artefacts' directory, which containers see at its own path.
 fn store(programs: &Programs) -> ProgramImage {
     let command = [
-        "rclone", "serve", "s3", "--addr", ":9000", "--auth-key", "conformance,conformance-secret", "--no-checksum",
-        "--vfs-cache-mode", "off",
+        "rclone",
+        "serve",
+        "s3",
+        "--addr",
+        ":9000",
+        "--auth-key",
+        "conformance,conformance-secret",
+        "--no-checksum",
+        "--vfs-cache-mode",
+        "off",
         // None: the machine's own configuration is nobody's business here, and an ordinary user may not open it.
-        "--config", "",
+        "--config",
+        "",
     ];
     let mut image = image(STORE.into(), &command);
     image.entrypoint.push(programs.artefacts.display().to_string());

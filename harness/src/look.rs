@@ -75,7 +75,9 @@ impl fmt::Display for Look {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Look::Object(object) => write!(formatter, "{object}"),
-            Look::Objects { kind, namespace, labels } => write!(formatter, "{kind:?}s in {namespace} with {labels}"),
+            Look::Objects { kind, namespace, labels } => {
+                write!(formatter, "{kind:?}s in {namespace} with {labels}")
+            }
             Look::Table { kind, namespace } => write!(formatter, "table of {kind:?}s in {namespace}"),
             Look::Log(pod) => write!(formatter, "log of {}", pod.name),
             Look::Probe { from, probe } => write!(formatter, "{probe} from {}", from.name),
@@ -94,7 +96,12 @@ impl fmt::Display for Seen {
                 write!(formatter, "{} ({})", objects.len(), names.collect::<Vec<_>>().join(", "))
             }
             Seen::Table(rows) => write!(formatter, "a table of {} rows", rows.len().saturating_sub(1)),
-            Seen::Log(text) => write!(formatter, "{} lines, last: {}", text.lines().count(), text.lines().last().unwrap_or_default()),
+            Seen::Log(text) => write!(
+                formatter,
+                "{} lines, last: {}",
+                text.lines().count(),
+                text.lines().last().unwrap_or_default()
+            ),
             Seen::Observed(observation) => write!(formatter, "{observation}"),
             Seen::Hidden(why) => write!(formatter, "cannot be looked at: {why}"),
         }

@@ -54,7 +54,13 @@ pub struct Mesh {
 impl Mesh {
     /// A mesh for `tenant` in the given layout.
     pub fn new(topology: Topology, tenant: &str) -> Mesh {
-        Mesh { topology, tenant: tenant.into(), servers: Servers::One, runtime: Runtime::Controller, neighbours: Vec::new() }
+        Mesh {
+            topology,
+            tenant: tenant.into(),
+            servers: Servers::One,
+            runtime: Runtime::Controller,
+            neighbours: Vec::new(),
+        }
     }
 
     /// Controller and tenant in one namespace.
@@ -118,7 +124,12 @@ impl fmt::Display for Mesh {
             Servers::One => " + mlserver-0",
             Servers::None => "",
         };
-        write!(formatter, "controller in {} ──9004──► {}: {scheduler}{server}", self.controller_namespace(), self.tenant)
+        write!(
+            formatter,
+            "controller in {} ──9004──► {}: {scheduler}{server}",
+            self.controller_namespace(),
+            self.tenant
+        )
     }
 }
 
@@ -235,7 +246,13 @@ impl InstalledMesh {
         self.request("GET", path, Vec::new(), None)
     }
 
-    fn request(&self, method: &str, path: &str, headers: Vec<(String, String)>, body: Option<String>) -> Look {
+    fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: Vec<(String, String)>,
+        body: Option<String>,
+    ) -> Look {
         let url = format!("http://seldon-mesh.{}{path}", self.tenant);
         Look::Probe {
             from: self.visitor(),
@@ -245,14 +262,21 @@ impl InstalledMesh {
 }
 
 fn pod(name: &str, namespace: &str, labels: &str, container: &str) -> PodQuery {
-    PodQuery { namespace: namespace.into(), labels: labels.into(), container: container.into(), name: name.into() }
+    PodQuery {
+        namespace: namespace.into(),
+        labels: labels.into(),
+        container: container.into(),
+        name: name.into(),
+    }
 }
 
 fn logs(pod: &PodQuery, text: &str) -> Claim {
     let wanted = text.to_owned();
-    Claim::new(format!("{} logs {text:?}", pod.name), Look::Log(pod.clone()), move |seen| {
-        matches!(seen, Seen::Log(log) if log.contains(&wanted))
-    })
+    Claim::new(
+        format!("{} logs {text:?}", pod.name),
+        Look::Log(pod.clone()),
+        move |seen| matches!(seen, Seen::Log(log) if log.contains(&wanted)),
+    )
 }
 
 /// Requests for one model.
@@ -296,7 +320,9 @@ impl Inference {
 
     /// It answers with `status` over HTTP.
     pub fn answers(&self, status: u16) -> Claim {
-        Claim::new(format!("{} answers {status}", self.model), self.over_http(), move |seen| answered(seen, status))
+        Claim::new(format!("{} answers {status}", self.model), self.over_http(), move |seen| {
+            answered(seen, status)
+        })
     }
 
     /// It answers 200 over HTTP `times` times in a row.
@@ -308,7 +334,12 @@ impl Inference {
     pub fn answers_over_grpc(&self) -> Claim {
         Claim::new(format!("{} answers over gRPC", self.model), self.over_grpc(), |seen| match seen {
             Seen::Observed(observation) => grpc_ok(observation),
-            Seen::Absent | Seen::Object(_) | Seen::Objects(_) | Seen::Table(_) | Seen::Log(_) | Seen::Hidden(_) => false,
+            Seen::Absent
+            | Seen::Object(_)
+            | Seen::Objects(_)
+            | Seen::Table(_)
+            | Seen::Log(_)
+            | Seen::Hidden(_) => false,
         })
     }
 }

@@ -90,7 +90,12 @@ impl World {
     /// # Errors
     /// The API server's.
     pub async fn apply(&self, mesh: &InstalledMesh, model: Model) -> anyhow::Result<AppliedModel> {
-        self.step(format!("apply Model {}/{} requiring {}", mesh.tenant(), model.name, model.requirements.join(",")))?;
+        self.step(format!(
+            "apply Model {}/{} requiring {}",
+            mesh.tenant(),
+            model.name,
+            model.requirements.join(",")
+        ))?;
         self.apply_all(&[model.manifest(mesh.tenant())]).await?;
         Ok(AppliedModel { object: ObjectRef::new(Kind::Model, mesh.tenant(), &model.name) })
     }
@@ -132,7 +137,8 @@ pub fn condition_says(object: &ObjectRef, kind: &str, text: &str) -> Claim {
     let (wanted, text) = (kind.to_owned(), text.to_owned());
     Claim::new(format!("{object} has {kind}=False: {text}"), Look::Object(object.clone()), move |seen| {
         condition_of(seen, &wanted).is_some_and(|found| {
-            found["status"] == "False" && found["reason"].as_str().is_some_and(|reason| reason.contains(&text))
+            found["status"] == "False"
+                && found["reason"].as_str().is_some_and(|reason| reason.contains(&text))
         })
     })
 }

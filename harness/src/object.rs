@@ -3,9 +3,7 @@
 use std::fmt;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
-use k8s_openapi::api::core::v1::{
-    ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount,
-};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
@@ -105,7 +103,10 @@ impl ObjectRef {
     /// # Errors
     /// kube's.
     pub async fn strategic(&self, client: &Client, patch: &Value) -> kube::Result<()> {
-        self.api(client).patch(&self.name, &PatchParams::default(), &Patch::Strategic(patch)).await.map(|_| ())
+        self.api(client)
+            .patch(&self.name, &PatchParams::default(), &Patch::Strategic(patch))
+            .await
+            .map(|_| ())
     }
 
     /// Applies a JSON merge patch.
@@ -153,7 +154,8 @@ pub async fn list(client: &Client, kind: Kind, namespace: &str, selector: &str) 
 /// The API server's own `Status`, as `kubectl` would show it.
 pub async fn apply(client: &Client, manifest: &Value) -> anyhow::Result<()> {
     let object: DynamicObject = serde_json::from_value(manifest.clone())?;
-    let types = object.types.clone().ok_or_else(|| anyhow::anyhow!("a manifest has no apiVersion and kind"))?;
+    let types =
+        object.types.clone().ok_or_else(|| anyhow::anyhow!("a manifest has no apiVersion and kind"))?;
     let name = object.metadata.name.clone().ok_or_else(|| anyhow::anyhow!("a {} has no name", types.kind))?;
     let kind = GroupVersionKind::try_from(&types)?;
     let resource = ApiResource::from_gvk(&kind);

@@ -172,7 +172,11 @@ async fn gate(
         Ok(Ok(cluster)) => cluster,
         Ok(Err(error)) => return Err((journal, format!("the cluster did not start: {error}"))),
         Err(_) => {
-            let why = format!("the cluster did not start within {:?}; its log: {}", settings.patience.cluster, log.display());
+            let why = format!(
+                "the cluster did not start within {:?}; its log: {}",
+                settings.patience.cluster,
+                log.display()
+            );
             return Err((journal, why));
         }
     };
@@ -206,8 +210,12 @@ async fn judge(world: &World, body: Body, stop: &CancellationToken) -> (Verdict,
             (Verdict::Inconclusive, Some(format!("{error:#}")))
         }
         Ok(Ok(Err(error))) => (Verdict::Failed, Some(format!("{error:#}"))),
-        Ok(Err(panic)) => (Verdict::Inconclusive, Some(format!("the scenario panicked: {}", panic_text(&*panic)))),
-        Err(_) => (Verdict::Failed, Some(format!("the scenario did not end within {} s", deadline.as_secs()))),
+        Ok(Err(panic)) => {
+            (Verdict::Inconclusive, Some(format!("the scenario panicked: {}", panic_text(&*panic))))
+        }
+        Err(_) => {
+            (Verdict::Failed, Some(format!("the scenario did not end within {} s", deadline.as_secs())))
+        }
     }
 }
 

@@ -72,7 +72,11 @@ pub(crate) struct Parts {
 impl std::fmt::Debug for World {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let World { profile, topology, .. } = self;
-        formatter.debug_struct("World").field("profile", profile).field("topology", topology).finish_non_exhaustive()
+        formatter
+            .debug_struct("World")
+            .field("profile", profile)
+            .field("topology", topology)
+            .finish_non_exhaustive()
     }
 }
 
@@ -162,9 +166,9 @@ impl World {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &query.namespace);
         let listed = pods.list(&ListParams::default().labels(&query.labels)).await?;
         let alive = listed.items.into_iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
-        alive
-            .max_by_key(|pod| pod.metadata.creation_timestamp.clone())
-            .ok_or_else(|| anyhow::anyhow!("there is no pod {} ({}) in {}", query.name, query.labels, query.namespace))
+        alive.max_by_key(|pod| pod.metadata.creation_timestamp.clone()).ok_or_else(|| {
+            anyhow::anyhow!("there is no pod {} ({}) in {}", query.name, query.labels, query.namespace)
+        })
     }
 
     async fn log(&self, query: &PodQuery) -> anyhow::Result<String> {
@@ -211,9 +215,9 @@ impl World {
             serde_json::from_str(text.trim())
                 .map_err(|_| anyhow::anyhow!("the probe in {name} printed {text:?} and {problem:?}"))
         };
-        tokio::time::timeout(self.patience.probe, run)
-            .await
-            .map_err(|_| anyhow::anyhow!("the probe in {name} did not end within {:?}", self.patience.probe))?
+        tokio::time::timeout(self.patience.probe, run).await.map_err(|_| {
+            anyhow::anyhow!("the probe in {name} did not end within {:?}", self.patience.probe)
+        })?
     }
 
     /// Applies manifests in order; the first that the API rejects is the error, in the API's words.

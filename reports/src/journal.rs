@@ -103,7 +103,8 @@ impl Journal {
 /// `policy--the-controller-is-cut-off--flannel--cluster-wide.json`.
 fn file_name(case: &Case) -> String {
     let word = |text: &str| {
-        let letters = text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' });
+        let letters =
+            text.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' });
         letters.collect::<String>().split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-")
     };
     let parts = [&case.family, &case.name, &case.cluster, &case.cni, &case.topology];
@@ -128,7 +129,8 @@ mod tests {
     fn the_file_is_complete_after_every_entry() {
         let directory = tempfile::tempdir().unwrap();
         let mut journal = Journal::open(directory.path(), case(), "names resolve", &["004"]).unwrap();
-        let file = directory.path().join("policy--dns-allowed-to-nobody--embedded--calico--per-namespace.json");
+        let file =
+            directory.path().join("policy--dns-allowed-to-nobody--embedded--calico--per-namespace.json");
         let read = || serde_json::from_str::<Record>(&fs::read_to_string(&file).unwrap()).unwrap();
         assert_eq!(read().verdict, None);
         journal.enter(Phase::Healthy);

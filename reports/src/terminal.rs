@@ -59,14 +59,24 @@ pub fn failure_block(record: &Record) -> String {
     }
     let last = record.entries.iter().rev().find_map(|entry| match &entry.event {
         Event::Observation { what, seen, .. } => Some(format!("{what}: {seen}")),
-        Event::Step { .. } | Event::Fault { .. } | Event::Repair { .. } | Event::Cause(_) | Event::Undo { .. } => None,
+        Event::Step { .. }
+        | Event::Fault { .. }
+        | Event::Repair { .. }
+        | Event::Cause(_)
+        | Event::Undo { .. } => None,
     });
     if let (Verdict::Failed, Some(last)) = (verdict, last) {
         say("last seen", &last.chars().take(400).collect::<String>());
     }
     if verdict != Verdict::Skipped {
         let case = &record.case;
-        say("again", &format!("seldon-conformance run '{}' --cni {} --topology {} --keep failed", case.name, case.cni, case.topology));
+        say(
+            "again",
+            &format!(
+                "seldon-conformance run '{}' --cni {} --topology {} --keep failed",
+                case.name, case.cni, case.topology
+            ),
+        );
     }
     lines.truncate(15);
     lines.join("\n")
@@ -141,7 +151,11 @@ mod tests {
         ));
         record.entries.push(entry(
             Phase::Repaired,
-            Event::Observation { what: "Model ml/iris".into(), seen: "Ready=False".into(), after_seconds: 30.0 },
+            Event::Observation {
+                what: "Model ml/iris".into(),
+                seen: "Ready=False".into(),
+                after_seconds: 30.0,
+            },
         ));
         insta::assert_snapshot!(failure_block(&record), @r"
             message    the Model did not become Ready within 30 s

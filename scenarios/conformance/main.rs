@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use harness::Pace;
 use harness::clusters::{Cache, intercept, provision, try_namespaces};
 use harness::images::BUILTINS;
 use harness::patience::Patience;
 use harness::run::{Keep, Settings};
-use harness::Pace;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use reports::{Verdict, failure_block};
 use scenarios::{Case, Filters, cases, run_one};
@@ -64,7 +64,9 @@ fn trial(case: Case, settings: Option<Arc<Settings>>) -> Trial {
             Some(Verdict::Skipped | Verdict::KnownGap) => {
                 Ok(Completion::ignored_with(finished.record.message.unwrap_or_default()))
             }
-            Some(Verdict::Failed | Verdict::Inconclusive) | None => Err(Failed::from(failure_block(&finished.record))),
+            Some(Verdict::Failed | Verdict::Inconclusive) | None => {
+                Err(Failed::from(failure_block(&finished.record)))
+            }
         }
     })
 }

@@ -113,7 +113,8 @@ mod tests {
     #[case::family(&["policy: "], 6)]
     #[case::two_words(&["hijacking", "one name only"], 4)]
     fn words_select(#[case] words: &[&str], #[case] expected: usize) {
-        let filters = Filters { words: words.iter().map(|w| (*w).to_owned()).collect(), ..Filters::default() };
+        let filters =
+            Filters { words: words.iter().map(|w| (*w).to_owned()).collect(), ..Filters::default() };
         assert_eq!(cases(&filters).unwrap().len(), expected);
     }
 
@@ -133,6 +134,9 @@ mod tests {
     fn an_unknown_word_is_answered_with_what_there_is() {
         let filters = Filters { words: vec!["nonsense".into()], ..Filters::default() };
         let error = cases(&filters).unwrap_err().to_string();
-        assert!(error.starts_with("no scenario matches \"nonsense\"; there are:\n  serving: a ready model"), "{error}");
+        assert!(
+            error.starts_with("no scenario matches \"nonsense\"; there are:\n  serving: a ready model"),
+            "{error}"
+        );
     }
 }

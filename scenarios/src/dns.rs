@@ -15,15 +15,24 @@ pub(crate) async fn hijacking_upstream_misleads_nslookup(world: &World) -> Resul
     let hijack = world.inject(dns::hijacking_upstream(&mesh)).await?;
     world.apply_server(&mesh).await?;
     world.eventually(mesh.server_tells_of(&format!("dial tcp {}:9004: i/o timeout", dns::HIJACKER))).await?;
-    world.names(&mesh, "the foreign address", |cause| matches!(cause, Cause::ForeignAddressDialled { .. })).await?;
+    world
+        .names(&mesh, "the foreign address", |cause| matches!(cause, Cause::ForeignAddressDialled { .. }))
+        .await?;
 
     world.apply_runtime(&mesh).await?;
     let model = world.apply(&mesh, iris("baseline-predictor")).await?;
     world.eventually(model.is_ready()).await?;
     world.eventually(mesh.infer("baseline-predictor").answers_200_in_a_row(5)).await?;
-    world.eventually(dns::resolves_to(mesh.look_up(DnsStyle::BusyboxNslookup, &mesh.scheduler_name()), dns::HIJACKER.into())).await?;
+    world
+        .eventually(dns::resolves_to(
+            mesh.look_up(DnsStyle::BusyboxNslookup, &mesh.scheduler_name()),
+            dns::HIJACKER.into(),
+        ))
+        .await?;
     world.eventually(mesh.resolves_scheduler()).await?;
-    world.names(&mesh, "the misleading look-up", |cause| matches!(cause, Cause::MisleadingLookup { .. })).await?;
+    world
+        .names(&mesh, "the misleading look-up", |cause| matches!(cause, Cause::MisleadingLookup { .. }))
+        .await?;
     let docs = "/seldon/financial-ml/baseline-predictor/v2/docs";
     world.explains_request(&mesh, docs, |cause| matches!(cause, Cause::NoSuchRoute { .. })).await?;
 

@@ -8,7 +8,8 @@ use crate::prelude::*;
 /// Seen:   "produced zero addresses"; `SELDON_SCHEDULER_HOST` on the controller changes nothing.
 /// Fix:    an ExternalName Service called `seldon-scheduler`.
 pub(crate) async fn scheduler_under_another_name(world: &World) -> Result {
-    let mesh = world.install(Mesh::new(world.topology(), "seldon-system").rendered_by_other_tooling()).await?;
+    let mesh =
+        world.install(Mesh::new(world.topology(), "seldon-system").rendered_by_other_tooling()).await?;
     world.apply_server(&mesh).await?;
     let model = world.apply(&mesh, iris("baseline-predictor")).await?;
     let unfound = || model.is_not_ready("ModelProgressing", "name resolver error: produced zero addresses");

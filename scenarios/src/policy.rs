@@ -9,14 +9,23 @@ use crate::prelude::*;
 /// Fix:    admit the controller's namespace, beside the policy that denies.
 pub(crate) async fn controller_cut_off(world: &World) -> Result {
     let mesh = world.install(Mesh::cluster_wide("financial-inference").without_server()).await?;
-    world.eventually(policy::dial_ends(&mesh.controller(), &mesh.scheduler_name(), 9004, &[OutcomeClass::Open])).await?;
+    world
+        .eventually(policy::dial_ends(
+            &mesh.controller(),
+            &mesh.scheduler_name(),
+            9004,
+            &[OutcomeClass::Open],
+        ))
+        .await?;
 
     let denied = world.inject(policy::deny_scheduler_api(world, &mesh)).await?;
     world.apply_server(&mesh).await?;
     let model = world.apply(&mesh, iris("baseline-predictor")).await?;
     world.eventually(model.is_not_ready("ModelProgressing", denied_dial(world))).await?;
     world.eventually(mesh.has_no_server_pod()).await?;
-    world.names(&mesh, "the policy on 9004", |cause| matches!(cause, Cause::PolicyDenies { port: 9004, .. })).await?;
+    world
+        .names(&mesh, "the policy on 9004", |cause| matches!(cause, Cause::PolicyDenies { port: 9004, .. }))
+        .await?;
 
     world.admit_controller(&mesh).await?;
     denied.is_repaired_by("the controller's namespace is admitted").await?;
@@ -41,7 +50,9 @@ pub(crate) async fn live_connection_outlives_policy(world: &World) -> Result {
     world.eventually(second.is_ready()).await?;
     world.restart_controller(&mesh).await?;
     world.eventually(first.is_not_ready("ModelProgressing", denied_dial(world))).await?;
-    world.names(&mesh, "the policy on 9004", |cause| matches!(cause, Cause::PolicyDenies { port: 9004, .. })).await?;
+    world
+        .names(&mesh, "the policy on 9004", |cause| matches!(cause, Cause::PolicyDenies { port: 9004, .. }))
+        .await?;
     world.eventually(mesh.infer("iris").answers_200_in_a_row(5)).await?;
 
     denied.fix().await?;
@@ -63,7 +74,12 @@ pub(crate) async fn dns_to_a_label_nobody_has(world: &World) -> Result {
     let denied = world.inject(policy::dns_allowed_to_a_label_nobody_has(&mesh)).await?;
     world.apply_server(&mesh).await?;
     let model = world.apply(&mesh, iris("iris")).await?;
-    world.eventually(model.is_not_ready("ModelProgressing", "dns: A record lookup error: lookup seldon-scheduler.financial-ml on 10.43.0.10:53: ")).await?;
+    world
+        .eventually(model.is_not_ready(
+            "ModelProgressing",
+            "dns: A record lookup error: lookup seldon-scheduler.financial-ml on 10.43.0.10:53: ",
+        ))
+        .await?;
     let unmatched = |cause: &Cause| matches!(cause, Cause::PolicyDeniesNames { unmatched_label: Some(label), .. } if label == "name=kube-system");
     world.names(&mesh, "the DNS rule's label", unmatched).await?;
 

@@ -16,7 +16,9 @@ pub(crate) async fn requirements_no_server_offers(world: &World) -> Result {
 
     let wrong = ["mlflow", "torch", "numpy", "scikit-learn"];
     let model = world.apply(&mesh, iris("test-model-simple").requiring(&wrong)).await?;
-    let unscheduled = || model.is_not_ready("ScheduleFailed", "Failed to schedule model as no matching servers are available");
+    let unscheduled = || {
+        model.is_not_ready("ScheduleFailed", "Failed to schedule model as no matching servers are available")
+    };
     world.broken_by_manifest("requirements that no server offers", unscheduled()).await?;
     world.eventually(mesh.scheduler_logs("Empty server for test-model-simple:1 so ignoring event")).await?;
     world.eventually(mesh.infer("iris").answers_200_in_a_row(5)).await?;

@@ -76,13 +76,25 @@ pub(crate) async fn serve(control: UnixStream, border: Border) -> anyhow::Result
 async fn boot(spec: &ClusterSpec, border: Border) -> anyhow::Result<Running> {
     let began = Instant::now();
     namespaces::mount_state(&spec.mountpoint)?;
-    let listener = border
-        .listen(SocketAddr::from((spec.host_address, spec.api_port)))
-        .with_context(|| format!("cannot listen on {}:{} for the API server; name another address or port", spec.host_address, spec.api_port))?;
+    let listener =
+        border.listen(SocketAddr::from((spec.host_address, spec.api_port))).with_context(|| {
+            format!(
+                "cannot listen on {}:{} for the API server; name another address or port",
+                spec.host_address, spec.api_port
+            )
+        })?;
     let server = format!("https://{}", listener.local_addr()?);
     let host = spec.host_address.to_string();
     let node = NODE_ADDRESS.to_string();
-    let names = ["kubernetes", "kubernetes.default", "kubernetes.default.svc", "localhost", "10.43.0.1", &node, &host];
+    let names = [
+        "kubernetes",
+        "kubernetes.default",
+        "kubernetes.default.svc",
+        "localhost",
+        "10.43.0.1",
+        &node,
+        &host,
+    ];
     let identity = TlsIdentity::generate(&names)?;
     let api = ApiServer::new(Config {
         endpoint: Some((NODE_ADDRESS, API_PORT)),
@@ -96,7 +108,9 @@ async fn boot(spec: &ClusterSpec, border: Border) -> anyhow::Result<Running> {
     let upstream = Upstream::bind(SocketAddr::from((NODE_ADDRESS, 53)), spec.upstream.clone())
         .await
         .context("cannot serve the outside's names on the node's address")?;
-    let inside = TcpListener::bind((Ipv4Addr::UNSPECIFIED, API_PORT)).await.context("cannot listen inside the node")?;
+    let inside = TcpListener::bind((Ipv4Addr::UNSPECIFIED, API_PORT))
+        .await
+        .context("cannot listen inside the node")?;
     for listener in [inside, TcpListener::from_std(listener)?] {
         let (api, identity) = (api.clone(), identity.clone());
         tokio::spawn(async move { api.serve(listener, identity).await });
@@ -119,7 +133,10 @@ async fn rules_in_force(node: &Node, nft: &std::path::Path) -> anyhow::Result<()
     let state = states.wait_for(|state| state.generation > 0 || state.error.is_some()).await?;
     match &state.error {
         None => Ok(()),
-        Some(error) => bail!("{} cannot load packet rules: {error}; install nftables (`apt-get install nftables`)", nft.display()),
+        Some(error) => bail!(
+            "{} cannot load packet rules: {error}; install nftables (`apt-get install nftables`)",
+            nft.display()
+        ),
     }
 }
 
@@ -206,7 +223,9 @@ async fn ready(client: &Client) -> anyhow::Result<()> {
     let endpoints: Api<Endpoints> = Api::namespaced(client.clone(), "kube-system");
     await_condition(endpoints, "kube-dns", |endpoints: Option<&Endpoints>| {
         let subsets = endpoints.and_then(|endpoints| endpoints.subsets.as_ref());
-        subsets.is_some_and(|all| all.iter().any(|subset| subset.addresses.as_ref().is_some_and(|a| !a.is_empty())))
+        subsets.is_some_and(|all| {
+            all.iter().any(|subset| subset.addresses.as_ref().is_some_and(|a| !a.is_empty()))
+        })
     })
     .await
     .context("the DNS server did not become Ready")?;

@@ -63,7 +63,11 @@ pub(crate) fn command(name: &str) -> std::process::Command {
 /// A sentence with the remedy.
 pub fn try_namespaces() -> Result<(), String> {
     let output = command(CHECK).output().map_err(|error| format!("cannot try: {error}"))?;
-    if output.status.success() { Ok(()) } else { Err(String::from_utf8_lossy(&output.stdout).trim().to_owned()) }
+    if output.status.success() {
+        Ok(())
+    } else {
+        Err(String::from_utf8_lossy(&output.stdout).trim().to_owned())
+    }
 }
 
 fn check(_arguments: Vec<String>) -> ExitCode {

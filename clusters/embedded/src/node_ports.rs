@@ -18,7 +18,12 @@ use tracing::warn;
 use crate::border::Border;
 
 /// Opens and closes listeners as Services come and go, until the watch ends.
-pub(crate) async fn forward(client: Client, border: Border, host: Ipv4Addr, node: Ipv4Addr) -> anyhow::Result<()> {
+pub(crate) async fn forward(
+    client: Client,
+    border: Border,
+    host: Ipv4Addr,
+    node: Ipv4Addr,
+) -> anyhow::Result<()> {
     let services: Api<Service> = Api::all(client);
     let mut open: BTreeMap<String, Vec<(u16, JoinHandle<()>)>> = BTreeMap::new();
     let mut events = std::pin::pin!(watcher(services, watcher::Config::default()).default_backoff());
@@ -73,7 +78,9 @@ fn reconcile(
         }
         let address = SocketAddr::from((host, port));
         match border.listen(address).and_then(TcpListener::from_std) {
-            Ok(listener) => listeners.push((port, tokio::spawn(accept(listener, SocketAddr::from((node, port)))))),
+            Ok(listener) => {
+                listeners.push((port, tokio::spawn(accept(listener, SocketAddr::from((node, port))))))
+            }
             Err(error) => warn!("NodePort {port} cannot be opened on {address} of the host: {error}"),
         }
     }

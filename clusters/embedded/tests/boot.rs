@@ -90,7 +90,10 @@ async fn answers_resolves_and_ends(profile: Profile) -> anyhow::Result<()> {
     let pid = cluster.pid();
     cluster.stop().await?;
     anyhow::ensure!(!Path::new(&format!("/proc/{pid}")).exists(), "the supervisor is still there");
-    anyhow::ensure!(std::fs::read_dir(mountpoint.path())?.next().is_none(), "something was left in the mount point");
+    anyhow::ensure!(
+        std::fs::read_dir(mountpoint.path())?.next().is_none(),
+        "something was left in the mount point"
+    );
     Ok(())
 }
 

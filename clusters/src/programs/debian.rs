@@ -16,9 +16,9 @@ pub(crate) const LAUNCHER: &str = "nft";
 pub(crate) fn system_nft() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
-    places.map(|place| place.join("nft")).find(|nft| {
-        nft.is_file() && Command::new(nft.to_string_lossy()).arg("--version").run().is_ok()
-    })
+    places
+        .map(|place| place.join("nft"))
+        .find(|nft| nft.is_file() && Command::new(nft.to_string_lossy()).arg("--version").run().is_ok())
 }
 
 /// Downloads the pinned packages without root, checks them and unpacks them into `place`.

@@ -59,7 +59,8 @@ impl Lock {
 impl WheelProgram {
     /// Version, Python and requirements decide the directory's name: a changed pin never reuses an old one.
     pub(crate) fn directory_suffix(&self, python: &Python) -> String {
-        let digest = hex::encode(Sha256::digest(format!("{}\n{}", python.executable.display(), self.requirements)));
+        let digest =
+            hex::encode(Sha256::digest(format!("{}\n{}", python.executable.display(), self.requirements)));
         format!("{}-{}-{}", self.version, python.tag, &digest[..8])
     }
 }
@@ -73,8 +74,13 @@ mod tests {
         let lock = Lock::read().unwrap();
         for program in [&lock.envoy, &lock.rclone, &lock.mlserver] {
             assert!(program.requirements.contains(&program.version));
-            for requirement in program.requirements.replace("\\\n", " ").lines().filter(|l| !l.trim().is_empty()) {
-                assert!(requirement.contains("==") && requirement.contains("--hash=sha256:"), "{requirement}");
+            for requirement in
+                program.requirements.replace("\\\n", " ").lines().filter(|l| !l.trim().is_empty())
+            {
+                assert!(
+                    requirement.contains("==") && requirement.contains("--hash=sha256:"),
+                    "{requirement}"
+                );
             }
         }
         assert!(lock.nft.packages.iter().all(|package| package.sha256.len() == 64));

@@ -60,7 +60,11 @@ impl Python {
         if answer.major != 3 || !(10..=12).contains(&answer.minor) {
             return Err(format!("is {version}"));
         }
-        Ok(Python { executable: answer.executable, tag: format!("cp{}{}", answer.major, answer.minor), version })
+        Ok(Python {
+            executable: answer.executable,
+            tag: format!("cp{}{}", answer.major, answer.minor),
+            version,
+        })
     }
 
     /// Installs `requirements` into `place`, binaries only, hashes required.
@@ -72,11 +76,17 @@ impl Python {
         progress: &dyn Fn(&str),
     ) -> Result<(), ProvisionError> {
         let file = place.join("requirements.txt");
-        fs::write(&file, requirements).map_err(|source| {
-            crate::CacheError::Unwritable { directory: place.to_owned(), source }
-        })?;
+        fs::write(&file, requirements)
+            .map_err(|source| crate::CacheError::Unwritable { directory: place.to_owned(), source })?;
         let install = Command::new(self.executable.to_string_lossy())
-            .args(["-m", "pip", "install", "--no-input", "--disable-pip-version-check", "--no-warn-script-location"])
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--no-input",
+                "--disable-pip-version-check",
+                "--no-warn-script-location",
+            ])
             .args(["--progress-bar", "off", "--only-binary", ":all:", "--require-hashes", "--no-deps"])
             .arg("--target")
             .arg(place)

@@ -55,7 +55,13 @@ pub fn flows(snapshot: &Snapshot) -> Vec<Flow> {
             flows.extend(between(snapshot, (from, from_namespace), (to, namespace), Protocol::Tcp, port));
         }
         for (from, from_namespace) in [(CONTROLLER, controller), (AGENT, namespace), (ENVOY, namespace)] {
-            flows.extend(between(snapshot, (from, from_namespace), (NAME_SERVER, "kube-system"), Protocol::Udp, 53));
+            flows.extend(between(
+                snapshot,
+                (from, from_namespace),
+                (NAME_SERVER, "kube-system"),
+                Protocol::Udp,
+                53,
+            ));
         }
     }
     flows
@@ -105,7 +111,10 @@ fn between(
 impl Flow {
     /// The same flow as the packet model asks for it.
     pub(crate) fn packet(&self) -> policy::Flow {
-        let pod = |(namespace, name): &(String, String)| Endpoint::Pod { namespace: namespace.clone(), name: name.clone() };
+        let pod = |(namespace, name): &(String, String)| Endpoint::Pod {
+            namespace: namespace.clone(),
+            name: name.clone(),
+        };
         policy::Flow {
             from: pod(&self.from_pod),
             to: pod(&self.to_pod),

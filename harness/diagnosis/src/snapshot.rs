@@ -127,13 +127,19 @@ impl Snapshot {
     /// The Service `name` in `namespace`.
     pub(crate) fn service(&self, namespace: &str, name: &str) -> Option<&Service> {
         self.services.iter().find(|service| {
-            service.metadata.namespace.as_deref() == Some(namespace) && service.metadata.name.as_deref() == Some(name)
+            service.metadata.namespace.as_deref() == Some(namespace)
+                && service.metadata.name.as_deref() == Some(name)
         })
     }
 
     /// ClusterIP of a Service, if it has one.
     pub(crate) fn cluster_ip(service: &Service) -> Option<&str> {
-        service.spec.as_ref()?.cluster_ip.as_deref().filter(|address| *address != "None" && !address.is_empty())
+        service
+            .spec
+            .as_ref()?
+            .cluster_ip
+            .as_deref()
+            .filter(|address| *address != "None" && !address.is_empty())
     }
 
     /// Running pods of `namespace` with the label `key=value`.
@@ -145,7 +151,12 @@ impl Snapshot {
     ) -> impl Iterator<Item = &'a Pod> + 'a {
         self.pods.iter().filter(move |pod| {
             pod.metadata.namespace.as_deref() == Some(namespace)
-                && pod.metadata.labels.as_ref().and_then(|labels| labels.get(key)).is_some_and(|found| found == value)
+                && pod
+                    .metadata
+                    .labels
+                    .as_ref()
+                    .and_then(|labels| labels.get(key))
+                    .is_some_and(|found| found == value)
         })
     }
 

@@ -27,7 +27,8 @@ pub enum GoFailure {
 
 #[expect(clippy::unwrap_used, reason = "the patterns are constants, compiled in a test")]
 static DIAL: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"dial tcp (?P<address>[0-9.]+:[0-9]+): (?P<how>i/o timeout|connect: connection refused)").unwrap()
+    Regex::new(r"dial tcp (?P<address>[0-9.]+:[0-9]+): (?P<how>i/o timeout|connect: connection refused)")
+        .unwrap()
 });
 #[expect(clippy::unwrap_used, reason = "the patterns are constants, compiled in a test")]
 static LOOKUP: LazyLock<Regex> = LazyLock::new(|| {
@@ -37,7 +38,10 @@ static LOOKUP: LazyLock<Regex> = LazyLock::new(|| {
 /// The failure that `text` tells of, if it tells of one.
 pub fn go_failure(text: &str) -> Option<GoFailure> {
     if let Some(found) = LOOKUP.captures(text) {
-        return Some(GoFailure::LookupBlocked { name: found["name"].to_owned(), server: found["server"].parse().ok()? });
+        return Some(GoFailure::LookupBlocked {
+            name: found["name"].to_owned(),
+            server: found["server"].parse().ok()?,
+        });
     }
     if let Some(found) = DIAL.captures(text) {
         let address = found["address"].parse().ok()?;

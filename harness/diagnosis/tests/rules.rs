@@ -22,13 +22,26 @@ fn healthy() -> Snapshot {
     let nothing = json!({"containers": []});
     let capabilities = json!([{"name": "SELDON_SERVER_CAPABILITIES", "value": "mlserver,mlflow,sklearn"}]);
     let server = json!({"containers": [{"name": "agent", "env": capabilities}]});
-    let namespace = |name: &str| json!({"metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}}});
+    let namespace =
+        |name: &str| json!({"metadata": {"name": name, "labels": {"kubernetes.io/metadata.name": name}}});
     Snapshot {
         controller_namespace: "seldon-system".into(),
         namespaces: typed(json!([namespace("seldon-system"), namespace("ml"), namespace("kube-system")])),
         pods: typed(json!([
-            pod("seldon-system", "controller-0", "10.42.0.2", json!({"control-plane": "v2-controller-manager"}), nothing.clone()),
-            pod("ml", "seldon-scheduler-0", "10.42.0.3", json!({"app.kubernetes.io/name": "seldon-scheduler"}), nothing.clone()),
+            pod(
+                "seldon-system",
+                "controller-0",
+                "10.42.0.2",
+                json!({"control-plane": "v2-controller-manager"}),
+                nothing.clone()
+            ),
+            pod(
+                "ml",
+                "seldon-scheduler-0",
+                "10.42.0.3",
+                json!({"app.kubernetes.io/name": "seldon-scheduler"}),
+                nothing.clone()
+            ),
             pod("ml", "mlserver-0", "10.42.0.4", json!({"app.kubernetes.io/name": "seldon-server"}), server),
             pod("kube-system", "coredns-0", "10.42.0.5", json!({"k8s-app": "kube-dns"}), nothing),
         ])),
@@ -64,7 +77,14 @@ fn policy(name: &str, namespace: &str, spec: Value) -> Value {
     json!({"metadata": {"namespace": namespace, "name": name}, "spec": spec})
 }
 
-fn sighting(namespace: &str, pod: &str, look: Look, class: OutcomeClass, addresses: &[&str], status: Option<u16>) -> Sighting {
+fn sighting(
+    namespace: &str,
+    pod: &str,
+    look: Look,
+    class: OutcomeClass,
+    addresses: &[&str],
+    status: Option<u16>,
+) -> Sighting {
     Sighting {
         from: PodId { namespace: namespace.into(), name: pod.into() },
         look,
@@ -78,10 +98,14 @@ fn sighting(namespace: &str, pod: &str, look: Look, class: OutcomeClass, address
 }
 
 fn scheduler_policy() -> Value {
-    policy("deny", "ml", json!({
-        "podSelector": {"matchLabels": {"app.kubernetes.io/name": "seldon-scheduler"}},
-        "policyTypes": ["Ingress"], "ingress": [{"ports": [{"port": 9005}]}],
-    }))
+    policy(
+        "deny",
+        "ml",
+        json!({
+            "podSelector": {"matchLabels": {"app.kubernetes.io/name": "seldon-scheduler"}},
+            "policyTypes": ["Ingress"], "ingress": [{"ports": [{"port": 9005}]}],
+        }),
+    )
 }
 
 #[rstest]
@@ -111,32 +135,47 @@ fn a_policy_on_the_schedulers_port_is_named_with_what_it_does(
     let diagnosis = diagnose(&snapshot, profile).unwrap();
     assert_eq!(
         diagnosis.cause,
-        Cause::PolicyDenies { policies: vec!["ml/deny".into()], from: "controller".into(), to: "scheduler".into(), port: 9004 }
+        Cause::PolicyDenies {
+            policies: vec!["ml/deny".into()],
+            from: "controller".into(),
+            to: "scheduler".into(),
+            port: 9004
+        }
     );
     assert_eq!(
         diagnosis.named.sentence,
-        format!("NetworkPolicy ml/deny {verb} controller seldon-system/controller-0 → scheduler ml/seldon-scheduler-0:9004")
+        format!(
+            "NetworkPolicy ml/deny {verb} controller seldon-system/controller-0 → scheduler ml/seldon-scheduler-0:9004"
+        )
     );
 }
 
 #[test]
 fn the_same_text_without_a_policy_is_not_blamed_on_one() {
-    let snapshot = Snapshot { models: model("ModelProgressing", &dial("10.43.0.9:9004: i/o timeout")), ..healthy() };
+    let snapshot =
+        Snapshot { models: model("ModelProgressing", &dial("10.43.0.9:9004: i/o timeout")), ..healthy() };
     assert_eq!(diagnose(&snapshot, Profile::Calico), None);
 }
 
 #[rstest]
 #[case::label_nobody_has("name", Some("name=kube-system"))]
 #[case::right_namespace_wrong_port("kubernetes.io/metadata.name", None)]
-fn denied_names_are_named_with_the_label_that_matches_nothing(#[case] key: &str, #[case] unmatched: Option<&str>) {
+fn denied_names_are_named_with_the_label_that_matches_nothing(
+    #[case] key: &str,
+    #[case] unmatched: Option<&str>,
+) {
     let port = if unmatched.is_some() { 53 } else { 54 };
-    let deny = policy("isolation", "seldon-system", json!({
-        "podSelector": {}, "policyTypes": ["Egress"],
-        "egress": [{
-            "to": [{"namespaceSelector": {"matchLabels": {key: "kube-system"}}}],
-            "ports": [{"protocol": "UDP", "port": port}],
-        }],
-    }));
+    let deny = policy(
+        "isolation",
+        "seldon-system",
+        json!({
+            "podSelector": {}, "policyTypes": ["Egress"],
+            "egress": [{
+                "to": [{"namespaceSelector": {"matchLabels": {key: "kube-system"}}}],
+                "ports": [{"protocol": "UDP", "port": port}],
+            }],
+        }),
+    );
     let lookup = "dns: A record lookup error: lookup seldon-scheduler.ml on 10.43.0.10:53: dial udp 10.43.0.10:53: i/o timeout";
     let snapshot = Snapshot {
         policies: typed(json!([deny])),
@@ -157,7 +196,10 @@ const NO_SERVER: &str = "Failed to schedule model as no matching servers are ava
 fn unmet_requirements_are_named_one_by_one() {
     let snapshot = Snapshot { models: model("ScheduleFailed", NO_SERVER), ..healthy() };
     let diagnosis = diagnose(&snapshot, Profile::Flannel).unwrap();
-    assert_eq!(diagnosis.cause, Cause::RequirementsUnmet { model: "ml/iris".into(), missing: vec!["torch".into()] });
+    assert_eq!(
+        diagnosis.cause,
+        Cause::RequirementsUnmet { model: "ml/iris".into(), missing: vec!["torch".into()] }
+    );
     insta::assert_snapshot!(diagnosis.named.sentence, @"Model ml/iris requires torch, which no server in ml offers");
 }
 
@@ -194,7 +236,8 @@ fn an_address_outside_the_cluster_is_foreign() {
 #[case::the_same_address("10.43.0.9", false)]
 fn nslookup_misleads_only_when_it_differs(#[case] shown: &str, #[case] misleads: bool) {
     let name = || "seldon-scheduler.ml".to_owned();
-    let see = |look, address| sighting("seldon-system", "controller-0", look, OutcomeClass::Open, &[address], None);
+    let see =
+        |look, address| sighting("seldon-system", "controller-0", look, OutcomeClass::Open, &[address], None);
     let snapshot = Snapshot {
         sightings: vec![
             see(Look::Nslookup { name: name() }, shown),
@@ -211,7 +254,11 @@ fn nslookup_misleads_only_when_it_differs(#[case] shown: &str, #[case] misleads:
 #[case::version_one_path("/seldon/ml/iris/v2/docs", 404, true)]
 #[case::a_model_that_is_not_there("/v2/models/absent/infer", 404, false)]
 #[case::an_answer("/seldon/ml/iris/v2/docs", 200, false)]
-fn only_a_404_outside_the_routes_is_the_paths_fault(#[case] path: &str, #[case] status: u16, #[case] named: bool) {
+fn only_a_404_outside_the_routes_is_the_paths_fault(
+    #[case] path: &str,
+    #[case] status: u16,
+    #[case] named: bool,
+) {
     let look = Look::Get { path: path.into() };
     let seen = sighting("ml", "visitor", look, OutcomeClass::Open, &[], Some(status));
     let snapshot = Snapshot { sightings: vec![seen], ..healthy() };

@@ -21,15 +21,19 @@ pub fn hijacking_upstream(mesh: &InstalledMesh) -> Fault {
         breaks: format!("the upstream name server answers unknown names with {HIJACKER}"),
         change: Change::Upstream(UpstreamMode::Hijack(HIJACKER)),
         bites: resolves_to(unknown(), HIJACKER.into()),
-        gone: Claim::new("an unknown name does not exist", unknown(), |seen| {
-            matches!(seen, Seen::Observed(observation) if observation.class == OutcomeClass::NameNotFound)
-        }),
+        gone: Claim::new(
+            "an unknown name does not exist",
+            unknown(),
+            |seen| matches!(seen, Seen::Observed(observation) if observation.class == OutcomeClass::NameNotFound),
+        ),
     }
 }
 
 /// A look-up gives `address` and nothing else.
 pub fn resolves_to(look: Look, address: IpAddr) -> Claim {
-    Claim::new(format!("{look} gives {address}"), look, move |seen| {
-        matches!(seen, Seen::Observed(observation) if observation.addresses() == [address])
-    })
+    Claim::new(
+        format!("{look} gives {address}"),
+        look,
+        move |seen| matches!(seen, Seen::Observed(observation) if observation.addresses() == [address]),
+    )
 }

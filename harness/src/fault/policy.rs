@@ -40,9 +40,11 @@ pub fn dial_ends(from: &PodQuery, host: &str, port: u16, classes: &[OutcomeClass
         from: from.clone(),
         probe: Probe::TcpConnect { host: host.into(), port, limit_ms: DIAL_LIMIT_MS },
     };
-    Claim::new(format!("a dial from {} to {host}:{port} ends {wanted:?}", from.name), look, move |seen| {
-        matches!(seen, Seen::Observed(observation) if wanted.contains(&observation.class))
-    })
+    Claim::new(
+        format!("a dial from {} to {host}:{port} ends {wanted:?}", from.name),
+        look,
+        move |seen| matches!(seen, Seen::Observed(observation) if wanted.contains(&observation.class)),
+    )
 }
 
 /// Nobody is admitted to the scheduler's port 9004; its other ports stay open to everybody.
@@ -82,18 +84,27 @@ pub fn scheduler_for_its_namespace_only(world: &World, mesh: &InstalledMesh) -> 
 /// Pods of the tenant and of the controller may send everywhere, but not to port 53.
 pub fn no_names(mesh: &InstalledMesh) -> Fault {
     let rest = |protocol: &str| {
-        [json!({"protocol": protocol, "port": 1, "endPort": 52}), json!({"protocol": protocol, "port": 54, "endPort": 65535})]
+        [
+            json!({"protocol": protocol, "port": 1, "endPort": 52}),
+            json!({"protocol": protocol, "port": 54, "endPort": 65535}),
+        ]
     };
     let free: Vec<Value> = rest("TCP").into_iter().chain(rest("UDP")).collect();
     let spec = json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": [{"ports": free}]});
     let look_up = |sentence: &str, holds: fn(OutcomeClass) -> bool| {
         let probe = Probe::Dns { style: DnsStyle::Go, name: "kubernetes.default".into() };
-        Claim::new(sentence.to_owned(), Look::Probe { from: mesh.visitor(), probe }, move |seen| {
-            matches!(seen, Seen::Observed(observation) if holds(observation.class))
-        })
+        Claim::new(
+            sentence.to_owned(),
+            Look::Probe { from: mesh.visitor(), probe },
+            move |seen| matches!(seen, Seen::Observed(observation) if holds(observation.class)),
+        )
     };
     Fault {
-        breaks: format!("pods of {} and {} may not send to port 53", mesh.tenant(), mesh.controller_namespace()),
+        breaks: format!(
+            "pods of {} and {} may not send to port 53",
+            mesh.tenant(),
+            mesh.controller_namespace()
+        ),
         change: Change::Apply(vec![
             policy(mesh.tenant(), "egress-all-but-53", spec.clone()),
             policy(mesh.controller_namespace(), "egress-all-but-53", spec),
@@ -135,9 +146,11 @@ pub fn dns_allowed_to_a_label_nobody_has(mesh: &InstalledMesh) -> Fault {
     let namespace = mesh.controller_namespace();
     let look_up = |sentence: &str, holds: fn(OutcomeClass) -> bool| {
         let look = mesh.look_up(DnsStyle::Go, "kubernetes.default");
-        Claim::new(sentence.to_owned(), look, move |seen| {
-            matches!(seen, Seen::Observed(observation) if holds(observation.class))
-        })
+        Claim::new(
+            sentence.to_owned(),
+            look,
+            move |seen| matches!(seen, Seen::Observed(observation) if holds(observation.class)),
+        )
     };
     Fault {
         breaks: format!("pods of {namespace} may ask for names only in namespaces labelled name=kube-system"),
@@ -156,7 +169,10 @@ pub fn dns_allowed_to_kube_system(mesh: &InstalledMesh) -> Value {
 
 fn dns_policy(namespace: &str, labels: Value) -> (ObjectRef, Value) {
     let rest = |protocol: &str| {
-        [json!({"protocol": protocol, "port": 1, "endPort": 52}), json!({"protocol": protocol, "port": 54, "endPort": 65535})]
+        [
+            json!({"protocol": protocol, "port": 1, "endPort": 52}),
+            json!({"protocol": protocol, "port": 54, "endPort": 65535}),
+        ]
     };
     let free: Vec<Value> = rest("TCP").into_iter().chain(rest("UDP")).collect();
     let dns = json!([{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]);

@@ -22,12 +22,11 @@ impl World {
         let began = Instant::now();
         self.step(format!("install {mesh}"))?;
         self.apply_all(&manifests(&mesh)?).await?;
-        let installed =
-            InstalledMesh {
-                controller_namespace: mesh.controller_namespace().into(),
-                tenant: mesh.tenant.clone(),
-                visitors: mesh.tenant.clone(),
-            };
+        let installed = InstalledMesh {
+            controller_namespace: mesh.controller_namespace().into(),
+            tenant: mesh.tenant.clone(),
+            visitors: mesh.tenant.clone(),
+        };
         self.remember(&installed);
         let patience = self.patience().mesh;
         self.wait_for(is_ready(&installed.controller()), patience).await?;

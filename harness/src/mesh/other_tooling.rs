@@ -32,8 +32,18 @@ pub(super) fn manifests(tenant: &str, values: &Values) -> anyhow::Result<Vec<Val
     objects.push(workload("StatefulSet", tenant, "seldon-scheduler", with_state(pod("seldon-scheduler")?)));
     objects.push(workload("Deployment", tenant, "seldon-envoy", pod("seldon-envoy")?));
     let scheduler_ports = [("xds", 9002), ("scheduler", 9004), ("agent", 9005), ("dataflow", 9008)];
-    objects.push(service(tenant, SERVICE, "seldon-scheduler", &scheduler_ports.map(|(name, port)| (name, port, port))));
-    objects.push(service(tenant, "seldon-mesh", "seldon-envoy", &[("data", 80, 9000), ("stats", 9003, 9003)]));
+    objects.push(service(
+        tenant,
+        SERVICE,
+        "seldon-scheduler",
+        &scheduler_ports.map(|(name, port)| (name, port, port)),
+    ));
+    objects.push(service(
+        tenant,
+        "seldon-mesh",
+        "seldon-envoy",
+        &[("data", 80, 9000), ("stats", 9003, 9003)],
+    ));
     Ok(objects)
 }
 

@@ -81,7 +81,10 @@ fn flow_diagnosis(
             certainty,
             evidence,
             ruled_out: vec!["DNS (the name resolved to the Service's address)".into()],
-            owner: format!("whoever owns policies in {}", policies.first().map_or("", |policy| policy.split('/').next().unwrap_or_default())),
+            owner: format!(
+                "whoever owns policies in {}",
+                policies.first().map_or("", |policy| policy.split('/').next().unwrap_or_default())
+            ),
             fix: format!("admit namespace {from_namespace} to the {} on port {}", flow.to, flow.port),
         },
         cause: Cause::PolicyDenies { policies, from: flow.from.into(), to: flow.to.into(), port: flow.port },
@@ -111,7 +114,10 @@ fn lookup_sighting(snapshot: &Snapshot, namespace: &str) -> Option<String> {
         let Look::GoLookup { name } = &sighting.look else { return None };
         let failed = matches!(
             sighting.answer.class,
-            OutcomeClass::NameTimeout | OutcomeClass::NameTemporary | OutcomeClass::Timeout | OutcomeClass::Refused
+            OutcomeClass::NameTimeout
+                | OutcomeClass::NameTemporary
+                | OutcomeClass::Timeout
+                | OutcomeClass::Refused
         );
         failed.then(|| format!("a look-up of {name} in pod {}: {}", sighting.from, sighting.answer.text))
     })
@@ -129,8 +135,11 @@ fn names_diagnosis(
     let unmatched_label = unmatched_namespace_label(snapshot, &policies);
     let fix = match &unmatched_label {
         Some(label) => {
-            evidence.push(format!("no namespace carries the label {label} that the policy's DNS rule asks for"));
-            format!("ask for kubernetes.io/metadata.name=kube-system instead of {label}, or label the namespace: `kubectl label namespace kube-system {label}`")
+            evidence
+                .push(format!("no namespace carries the label {label} that the policy's DNS rule asks for"));
+            format!(
+                "ask for kubernetes.io/metadata.name=kube-system instead of {label}, or label the namespace: `kubectl label namespace kube-system {label}`"
+            )
         }
         None => "admit egress to kube-system pods k8s-app=kube-dns on 53 UDP and TCP".into(),
     };
@@ -155,7 +164,11 @@ fn names_diagnosis(
 /// A label that an egress rule of `policies` asks of namespaces and none carries.
 fn unmatched_namespace_label(snapshot: &Snapshot, policies: &[String]) -> Option<String> {
     let named = |meta: &k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta| {
-        format!("{}/{}", meta.namespace.as_deref().unwrap_or_default(), meta.name.as_deref().unwrap_or_default())
+        format!(
+            "{}/{}",
+            meta.namespace.as_deref().unwrap_or_default(),
+            meta.name.as_deref().unwrap_or_default()
+        )
     };
     let selected = snapshot.policies.iter().filter(|policy| policies.contains(&named(&policy.metadata)));
     let peers = selected
@@ -168,7 +181,12 @@ fn unmatched_namespace_label(snapshot: &Snapshot, policies: &[String]) -> Option
         .map(|(key, value)| (key.clone(), value.clone()));
     let carried = |key: &str, value: &str| {
         snapshot.namespaces.iter().any(|namespace| {
-            namespace.metadata.labels.as_ref().and_then(|labels| labels.get(key)).is_some_and(|found| found == value)
+            namespace
+                .metadata
+                .labels
+                .as_ref()
+                .and_then(|labels| labels.get(key))
+                .is_some_and(|found| found == value)
         })
     };
     labels.into_iter().find(|(key, value)| !carried(key, value)).map(|(key, value)| format!("{key}={value}"))

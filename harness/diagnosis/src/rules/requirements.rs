@@ -66,7 +66,9 @@ fn named(
         cause: Cause::RequirementsUnmet { model: format!("{namespace}/{name}"), missing },
         named: NamedCause {
             kind: "requirements-unmet".into(),
-            sentence: format!("Model {namespace}/{name} requires {words}, which no server in {namespace} offers"),
+            sentence: format!(
+                "Model {namespace}/{name} requires {words}, which no server in {namespace} offers"
+            ),
             certainty: Certainty::Certain,
             evidence,
             ruled_out: vec![

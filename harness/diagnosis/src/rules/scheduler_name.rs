@@ -31,11 +31,9 @@ pub(super) fn told_failures(snapshot: &Snapshot) -> Vec<(String, GoFailure, Stri
 
 /// The controller found no address, and there is indeed no Service of that name.
 pub(super) fn absent(snapshot: &Snapshot) -> Option<Diagnosis> {
-    let (namespace, _, told) = told_failures(snapshot)
-        .into_iter()
-        .find(|(namespace, failure, _)| {
-            *failure == GoFailure::NoAddresses && snapshot.service(namespace, SCHEDULER).is_none()
-        })?;
+    let (namespace, _, told) = told_failures(snapshot).into_iter().find(|(namespace, failure, _)| {
+        *failure == GoFailure::NoAddresses && snapshot.service(namespace, SCHEDULER).is_none()
+    })?;
     let lookalikes: Vec<String> = snapshot
         .services
         .iter()
@@ -47,7 +45,11 @@ pub(super) fn absent(snapshot: &Snapshot) -> Option<Diagnosis> {
         .filter_map(|service| service.metadata.name.clone())
         .collect();
     let mut evidence = vec![told, format!("there is no Service {namespace}/{SCHEDULER}")];
-    evidence.extend(lookalikes.iter().map(|name| format!("Service {namespace}/{name} serves port {SCHEDULER_PORT} under another name")));
+    evidence.extend(
+        lookalikes.iter().map(|name| {
+            format!("Service {namespace}/{name} serves port {SCHEDULER_PORT} under another name")
+        }),
+    );
     let fix = match lookalikes.first() {
         Some(name) => format!(
             "add an ExternalName Service {namespace}/{SCHEDULER} for {name}.{namespace}.svc.cluster.local, or let a SeldonRuntime create the scheduler"
@@ -58,7 +60,9 @@ pub(super) fn absent(snapshot: &Snapshot) -> Option<Diagnosis> {
         cause: Cause::SchedulerNameAbsent { namespace: namespace.clone(), lookalikes },
         named: NamedCause {
             kind: "scheduler-name-absent".into(),
-            sentence: format!("the controller dials {SCHEDULER}.{namespace}:{SCHEDULER_PORT} and nothing else, and no Service has that name"),
+            sentence: format!(
+                "the controller dials {SCHEDULER}.{namespace}:{SCHEDULER_PORT} and nothing else, and no Service has that name"
+            ),
             certainty: Certainty::Certain,
             evidence,
             ruled_out: vec!["SELDON_SCHEDULER_HOST (the controller does not read it)".into()],
@@ -70,13 +74,14 @@ pub(super) fn absent(snapshot: &Snapshot) -> Option<Diagnosis> {
 
 /// The controller dialled an address that no Service and no pod of the cluster has.
 pub(super) fn foreign_address(snapshot: &Snapshot) -> Option<Diagnosis> {
-    let (namespace, address, told) = told_failures(snapshot).into_iter().find_map(|(namespace, failure, told)| {
-        let address = match failure {
-            GoFailure::DialTimeout(address) | GoFailure::DialRefused(address) => address.ip(),
-            GoFailure::NoAddresses | GoFailure::LookupBlocked { .. } | GoFailure::Closing => return None,
-        };
-        (!belongs_to_cluster(snapshot, address)).then_some((namespace, address, told))
-    })?;
+    let (namespace, address, told) =
+        told_failures(snapshot).into_iter().find_map(|(namespace, failure, told)| {
+            let address = match failure {
+                GoFailure::DialTimeout(address) | GoFailure::DialRefused(address) => address.ip(),
+                GoFailure::NoAddresses | GoFailure::LookupBlocked { .. } | GoFailure::Closing => return None,
+            };
+            (!belongs_to_cluster(snapshot, address)).then_some((namespace, address, told))
+        })?;
     Some(Diagnosis {
         cause: Cause::ForeignAddressDialled { address: address.to_string() },
         named: NamedCause {
@@ -86,7 +91,9 @@ pub(super) fn foreign_address(snapshot: &Snapshot) -> Option<Diagnosis> {
             ),
             certainty: Certainty::Certain,
             evidence: vec![told, format!("{address} belongs to no Service and no pod of this cluster")],
-            ruled_out: vec!["an external DNS record for the scheduler (every unknown name gets that address)".into()],
+            ruled_out: vec![
+                "an external DNS record for the scheduler (every unknown name gets that address)".into(),
+            ],
             owner: "whoever runs the upstream resolver; the mesh heals by itself at the next attempt".into(),
             fix: "nothing for this mesh; use an upstream resolver that does not rewrite NXDOMAIN".into(),
         },
@@ -109,7 +116,8 @@ pub(super) fn runtime_was_deleted(snapshot: &Snapshot) -> Option<Diagnosis> {
         .flat_map(|log| log.text.lines())
         .find(|line| go_failure(line) == Some(GoFailure::Closing))?;
     let reachable = snapshot.models.iter().all(|model| {
-        Snapshot::condition(model, "ModelReady").is_none_or(|ready| go_failure(ready.reason).is_none() || ready.status == "True")
+        Snapshot::condition(model, "ModelReady")
+            .is_none_or(|ready| go_failure(ready.reason).is_none() || ready.status == "True")
     });
     reachable.then(|| Diagnosis {
         cause: Cause::RuntimeWasDeleted,

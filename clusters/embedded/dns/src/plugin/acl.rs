@@ -69,9 +69,9 @@ fn rule(line: &Line) -> Result<Rule, CorefileError> {
         "filter" => Verdict::Filter,
         "drop" => Verdict::Drop,
         other => {
-            return Err(line
-                .name
-                .error(format!("unexpected token \"{other}\"; expect 'allow', 'block', 'filter' or 'drop'")));
+            return Err(line.name.error(format!(
+                "unexpected token \"{other}\"; expect 'allow', 'block', 'filter' or 'drop'"
+            )));
         }
     };
     let mut rule = Rule { verdict, kinds: Vec::new(), sources: Vec::new() };
