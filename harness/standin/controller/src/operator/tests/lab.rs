@@ -16,6 +16,9 @@ use seldon_crds::defaults::{self, Values};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
+/// How long anything is waited for: above the longest limit that the operator has at any pace, on a busy machine.
+const LIMIT: Duration = Duration::from_secs(90);
+
 use crate::cluster::{Kind, Reach};
 use crate::journal::{Journal, Level};
 use crate::operator::Operator;
@@ -106,8 +109,7 @@ impl Lab {
         wanted: impl Fn(&Value) -> bool,
     ) -> Value {
         let condition = |object: Option<&K>| object.is_some_and(|object| wanted(&json!(object)));
-        let waited =
-            tokio::time::timeout(Duration::from_secs(20), await_condition(self.api::<K>(), name, condition));
+        let waited = tokio::time::timeout(LIMIT, await_condition(self.api::<K>(), name, condition));
         match waited.await {
             Ok(found) => json!(found.unwrap()),
             Err(_) => {
@@ -120,8 +122,7 @@ impl Lab {
     /// Waits for an object to be gone.
     pub(super) async fn until_gone<K: Kind>(&self, name: &str) {
         let gone = |object: Option<&K>| object.is_none();
-        let waited =
-            tokio::time::timeout(Duration::from_secs(20), await_condition(self.api::<K>(), name, gone));
+        let waited = tokio::time::timeout(LIMIT, await_condition(self.api::<K>(), name, gone));
         assert!(waited.await.is_ok(), "{} {name} stays\n{}", K::kind(&()), self.text());
     }
 
@@ -134,7 +135,7 @@ impl Lab {
     pub(super) async fn until_logged(&self, count: usize, part: &str) {
         let mut lines = self.lines.clone();
         let enough = |lines: &Vec<String>| lines.iter().filter(|line| line.contains(part)).count() >= count;
-        let waited = tokio::time::timeout(Duration::from_secs(20), lines.wait_for(enough)).await.is_ok();
+        let waited = tokio::time::timeout(LIMIT, lines.wait_for(enough)).await.is_ok();
         assert!(waited, "not {count} lines hold {part:?}:\n{}", self.text());
     }
 
@@ -144,7 +145,7 @@ impl Lab {
         let mut matching = events
             .filter_map(async |event| event.ok().filter(|e| e.reason.as_deref() == Some(reason)))
             .boxed();
-        let waited = tokio::time::timeout(Duration::from_secs(20), matching.next()).await;
+        let waited = tokio::time::timeout(LIMIT, matching.next()).await;
         waited.ok().flatten().unwrap_or_else(|| panic!("no event {reason}\n{}", self.text()))
     }
 
