@@ -9,7 +9,7 @@ use serde_json::json;
 use toolbox::DnsStyle;
 
 use crate::claim::Claim;
-use crate::fault::policy;
+use crate::fault::{dns, policy};
 use crate::look::{Look, Seen};
 use crate::mesh::{InstalledMesh, SCHEDULER_UNDER_ANOTHER_NAME, is_ready};
 use crate::model::condition_says;
@@ -246,6 +246,12 @@ impl InstalledMesh {
             look,
             |seen| matches!(seen, Seen::Observed(observation) if observation.class == OutcomeClass::NameNotFound),
         )
+    }
+
+    /// nslookup shows the hijacker's address for the scheduler's name.
+    pub fn nslookup_shows_the_hijacker(&self) -> Claim {
+        let look = self.look_up(DnsStyle::BusyboxNslookup, &self.scheduler_name());
+        dns::resolves_to(look, dns::HIJACKER.into())
     }
 
     /// The Server's condition is False with a reason that holds `text`.

@@ -23,12 +23,7 @@ pub(crate) async fn hijacking_upstream_misleads_nslookup(world: &World) -> Resul
     let model = world.apply(&mesh, iris("baseline-predictor")).await?;
     world.eventually(model.is_ready()).await?;
     world.eventually(mesh.infer("baseline-predictor").answers_200_in_a_row(5)).await?;
-    world
-        .eventually(dns::resolves_to(
-            mesh.look_up(DnsStyle::BusyboxNslookup, &mesh.scheduler_name()),
-            dns::HIJACKER.into(),
-        ))
-        .await?;
+    world.eventually(mesh.nslookup_shows_the_hijacker()).await?;
     world.eventually(mesh.resolves_scheduler()).await?;
     world
         .names(&mesh, "the misleading look-up", |cause| matches!(cause, Cause::MisleadingLookup { .. }))

@@ -3,7 +3,7 @@
 pub(crate) use harness::fault::{dns, policy};
 pub(crate) use harness::mesh::Mesh;
 pub(crate) use harness::model::iris;
-pub(crate) use harness::{Cause, DnsStyle, OutcomeClass, Profile, World};
+pub(crate) use harness::{Cause, OutcomeClass, Profile, World};
 
 pub(crate) type Result = anyhow::Result<()>;
 

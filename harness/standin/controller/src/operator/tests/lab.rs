@@ -16,12 +16,12 @@ use seldon_crds::defaults::{self, Values};
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-/// How long anything is waited for: above the longest limit that the operator has at any pace, on a busy machine.
-const LIMIT: Duration = Duration::from_secs(90);
-
 use crate::cluster::{Kind, Reach};
 use crate::journal::{Journal, Level};
 use crate::operator::Operator;
+
+/// How long anything is waited for: above the longest limit that the operator has at any pace, on a busy machine.
+const LIMIT: Duration = Duration::from_secs(90);
 
 pub(super) const NAMESPACE: &str = "seldon-mesh";
 /// Another namespace, without a scheduler.
