@@ -1,6 +1,6 @@
 //! Network policies: who may talk to whom, and which policy decided.
 //!
-//! [`explain`] answers for one flow; [`verdict`] is its short form. Both judge a packet as the
+//! [`explain()`] answers for one flow; [`verdict`] is its short form. Both judge a packet as the
 //! rules of a node do: after a Service's address has been replaced by an endpoint's, and before
 //! any masquerading. [`crate::service::route`] does the replacing.
 //!

@@ -16,7 +16,7 @@
 //! One [`Exchange`] is one UDP question to one server, port 53: send it, send it again every
 //! `resend` if that is set, and report [`Reply::Timeout`] after `wait`. Before reporting an
 //! answer ask [`Exchange::take`] whether this program would look at it at all. [`Cut`] says what
-//! becomes of a truncated one. [`rehearse`] drives a walk in virtual time.
+//! becomes of a truncated one. [`rehearse()`] drives a walk in virtual time.
 //!
 //! `/etc/hosts` comes before the name servers in all four; [`Hosts`] reads it.
 //!

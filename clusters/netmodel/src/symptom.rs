@@ -1,6 +1,6 @@
 //! What a client sees, reduced to the classes that tests may rely on.
 //!
-//! [`forecast`] says what a dial will come to, [`denied`] what a denial looks like to a program,
+//! [`forecast()`] says what a dial will come to, [`denied`] what a denial looks like to a program,
 //! [`read`] goes back from a program's words to the class.
 
 mod denials;

@@ -47,7 +47,7 @@ pub(crate) struct CoreSettings {
     pub(crate) envoy: EnvoySettings,
 }
 
-/// Something due after [`CoreSettings::batch`].
+/// Something due after the batch time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wake {
     /// Publish pending routes and call their models available.
