@@ -231,6 +231,15 @@ fn an_address_outside_the_cluster_is_foreign() {
     assert_eq!(cause, Cause::ForeignAddressDialled { address: "143.244.220.150".into() });
 }
 
+#[test]
+fn a_dial_of_the_agent_is_not_the_controllers() {
+    let snapshot = Snapshot {
+        models: model("ModelFailed", &dial("0.0.0.0:9500: connect: connection refused")),
+        ..healthy()
+    };
+    assert_eq!(diagnose(&snapshot, Profile::Flannel), None);
+}
+
 #[rstest]
 #[case::another_address("143.244.220.150", true)]
 #[case::the_same_address("10.43.0.9", false)]

@@ -77,10 +77,14 @@ pub(super) fn foreign_address(snapshot: &Snapshot) -> Option<Diagnosis> {
     let (namespace, address, told) =
         told_failures(snapshot).into_iter().find_map(|(namespace, failure, told)| {
             let address = match failure {
-                GoFailure::DialTimeout(address) | GoFailure::DialRefused(address) => address.ip(),
+                GoFailure::DialTimeout(address) | GoFailure::DialRefused(address) => address,
                 GoFailure::NoAddresses | GoFailure::LookupBlocked { .. } | GoFailure::Closing => return None,
             };
-            (!belongs_to_cluster(snapshot, address)).then_some((namespace, address, told))
+            // A Model tells of its agent's dials, too; only the scheduler's port is the controller's.
+            if i32::from(address.port()) != SCHEDULER_PORT {
+                return None;
+            }
+            (!belongs_to_cluster(snapshot, address.ip())).then_some((namespace, address.ip(), told))
         })?;
     Some(Diagnosis {
         cause: Cause::ForeignAddressDialled { address: address.to_string() },
