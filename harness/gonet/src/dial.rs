@@ -62,9 +62,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_closed_port_is_refused() {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        drop(listener);
+        // Bound and not listening: refused, and nobody else's.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap();
         let error = dial_tcp(address, Duration::from_secs(5)).await.unwrap_err();
         assert_eq!(error.to_string(), format!("dial tcp {address}: connect: connection refused"));
         assert_eq!(error.errno(), Some(111));

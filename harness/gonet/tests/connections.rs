@@ -15,7 +15,7 @@ use seldon_proto::agent::{
     ModelOperationMessage, ModelScalingTriggerMessage, ModelScalingTriggerResponse,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -68,8 +68,12 @@ async fn server() -> u16 {
     port
 }
 
-async fn closed_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port()
+/// A port that refuses for as long as the socket is held: bound, so nobody else can have it, and not listening.
+fn refusing() -> (TcpSocket, u16) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
 }
 
 async fn subscribe(channel: tonic::transport::Channel) -> Result<Streaming<ModelOperationMessage>, GoStatus> {
@@ -80,7 +84,7 @@ async fn subscribe(channel: tonic::transport::Channel) -> Result<Streaming<Model
 
 #[tokio::test]
 async fn a_refused_dial_is_wrapped_twice() {
-    let port = closed_port().await;
+    let (_held, port) = refusing();
     let text = connect("127.0.0.1", port, &options()).await.unwrap_err().to_string();
     assert_eq!(
         text,

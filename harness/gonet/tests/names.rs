@@ -180,7 +180,10 @@ async fn grpc_asks_for_its_service_configuration_once_the_name_is_known() {
         _ => Answer::Code(ResponseCode::NXDomain),
     })
     .await;
-    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Bound and not listening: refused, and nobody else's.
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let closed = socket.local_addr().unwrap();
     let options = ConnectOptions::new(Pace::FAST).with_resolver(server.resolver());
     connect("x.ml", closed.port(), &options).await.unwrap_err();
     let asked = server.asked.lock().unwrap();

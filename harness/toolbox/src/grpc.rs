@@ -126,7 +126,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_closed_port_is_refused_in_grpc_gos_words() {
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // Bound and not listening: refused, and nobody else's.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let port = socket.local_addr().unwrap().port();
         let seen = server_live("127.0.0.1", port, 2000, Pace::REAL).await;
         assert_eq!(seen.class, OutcomeClass::Refused);
         assert!(seen.text.contains("transport: Error while dialing: dial tcp 127.0.0.1:"), "{}", seen.text);

@@ -19,6 +19,9 @@ use crate::server::read_request;
 /// TTL of the addresses it answers, in seconds.
 const TTL: u32 = 300;
 
+/// How many ports are tried where any will do.
+const PORTS_TRIED: usize = 64;
+
 /// How the resolver treats every question.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Mode {
@@ -81,9 +84,8 @@ impl Upstream {
     /// # Errors
     /// The address cannot be bound.
     pub async fn bind(address: SocketAddr, mode: Mode) -> std::io::Result<Upstream> {
-        let udp = UdpSocket::bind(address).await?;
+        let (udp, tcp) = bind_both(address).await?;
         let address = udp.local_addr()?;
-        let tcp = TcpListener::bind(address).await?;
         let shared = Arc::new(Shared { mode: Mutex::new(mode), questions: Mutex::default() });
         let mut tasks = JoinSet::new();
         tasks.spawn(datagrams(udp, shared.clone()));
@@ -132,6 +134,26 @@ impl Shared {
         };
         self.questions.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(question);
         request.encode(reply?)
+    }
+}
+
+/// UDP and TCP of one port. The kernel knows no "a port free in both": one found in the first may be taken in the
+/// second, and then the next is tried.
+async fn bind_both(address: SocketAddr) -> std::io::Result<(UdpSocket, TcpListener)> {
+    let mut taken = Vec::new();
+    loop {
+        let udp = UdpSocket::bind(address).await?;
+        match TcpListener::bind(udp.local_addr()?).await {
+            Ok(tcp) => return Ok((udp, tcp)),
+            // Held until the end, so that the kernel offers another.
+            Err(error) if address.port() == 0 && error.kind() == std::io::ErrorKind::AddrInUse => {
+                taken.push(udp)
+            }
+            Err(error) => return Err(error),
+        }
+        if taken.len() == PORTS_TRIED {
+            return Err(std::io::ErrorKind::AddrInUse.into());
+        }
     }
 }
 

@@ -170,7 +170,7 @@ async fn a_refused_load_is_the_models_reason(
 #[tokio::test]
 async fn without_a_scheduler_no_server_pod_appears() {
     let lab = Lab::new().await;
-    let port = free_port().await;
+    let (_held, port) = refusing();
     lab.operate(port, Pace::FAST);
     lab.apply::<Server>("mlserver", json!({"serverConfig": "mlserver"})).await;
     lab.apply::<Model>("iris", iris()).await;
@@ -190,9 +190,12 @@ async fn without_a_scheduler_no_server_pod_appears() {
     }
 }
 
-/// A loopback port on which nothing listens.
-async fn free_port() -> u16 {
-    tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap().port()
+/// A loopback port that refuses for as long as the socket is held: bound, so nobody else can have it, and not listening.
+fn refusing() -> (tokio::net::TcpSocket, u16) {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
 }
 
 #[tokio::test]
@@ -246,7 +249,8 @@ async fn a_resync_sends_everything_again() {
 #[tokio::test]
 async fn a_runtime_becomes_a_mesh_and_reverts_what_others_change() {
     let lab = Lab::new().await;
-    lab.operate(free_port().await, Pace::FAST);
+    let (_held, port) = refusing();
+    lab.operate(port, Pace::FAST);
     lab.create(&seldon_runtime(NAMESPACE)).await;
     lab.until::<Deployment>("seldon-dataflow-engine", "appears", |_| true).await;
     assert_eq!(lab.names::<StatefulSet>().await, ["seldon-scheduler"]);
@@ -369,7 +373,8 @@ async fn a_silent_scheduler_makes_other_tenants_wait() {
 #[tokio::test]
 async fn the_charts_runtime_is_at_its_second_generation() {
     let lab = Lab::new().await;
-    lab.operate(free_port().await, Pace::FAST);
+    let (_held, port) = refusing();
+    lab.operate(port, Pace::FAST);
     let manifest = seldon_crds::defaults::seldon_runtime_manifest(NAMESPACE);
     let api: kube::Api<kube::api::DynamicObject> = kube::Api::namespaced_with(
         lab.client.clone(),

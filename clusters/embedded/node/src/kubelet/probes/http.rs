@@ -142,10 +142,10 @@ mod tests {
 
     #[tokio::test]
     async fn refused_as_go_says_it() {
-        let address = {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-            listener.local_addr().unwrap().to_string()
-        };
+        // Bound and not listening: refused, and nobody else's.
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let address = socket.local_addr().unwrap().to_string();
         let target = Target { address: address.clone(), path: "/".to_owned(), headers: Vec::new() };
         let error = get(&target, Duration::from_secs(5)).await.unwrap_err();
         assert_eq!(
