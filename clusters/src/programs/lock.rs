@@ -41,7 +41,7 @@ pub(crate) struct NftPackages {
 }
 
 /// One Debian package.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DebianPackage {
     pub(crate) name: String,
@@ -53,6 +53,22 @@ impl Lock {
     /// The lock file compiled into this executable.
     pub(crate) fn read() -> Result<Lock, toml::de::Error> {
         toml::from_str(include_str!("../../programs.lock"))
+    }
+}
+
+impl NftPackages {
+    /// The cache's directory for these very packages.
+    pub(crate) fn directory(&self) -> String {
+        let pins: String = self.packages.iter().map(|package| package.sha256.as_str()).collect();
+        let digest = hex::encode(Sha256::digest(pins));
+        format!("nft-{}-{}-{}", self.version, self.release, &digest[..8])
+    }
+}
+
+impl DebianPackage {
+    /// The file that `apt-get download` writes.
+    pub(crate) fn file(&self, architecture: &str) -> String {
+        format!("{}_{}_{architecture}.deb", self.name, self.version.replace(':', "%3a"))
     }
 }
 
