@@ -4,14 +4,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use embedded_api::{ApiServer, Config, TlsIdentity};
 use embedded_dns::{Manifests, NodeHost, Upstream};
 use embedded_node::{Node, NodeSettings, Program, ProgramImage};
-use k8s_openapi::api::core::v1::{Endpoints, Node as NodeObject};
-use kube::api::PostParams;
+use k8s_openapi::api::core::v1::{Endpoints, Event, Node as NodeObject, Pod};
+use kube::api::{ListParams, PostParams};
 use kube::runtime::wait::await_condition;
 use kube::{Api, Client};
 use tokio::net::TcpListener;
@@ -20,7 +20,7 @@ use tracing::info;
 
 use crate::border::Border;
 use crate::wire::{Access, ClusterSpec, Command, HostPorts, Reply, Wire};
-use crate::{namespaces, node_ports};
+use crate::{namespaces, node_ports, obstacles};
 
 /// The node's name and address on its LAN.
 const NODE_NAME: &str = "node-0";
@@ -28,6 +28,10 @@ const NODE_ADDRESS: Ipv4Addr = embedded_node::NODE_ADDRESS;
 const API_PORT: u16 = 6443;
 const CLUSTER_DNS: Ipv4Addr = Ipv4Addr::new(10, 43, 0, 10);
 const CLUSTER_DOMAIN: &str = "cluster.local";
+/// A boot takes half a second; one that takes this long never ends.
+const BOOT_LIMIT: Duration = Duration::from_secs(120);
+/// How often a boot under way is looked at for what cannot heal.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// A booted cluster, as the supervisor holds it. Dropping it ends its tasks; the processes end with the supervisor.
 struct Running {
@@ -36,6 +40,11 @@ struct Running {
     _node: Node,
     _stop: tokio_util::sync::DropGuard,
 }
+
+/// Everything was started, and it does not become Ready. The log may know more.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NotUp(String);
 
 /// Serves the harness over `control` until it says stop or is gone.
 pub(crate) async fn serve(control: UnixStream, border: Border) -> anyhow::Result<()> {
@@ -49,7 +58,11 @@ pub(crate) async fn serve(control: UnixStream, border: Border) -> anyhow::Result
     let running = match booted {
         Ok(running) => running,
         Err(error) => {
-            wire.send(&Reply::Failed(format!("{error:#}"))).await?;
+            let reply = match error.downcast_ref::<NotUp>() {
+                Some(NotUp(why)) => Reply::NotUp(why.clone()),
+                None => Reply::Failed(format!("{error:#}")),
+            };
+            wire.send(&reply).await?;
             return Err(error);
         }
     };
@@ -130,7 +143,10 @@ async fn boot(spec: &ClusterSpec, border: Border) -> anyhow::Result<Running> {
 /// Waits until the node's first packet rules are loaded; a program that cannot load them is the end of the boot.
 async fn rules_in_force(node: &Node, nft: &std::path::Path) -> anyhow::Result<()> {
     let mut states = node.rules();
-    let state = states.wait_for(|state| state.generation > 0 || state.error.is_some()).await?;
+    let first = states.wait_for(|state| state.generation > 0 || state.error.is_some());
+    let state = tokio::time::timeout(BOOT_LIMIT, first).await.with_context(|| {
+        format!("{} has not loaded the packet rules after {} s", nft.display(), BOOT_LIMIT.as_secs())
+    })??;
     match &state.error {
         None => Ok(()),
         Some(error) => bail!(
@@ -211,8 +227,25 @@ async fn create_dns(client: &Client) -> kube::Result<()> {
     Ok(())
 }
 
-/// Waits until the node is Ready and the DNS Service has an address that answers.
+/// Waits until the node is Ready and the DNS Service has an address that answers, or until that is hopeless.
 async fn ready(client: &Client) -> anyhow::Result<()> {
+    let reached = async {
+        node_ready(client).await?;
+        dns_ready(client).await
+    };
+    tokio::select! {
+        reached = tokio::time::timeout(BOOT_LIMIT, reached) => match reached {
+            Ok(reached) => reached,
+            Err(_) => {
+                let why = waits_for(client).await;
+                Err(NotUp(format!("the cluster was not up after {} s: {why}", BOOT_LIMIT.as_secs())).into())
+            }
+        },
+        why = watch_for_the_hopeless(client) => Err(NotUp(format!("the cluster cannot come up: {why}")).into()),
+    }
+}
+
+async fn node_ready(client: &Client) -> anyhow::Result<()> {
     let nodes: Api<NodeObject> = Api::all(client.clone());
     await_condition(nodes, NODE_NAME, |node: Option<&NodeObject>| {
         let conditions = node.and_then(|node| node.status.as_ref()?.conditions.as_ref());
@@ -220,6 +253,10 @@ async fn ready(client: &Client) -> anyhow::Result<()> {
     })
     .await
     .context("the node did not become Ready")?;
+    Ok(())
+}
+
+async fn dns_ready(client: &Client) -> anyhow::Result<()> {
     let endpoints: Api<Endpoints> = Api::namespaced(client.clone(), "kube-system");
     await_condition(endpoints, "kube-dns", |endpoints: Option<&Endpoints>| {
         let subsets = endpoints.and_then(|endpoints| endpoints.subsets.as_ref());
@@ -230,4 +267,34 @@ async fn ready(client: &Client) -> anyhow::Result<()> {
     .await
     .context("the DNS server did not become Ready")?;
     Ok(())
+}
+
+/// The cluster's own pods and what was said about them.
+async fn look(client: &Client) -> kube::Result<(Vec<Pod>, Vec<Event>)> {
+    let everything = ListParams::default();
+    let pods = Api::namespaced(client.clone(), "kube-system").list(&everything).await?;
+    let events = Api::namespaced(client.clone(), "kube-system").list(&everything).await?;
+    Ok((pods.items, events.items))
+}
+
+/// Returns when a pod of the cluster's own will not become Ready, with the reason.
+async fn watch_for_the_hopeless(client: &Client) -> String {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        // A server that does not answer is the limit's business.
+        let Ok((pods, events)) = look(client).await else { continue };
+        if let Some(why) = obstacles::hopeless(&pods, &events) {
+            return why;
+        }
+    }
+}
+
+async fn waits_for(client: &Client) -> String {
+    match look(client).await {
+        Ok((pods, events)) => match obstacles::all(&pods, &events) {
+            none if none.is_empty() => "nothing says why".to_owned(),
+            some => some.join("; "),
+        },
+        Err(error) => format!("its pods cannot be listed: {error}"),
+    }
 }

@@ -27,10 +27,12 @@ pub enum ClusterError {
     #[error("{0}")]
     Refused(String),
     /// The supervisor is gone.
-    #[error("the cluster's supervisor ended without an answer{}", .log.as_deref().map(|log| format!("; its log: {log}")).unwrap_or_default())]
+    #[error("the cluster's supervisor ended without an answer{}{said}", .log.as_deref().map(|log| format!("; its log: {log}")).unwrap_or_default())]
     Gone {
         /// Where its log is, if it has one.
         log: Option<String>,
+        /// The telling lines of that log, as the end of a sentence: the file may not outlive the error.
+        said: String,
     },
     /// It answered something else than it was asked.
     #[error("the cluster's supervisor gave an unexpected answer: {0}")]
@@ -134,7 +136,7 @@ impl EmbeddedCluster {
         match waited {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(ClusterError::Spawn(error)),
-            Err(_) => Err(ClusterError::Gone { log: self.log }),
+            Err(_) => Err(gone(self.log.as_deref())),
         }
     }
 
@@ -156,14 +158,16 @@ impl EmbeddedCluster {
     }
 
     async fn ask(&self, command: &Command) -> Result<Reply, ClusterError> {
-        let gone = || ClusterError::Gone { log: self.log.clone() };
         let mut wire = self.wire.lock().await;
         // A failed send is not the last word: the supervisor may have said why before it ended.
         let sent = wire.send(command).await;
         match wire.receive().await {
             Ok(Some(Reply::Failed(reason))) => Err(ClusterError::Refused(reason)),
+            Ok(Some(Reply::NotUp(why))) => {
+                Err(ClusterError::Refused(format!("{why}{}", telling(self.log.as_deref()))))
+            }
             Ok(Some(reply)) if sent.is_ok() => Ok(reply),
-            Ok(Some(_) | None) | Err(_) => Err(gone()),
+            Ok(Some(_) | None) | Err(_) => Err(gone(self.log.as_deref())),
         }
     }
 }
@@ -182,6 +186,56 @@ fn watch_end(socket: &UnixStream) -> io::Result<CancellationToken> {
     Ok(ended)
 }
 
+fn gone(log: Option<&str>) -> ClusterError {
+    ClusterError::Gone { log: log.map(str::to_owned), said: telling(log) }
+}
+
+/// The last complaints in a supervisor's log, as the end of a sentence; empty when it has none.
+fn telling(log: Option<&str>) -> String {
+    const MOST: usize = 5;
+    // A log that cannot be read tells nothing.
+    let text = log.and_then(|log| std::fs::read_to_string(log).ok()).unwrap_or_default();
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let complains = |line: &str| [" WARN ", " ERROR ", "panicked at "].iter().any(|sign| line.contains(sign));
+    // A panic's reason stands on the line after it.
+    let after_panic = |index: usize| index > 0 && lines[index - 1].contains("panicked at ");
+    let told: Vec<&str> = (0..lines.len())
+        .filter(|&index| complains(lines[index]) || after_panic(index))
+        .map(|index| lines[index])
+        .collect();
+    match told.as_slice() {
+        [] => String::new(),
+        told => format!("; its log says: {}", told[told.len().saturating_sub(MOST)..].join(" | ")),
+    }
+}
+
 fn unexpected(reply: &Reply) -> ClusterError {
     ClusterError::Unexpected(format!("{reply:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::nothing("", "")]
+    #[case::nothing_bad("T  INFO embedded: booted\n", "")]
+    #[case::complaints(
+        "T  INFO a: b\nT  WARN c: d\nT ERROR e: f\n",
+        "; its log says: T  WARN c: d | T ERROR e: f"
+    )]
+    #[case::a_panic(
+        "thread 'main' (1) panicked at a.rs:1:\nindex out of bounds\nnote: run with\n",
+        "; its log says: thread 'main' (1) panicked at a.rs:1: | index out of bounds"
+    )]
+    #[case::the_last_of_many(
+        "1 WARN x\n2 WARN x\n3 WARN x\n4 WARN x\n5 WARN x\n6 WARN x\n",
+        "; its log says: 2 WARN x | 3 WARN x | 4 WARN x | 5 WARN x | 6 WARN x"
+    )]
+    fn the_telling_lines_of_a_log(#[case] log: &str, #[case] said: &str) {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), log).unwrap();
+        assert_eq!(telling(file.path().to_str()), said);
+    }
 }

@@ -13,6 +13,7 @@ mod dispatch;
 mod host;
 mod namespaces;
 mod node_ports;
+mod obstacles;
 mod supervisor;
 mod wire;
 

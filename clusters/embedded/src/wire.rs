@@ -84,6 +84,8 @@ pub(crate) enum Reply {
     Questions(Vec<Question>),
     /// It was not; the text is for people.
     Failed(String),
+    /// What was started does not become Ready: which pods, and why. The supervisor's log may know more.
+    NotUp(String),
 }
 
 /// One document as one line.

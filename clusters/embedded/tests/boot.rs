@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         trial("calico_answers_resolves_and_ends", || block_on(answers_resolves_and_ends(Profile::Calico))),
         trial("a_dropped_cluster_is_gone", || block_on(a_dropped_cluster_is_gone())),
         trial("a_missing_program_is_named", || block_on(a_missing_program_is_named())),
+        trial("a_pod_that_cannot_start_is_named", || block_on(a_pod_that_cannot_start_is_named())),
         trial("an_address_in_use_is_named", || block_on(an_address_in_use_is_named())),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -119,6 +120,22 @@ async fn a_missing_program_is_named() -> anyhow::Result<()> {
     match EmbeddedCluster::start(&wrong, None).await {
         Ok(_) => anyhow::bail!("a cluster without packet rules came up"),
         Err(error) => anyhow::ensure!(error.to_string().contains("/nowhere/nft"), "{error}"),
+    }
+    Ok(())
+}
+
+async fn a_pod_that_cannot_start_is_named() -> anyhow::Result<()> {
+    let mountpoint = tempfile::tempdir()?;
+    let visible = vec![PathBuf::from("/nowhere/packages")];
+    let wrong = ClusterSpec { visible, ..spec(Profile::Flannel, mountpoint.path()) };
+    match EmbeddedCluster::start(&wrong, None).await {
+        Ok(_) => anyhow::bail!("a cluster came up whose containers cannot be mounted"),
+        Err(error) => {
+            let text = error.to_string();
+            for part in ["pod kube-system/coredns-", "container coredns", "StartError", "/nowhere/packages"] {
+                anyhow::ensure!(text.contains(part), "no {part} in: {text}");
+            }
+        }
     }
     Ok(())
 }
