@@ -235,6 +235,45 @@ async fn a_bound_pod_is_deleted_in_two_steps() {
 }
 
 #[tokio::test]
+async fn a_grace_period_without_end_is_no_panic() {
+    let client = client();
+    with_account(&client).await;
+    let api: Api<Pod> = Api::default_namespaced(client.clone());
+    let mut endless = pod("endless");
+    let spec = endless.spec.as_mut().unwrap();
+    (spec.node_name, spec.termination_grace_period_seconds) = (Some("n".to_owned()), Some(i64::MAX));
+    api.create(&PostParams::default(), &endless).await.unwrap();
+    let marked = api.delete("endless", &DeleteParams::default()).await.unwrap().left().unwrap();
+    assert_eq!(marked.metadata.deletion_grace_period_seconds, Some(i64::MAX));
+    let sooner =
+        api.delete("endless", &DeleteParams::default().grace_period(5)).await.unwrap().left().unwrap();
+    assert_eq!(sooner.metadata.deletion_grace_period_seconds, Some(5));
+}
+
+#[rstest::rstest]
+#[case::watch("/api/v1/pods?watch=1&timeoutSeconds=18446744073709551615", 200)]
+#[case::events_of_all("/api/v1/events?watch=1&timeoutSeconds=9223372036854775807&resourceVersion=1", 200)]
+#[tokio::test]
+async fn a_watch_without_end_is_no_panic(#[case] path: &str, #[case] code: u16) {
+    let request = http::Request::get(path).body(kube::client::Body::empty()).unwrap();
+    let response = client().send(request).await.unwrap();
+    assert_eq!(response.status().as_u16(), code);
+}
+
+#[tokio::test]
+async fn a_token_lasts_no_longer_than_the_longest() {
+    let client = client();
+    with_account(&client).await;
+    let accounts: Api<k8s_openapi::api::core::v1::ServiceAccount> = Api::default_namespaced(client);
+    let wish = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": i64::MAX}});
+    let refused: kube::Result<serde_json::Value> =
+        accounts.create_subresource("token", "default", &PostParams::default(), &wish).await;
+    let (code, _, message) = api_error(refused.unwrap_err());
+    assert_eq!(code, 422);
+    assert!(message.ends_with("may not specify a duration larger than 2^32 seconds"), "{message}");
+}
+
+#[tokio::test]
 async fn pages_show_one_moment() {
     let api: Api<ConfigMap> = Api::default_namespaced(client());
     for name in ["a", "b", "c"] {

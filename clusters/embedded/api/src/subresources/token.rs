@@ -14,6 +14,8 @@ use crate::verbs::Call;
 
 /// The shortest life a token may be asked for, in seconds.
 const SHORTEST: i64 = 600;
+/// The longest.
+const LONGEST: i64 = 1 << 32;
 /// What the ServiceAccount plugin asks for, and what it gets: a token that outlives a forgetful client.
 const PLUGIN_ASKS: i64 = 3607;
 const PLUGIN_GETS: i64 = 365 * 24 * 3600;
@@ -30,6 +32,14 @@ pub(super) fn request(call: &Call, mut wish: Value) -> Outcome<Reply> {
             "spec.expirationSeconds",
             asked,
             "may not specify a duration less than 10 minutes",
+        );
+        return invalid(error);
+    }
+    if asked > LONGEST {
+        let error = FieldError::invalid(
+            "spec.expirationSeconds",
+            asked,
+            "may not specify a duration larger than 2^32 seconds",
         );
         return invalid(error);
     }

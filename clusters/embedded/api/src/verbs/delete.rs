@@ -253,14 +253,17 @@ fn mark(resource: &Resource, current: &Value, value: &mut Value, grace: i64) {
         if grace >= present {
             return;
         }
-        let asked_at = deletion_time(metadata["deletionTimestamp"].as_str().unwrap_or_default());
-        let moved =
-            asked_at - jiff::SignedDuration::from_secs(present) + jiff::SignedDuration::from_secs(grace);
+        let ends_at = deletion_time(metadata["deletionTimestamp"].as_str().unwrap_or_default());
+        // A period that reached the end of time does not tell when it began.
+        let asked_at = ends_at
+            .checked_sub(jiff::SignedDuration::from_secs(present))
+            .unwrap_or_else(|_| jiff::Timestamp::now());
+        let moved = later(asked_at, grace);
         object::set(value, &["metadata", "deletionTimestamp"], object::time_text(moved));
         object::set(value, &["metadata", "deletionGracePeriodSeconds"], grace);
         return;
     }
-    let time = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(grace);
+    let time = later(jiff::Timestamp::now(), grace);
     object::set(value, &["metadata", "deletionTimestamp"], object::time_text(time));
     object::set(value, &["metadata", "deletionGracePeriodSeconds"], grace);
     if let Some(generation) = metadata["generation"].as_i64() {
@@ -270,6 +273,11 @@ fn mark(resource: &Resource, current: &Value, value: &mut Value, grace: i64) {
         object::set(value, &["status", "phase"], "Terminating");
         object::remove(value, &["metadata", "deletionGracePeriodSeconds"]);
     }
+}
+
+/// So many seconds later, or the end of time: a grace period is any number.
+fn later(time: jiff::Timestamp, seconds: i64) -> jiff::Timestamp {
+    time.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(jiff::Timestamp::MAX)
 }
 
 fn deletion_time(text: &str) -> jiff::Timestamp {

@@ -26,6 +26,8 @@ const BATCH: usize = 256;
 const BOOKMARK_INTERVAL: Duration = Duration::from_secs(60);
 /// How long a watch lasts that names no time-out: between this and twice this.
 const SHORTEST_WATCH: u64 = 1800;
+/// A longer time-out than this is this: a year.
+const LONGEST_WATCH: u64 = 365 * 24 * 3600;
 
 /// How events of one watch are written.
 #[derive(Debug, Clone)]
@@ -44,7 +46,7 @@ impl Call {
         let selection = Selection::read(&self.resource, &options, &self.namespace, &self.name)?;
         self.expect_reached(options.resource_version)?;
         let writer = Writer { call: self.clone(), wanted, include, columns_sent: false };
-        let seconds = options.timeout_seconds.filter(|seconds| *seconds > 0);
+        let seconds = options.timeout_seconds.filter(|seconds| *seconds > 0).map(|it| it.min(LONGEST_WATCH));
         let seconds = seconds.unwrap_or_else(|| SHORTEST_WATCH + rand::random_range(0..SHORTEST_WATCH));
         let deadline = Instant::now() + Duration::from_secs(seconds);
         // Begun before the answer, so that the watch is of this moment however late its reader reads.
