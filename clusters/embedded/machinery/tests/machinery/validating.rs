@@ -161,6 +161,22 @@ fn network_policies_are_checked(#[case] spec: &str, #[case] message: &str) {
     "{containers: [{name: a, image: i}], volumes: [{name: v, secret: {}}]}",
     "spec.volumes[0].secret.secretName: Required value"
 )]
+#[case::climbing_host_path(
+    "{containers: [{name: a, image: i}], volumes: [{name: v, hostPath: {path: /a/../../b}}]}",
+    "spec.volumes[0].hostPath.path: Invalid value: \"/a/../../b\": must not contain '..'"
+)]
+#[case::climbing_field(
+    "{containers: [{name: a, image: i}], volumes: [{name: v, downwardAPI: {items: [{path: ../a, fieldRef: {fieldPath: metadata.name}}]}}]}",
+    "spec.volumes[0].downwardAPI.items[0].path: Invalid value: \"../a\": must not contain '..'"
+)]
+#[case::token_somewhere_else(
+    "{containers: [{name: a, image: i}], volumes: [{name: v, projected: {sources: [{serviceAccountToken: {path: /etc/passwd}}]}}]}",
+    "spec.volumes[0].projected.sources[0].serviceAccountToken.path: Invalid value: \"/etc/passwd\": must be a relative path"
+)]
+#[case::projected_key(
+    "{containers: [{name: a, image: i}], volumes: [{name: v, projected: {sources: [{configMap: {name: m, items: [{key: k, path: a/../..}]}}]}}]}",
+    "spec.volumes[0].projected.sources[0].configMap.items[0].path: Invalid value: \"a/../..\": must not contain '..'"
+)]
 fn pods_are_checked(#[case] spec: &str, #[case] message: &str) {
     let gvk = of("", "Pod");
     let pod = object(&gvk, &format!("spec: {spec}"));

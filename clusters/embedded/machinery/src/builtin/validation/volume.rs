@@ -7,6 +7,7 @@ use crate::FieldError;
 use crate::meta::dns1123_label;
 
 const MODE: &str = "must be a number between 0 and 0777 (octal), both inclusive";
+const CLIMBS: &str = "must not contain '..'";
 
 /// Checks the volumes of a pod and names the good ones, for the mounts to refer to.
 pub(super) fn volumes(spec: &Value, path: &str, found: &mut Found) -> HashSet<String> {
@@ -58,8 +59,14 @@ fn sources(volume: &Value, path: &str, found: &mut Found) {
         if let Some(mode) = number(source, "defaultMode").filter(|mode| !(0..=0o777).contains(mode)) {
             found.push(FieldError::invalid(format!("{path}.defaultMode"), mode, MODE));
         }
-        if kind == "secret" || kind == "configMap" {
-            items(source, &path, found);
+        match kind.as_str() {
+            "secret" | "configMap" => items(source, &path, found),
+            "downwardAPI" => files(source, &path, found),
+            "projected" => projections(source, &path, found),
+            "hostPath" if climbs(text(source, "path")) => {
+                found.push(FieldError::invalid(format!("{path}.path"), text(source, "path"), CLIMBS));
+            }
+            _ => {}
         }
     }
     if first {
@@ -73,19 +80,49 @@ fn items(source: &Value, path: &str, found: &mut Found) {
         if text(item, "key").is_empty() {
             found.push(FieldError::required(format!("{path}.key"), ""));
         }
-        let place = text(item, "path");
-        let field = format!("{path}.path");
-        if place.is_empty() {
-            found.push(FieldError::required(field, ""));
-        } else if place.starts_with('/') {
-            found.push(FieldError::invalid(field, place, "must be a relative path"));
-        } else if place.split('/').any(|part| part == "..") {
-            found.push(FieldError::invalid(field, place, "must not contain '..'"));
-        } else if place.starts_with("..") {
-            found.push(FieldError::invalid(field, place, "must not start with '..'"));
+        place(item, &path, found);
+    }
+}
+
+/// Files of the downward API.
+fn files(source: &Value, path: &str, found: &mut Found) {
+    for (index, item) in list(source, "items").iter().enumerate() {
+        place(item, &format!("{path}.items[{index}]"), found);
+    }
+}
+
+fn projections(source: &Value, path: &str, found: &mut Found) {
+    for (index, projection) in list(source, "sources").iter().enumerate() {
+        let path = format!("{path}.sources[{index}]");
+        for kind in ["secret", "configMap"] {
+            items(&projection[kind], &format!("{path}.{kind}"), found);
         }
-        if let Some(mode) = number(item, "mode").filter(|mode| !(0..=0o777).contains(mode)) {
-            found.push(FieldError::invalid(format!("{path}.mode"), mode, MODE));
+        files(&projection["downwardAPI"], &format!("{path}.downwardAPI"), found);
+        let token = &projection["serviceAccountToken"];
+        if token.is_object() {
+            place(token, &format!("{path}.serviceAccountToken"), found);
         }
     }
+}
+
+/// Where below the volume's directory a file goes, and with which mode.
+fn place(item: &Value, path: &str, found: &mut Found) {
+    let place = text(item, "path");
+    let field = format!("{path}.path");
+    if place.is_empty() {
+        found.push(FieldError::required(field, ""));
+    } else if place.starts_with('/') {
+        found.push(FieldError::invalid(field, place, "must be a relative path"));
+    } else if climbs(place) {
+        found.push(FieldError::invalid(field, place, CLIMBS));
+    } else if place.starts_with("..") {
+        found.push(FieldError::invalid(field, place, "must not start with '..'"));
+    }
+    if let Some(mode) = number(item, "mode").filter(|mode| !(0..=0o777).contains(mode)) {
+        found.push(FieldError::invalid(format!("{path}.mode"), mode, MODE));
+    }
+}
+
+fn climbs(path: &str) -> bool {
+    path.split('/').any(|part| part == "..")
 }
