@@ -47,14 +47,10 @@ pub(super) async fn create(runtime: &PodRuntime) -> Result<SandboxFiles, Sandbox
         runtime.set_network(NODE_ADDRESS, None);
         NODE_ADDRESS
     } else {
-        let address = shared.addresses.take().ok_or(SandboxError::NoAddress)?;
-        let link = match PodLink::create(&shared.links, address).await {
-            Ok(link) => link,
-            Err(error) => {
-                shared.addresses.give_back(address);
-                return Err(error.into());
-            }
-        };
+        let lease = shared.addresses.lease().ok_or(SandboxError::NoAddress)?;
+        let link = PodLink::create(&shared.links, lease.address()).await?;
+        // From here on it goes with the link.
+        let address = lease.keep();
         shared.sandboxes.add(&runtime.uid, address);
         runtime.set_network(address, Some(link));
         if shared.settings.profile.knobs().new_pod == NewPod::ClosedUntilSync {
@@ -62,7 +58,10 @@ pub(super) async fn create(runtime: &PodRuntime) -> Result<SandboxFiles, Sandbox
         }
         address
     };
-    Ok(write_files(runtime, &spec, address)?)
+    write_files(runtime, &spec, address).map_err(|error| {
+        remove(runtime);
+        error.into()
+    })
 }
 
 /// Calico lets a pod's first process run only when the rules know the pod.

@@ -26,8 +26,7 @@ impl Addresses {
         Addresses { subnet, state: Mutex::new(State { last, taken: BTreeSet::new() }) }
     }
 
-    /// The next free address; `None` when all are taken.
-    pub(crate) fn take(&self) -> Option<Ipv4Addr> {
+    fn take(&self) -> Option<Ipv4Addr> {
         let first = u32::from(self.subnet.network()) + 2;
         let end = u32::from(self.subnet.broadcast());
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -41,9 +40,38 @@ impl Addresses {
         Some(address)
     }
 
+    /// The next free address, given back unless it is kept; `None` when all are taken.
+    pub(crate) fn lease(&self) -> Option<Lease<'_>> {
+        Some(Lease { pool: self, address: self.take()? })
+    }
+
     /// Gives an address back.
     pub(crate) fn give_back(&self, address: Ipv4Addr) {
         self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner).taken.remove(&address);
+    }
+}
+
+/// An address until somebody keeps it: whoever is broken off before leaves none behind.
+#[derive(Debug)]
+pub(crate) struct Lease<'a> {
+    pool: &'a Addresses,
+    address: Ipv4Addr,
+}
+
+impl Lease<'_> {
+    pub(crate) fn address(&self) -> Ipv4Addr {
+        self.address
+    }
+
+    /// The address, to be given back by hand.
+    pub(crate) fn keep(self) -> Ipv4Addr {
+        std::mem::ManuallyDrop::new(self).address
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        self.pool.give_back(self.address);
     }
 }
 
@@ -60,6 +88,17 @@ mod tests {
         let pool = addresses("10.42.0.0/24");
         assert_eq!(pool.take().unwrap().to_string(), "10.42.0.2");
         assert_eq!(pool.take().unwrap().to_string(), "10.42.0.3");
+    }
+
+    #[test]
+    fn an_address_that_nobody_kept_is_free_again() {
+        let pool = addresses("10.42.0.0/30");
+        drop(pool.lease().unwrap());
+        let kept = pool.lease().unwrap().keep();
+        assert_eq!(kept.to_string(), "10.42.0.2");
+        assert!(pool.lease().is_none());
+        pool.give_back(kept);
+        assert!(pool.lease().is_some());
     }
 
     #[test]
