@@ -110,14 +110,13 @@ impl Proxy {
         tokio::select! {
             () = self.stores.services_changed.notified() => {}
             () = self.stores.policed_changed.notified() => {
-                self.due.get_or_insert(Instant::now() + self.lag.policy);
+                self.due = Some(sooner(self.due, Instant::now() + self.lag.policy));
                 return;
             }
             _ = self.sandboxes.changed() => {
                 let closed = self.shared.settings.profile.knobs().new_pod == NewPod::ClosedUntilSync;
                 let lag = if closed { Duration::ZERO } else { self.lag.policy };
-                let at = Instant::now() + lag;
-                self.due = Some(self.due.map_or(at, |due| due.min(at)));
+                self.due = Some(sooner(self.due, Instant::now() + lag));
                 return;
             }
             () = at(due) => self.sync_policed(),
@@ -167,6 +166,11 @@ impl Proxy {
     }
 }
 
+/// A sync that is due serves whoever asked for one later, and whoever cannot wait so long brings it forward.
+fn sooner(due: Option<Instant>, at: Instant) -> Instant {
+    due.map_or(at, |due| due.min(at))
+}
+
 async fn at(time: Option<Instant>) {
     match time {
         Some(time) => tokio::time::sleep_until(time).await,
@@ -179,6 +183,16 @@ mod tests {
     use super::*;
     use netmodel::Profile;
     use rstest::rstest;
+
+    #[rstest]
+    #[case::nothing_due(None, 90, 90)]
+    #[case::a_sync_is_due_before(Some(50), 90, 50)]
+    #[case::only_a_young_pod_is_waited_for(Some(650), 90, 90)]
+    fn a_sync_is_never_put_off(#[case] due: Option<u64>, #[case] asked: u64, #[case] expected: u64) {
+        let now = Instant::now();
+        let after = |milliseconds| now + Duration::from_millis(milliseconds);
+        assert_eq!(sooner(due.map(after), after(asked)), after(expected));
+    }
 
     #[rstest]
     #[case::kube_router_real(Profile::Flannel, Pace::REAL, 103, 659)]
