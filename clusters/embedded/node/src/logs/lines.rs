@@ -63,9 +63,11 @@ impl Filter {
 
     /// The lines as the reader wants them. The limit in bytes is the sender's business.
     pub(super) fn apply(&self, text: &[u8], now: Timestamp) -> Vec<Vec<u8>> {
-        let since = self
-            .since_seconds
-            .map(|it| now - SignedDuration::from_secs(i64::try_from(it).unwrap_or(i64::MAX / 4)));
+        // A time before all time leaves nothing out.
+        let since = self.since_seconds.and_then(|it| {
+            let passed = SignedDuration::from_secs(i64::try_from(it).ok()?);
+            now.checked_sub(passed).ok()
+        });
         let mut lines = decode(text);
         lines.retain(|it| since.is_none_or(|since| it.time >= since));
         let skip = self
@@ -111,6 +113,8 @@ mod tests {
     #[case::tail(Filter { tail: Some(2), ..Filter::default() }, "two two\nthree")]
     #[case::tail_of_none(Filter { tail: Some(0), ..Filter::default() }, "")]
     #[case::since(Filter { since_seconds: Some(6), ..Filter::default() }, "two two\nthree")]
+    #[case::since_before_all_time(Filter { since_seconds: Some(u64::MAX), ..Filter::default() }, "one\ntwo two\nthree")]
+    #[case::since_long_ago(Filter { since_seconds: Some(1 << 40), ..Filter::default() }, "one\ntwo two\nthree")]
     #[case::times(Filter { tail: Some(1), timestamps: Timestamps::Shown, ..Filter::default() }, "1970-01-01T00:00:09.000000000Z three")]
     fn filters(#[case] filter: Filter, #[case] expected: &str) {
         let seen: Vec<u8> =
