@@ -20,6 +20,9 @@ fn main() -> ExitCode {
     let missing = what_is_missing();
     if let Some(reason) = &missing {
         eprintln!("boot tests skipped: {reason}");
+        if std::env::var("CONFORMANCE_REQUIRE").unwrap_or_default().split(',').any(|need| need == "kernel") {
+            return ExitCode::FAILURE;
+        }
     }
     let trial = |name: &str, run: fn() -> Result<(), Failed>| {
         Trial::test(name, run).with_ignored_flag(missing.is_some())

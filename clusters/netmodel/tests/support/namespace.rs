@@ -25,7 +25,7 @@ pub(crate) fn run(test: &str, body: impl FnOnce()) {
         return;
     }
     let own = std::env::current_exe().expect("the test's own path");
-    let mut inner = Command::new("unshare");
+    let mut inner = program("unshare");
     inner.args(UNSHARE).arg("--").arg(own).args(["--exact", test, "--nocapture"]);
     let output = inner.env(INSIDE, "1").output().expect("unshare starts");
     let text =
@@ -40,10 +40,17 @@ fn possible() -> Result<(), String> {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         output.status.success().then_some(()).ok_or_else(|| format!("{what} failed: {said}"))
     };
-    tried(Command::new("nft").arg("--version"), "nft")?;
-    tried(Command::new("ip").arg("-V"), "ip")?;
+    tried(program("nft").arg("--version"), "nft")?;
+    tried(program("ip").arg("-V"), "ip")?;
     let table = ["--", "nft", "add table ip probe"];
-    tried(Command::new("unshare").args(UNSHARE).args(table), "nft in a user namespace")
+    tried(program("unshare").args(UNSHARE).args(table), "nft in a user namespace")
+}
+
+/// A program, also where an ordinary user's `PATH` does not look; what it starts looks there, too.
+fn program(name: &str) -> Command {
+    let mut command = Command::new(name);
+    command.env("PATH", std::env::var("PATH").unwrap_or_default() + ":/usr/sbin:/sbin");
+    command
 }
 
 /// Runs `nft` with `input`, and gives what it printed.
