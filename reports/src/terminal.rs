@@ -38,6 +38,10 @@ pub fn result_line(record: &Record, style: Style) -> String {
     )
 }
 
+/// How many lines a failure may take, and how many of them its message.
+const BLOCK: usize = 15;
+const MESSAGE: usize = 5;
+
 /// Cause, evidence, owner and next command of a case that did not pass; at most fifteen lines. Empty for others.
 pub fn failure_block(record: &Record) -> String {
     let verdict = record.verdict.unwrap_or(Verdict::Inconclusive);
@@ -50,7 +54,7 @@ pub fn failure_block(record: &Record) -> String {
             lines.push(format!("    {:<10} {line}", if index == 0 { label } else { "" }));
         }
     };
-    say("message", record.message.as_deref().unwrap_or("the case was not finished"));
+    say("message", &beginning(record.message.as_deref().unwrap_or("the case was not finished")));
     if let (Verdict::Failed, Some(cause)) = (verdict, record.cause()) {
         say("cause", &cause.sentence);
         cause.evidence.iter().take(3).for_each(|evidence| say("evidence", evidence));
@@ -68,6 +72,9 @@ pub fn failure_block(record: &Record) -> String {
     if let (Verdict::Failed, Some(last)) = (verdict, last) {
         say("last seen", &last.chars().take(400).collect::<String>());
     }
+    // The rest may be long, too; the command is never pushed off the screen.
+    lines.truncate(BLOCK - 1);
+    let mut say = |label: &str, text: &str| lines.push(format!("    {label:<10} {text}"));
     if verdict != Verdict::Skipped {
         let case = &record.case;
         say(
@@ -78,8 +85,16 @@ pub fn failure_block(record: &Record) -> String {
             ),
         );
     }
-    lines.truncate(15);
     lines.join("\n")
+}
+
+/// The lines of `message` that leave room for what else a person needs.
+fn beginning(message: &str) -> String {
+    let lines: Vec<&str> = message.lines().collect();
+    if lines.len() <= MESSAGE {
+        return message.to_owned();
+    }
+    format!("{}\n… ({} more lines in the record)", lines[..MESSAGE - 1].join("\n"), lines.len() + 1 - MESSAGE)
 }
 
 /// `14 passed, 0 failed, 0 inconclusive, 0 skipped in 61.2 s`.
@@ -172,7 +187,27 @@ mod tests {
     fn a_long_message_does_not_push_the_rest_off_the_screen() {
         let mut record = record(Verdict::Inconclusive);
         record.message = Some("line\n".repeat(100));
-        assert_eq!(failure_block(&record).lines().count(), 15);
+        insta::assert_snapshot!(failure_block(&record), @r"
+            message    line
+                       line
+                       line
+                       line
+                       … (96 more lines in the record)
+            again      seldon-conformance run 'the controller is cut off from the scheduler' --cni calico --topology cluster-wide --keep failed
+        ");
+        let cause = NamedCause {
+            kind: "policy-denies".into(),
+            sentence: "line\n".repeat(100),
+            certainty: Certainty::Certain,
+            evidence: vec![],
+            ruled_out: vec![],
+            owner: String::new(),
+            fix: String::new(),
+        };
+        record.verdict = Some(Verdict::Failed);
+        record.entries.push(entry(Phase::Diagnosis, Event::Cause(cause)));
+        let block = failure_block(&record);
+        assert!(block.lines().count() == BLOCK && block.lines().last().unwrap().contains("again"), "{block}");
     }
 
     #[test]
