@@ -187,7 +187,9 @@ fn denied_names_are_named_with_the_label_that_matches_nothing(
         namespace: "seldon-system".into(),
         unmatched_label: unmatched.map(str::to_owned),
     };
-    assert_eq!(diagnose(&snapshot, Profile::Calico).unwrap().cause, expected);
+    let diagnosis = diagnose(&snapshot, Profile::Calico).unwrap();
+    assert_eq!(diagnosis.cause, expected);
+    assert_eq!(diagnosis.named.ruled_out, [""; 0], "nothing was seen of the name server");
 }
 
 const NO_SERVER: &str = "Failed to schedule model as no matching servers are available";
@@ -229,6 +231,13 @@ fn an_address_outside_the_cluster_is_foreign() {
     let snapshot = Snapshot { models: model("ModelProgressing", &text), ..healthy() };
     let cause = diagnose(&snapshot, Profile::Flannel).unwrap().cause;
     assert_eq!(cause, Cause::ForeignAddressDialled { address: "143.244.220.150".into() });
+}
+
+#[test]
+fn the_address_of_a_service_that_was_made_again_is_not_foreign() {
+    let text = dial("10.43.71.8:9004: i/o timeout");
+    let snapshot = Snapshot { models: model("ModelProgressing", &text), ..healthy() };
+    assert_eq!(diagnose(&snapshot, Profile::Flannel), None);
 }
 
 #[test]

@@ -39,6 +39,15 @@ pub(super) fn misleading(snapshot: &Snapshot) -> Option<Diagnosis> {
     })
 }
 
+/// A Model that is Ready: then the control plane is not what is wrong.
+fn ready_model(snapshot: &Snapshot) -> Option<String> {
+    let model = snapshot.models.iter().find(|model| {
+        Snapshot::condition(model, "ModelReady").is_some_and(|condition| condition.status == "True")
+    })?;
+    let text = |field: &str| model["metadata"][field].as_str().unwrap_or_default();
+    Some(format!("the control plane (Model {}/{} is Ready)", text("namespace"), text("name")))
+}
+
 /// A 404 for a path that no route of a mesh can match.
 pub(super) fn no_such_route(snapshot: &Snapshot) -> Option<Diagnosis> {
     snapshot.sightings.iter().find_map(|sighting| {
@@ -51,7 +60,7 @@ pub(super) fn no_such_route(snapshot: &Snapshot) -> Option<Diagnosis> {
                 sentence: format!("no route of the mesh matches {path}: its routes begin with /v2 and carry the model in a header"),
                 certainty: Certainty::Certain,
                 evidence: vec![format!("GET {path}: {}", sighting.answer.text)],
-                ruled_out: vec!["the control plane (the same mesh answers 200 on /v2/models/…/infer)".into()],
+                ruled_out: ready_model(snapshot).into_iter().collect(),
                 owner: "whoever sends the request".into(),
                 fix: "POST /v2/models/<model>/infer with the header seldon-model: <model>".into(),
             },

@@ -1,5 +1,6 @@
 //! NetworkPolicies that deny what a mesh needs.
 
+use k8s_openapi::api::core::v1::Pod;
 use netmodel::OutcomeClass;
 use netmodel::policy::{self, Protocol, Verdict};
 use netmodel::profile::{Denial, Profile};
@@ -153,12 +154,25 @@ fn names_diagnosis(
             ),
             certainty,
             evidence,
-            ruled_out: vec!["the name server itself (it answers elsewhere)".into()],
+            ruled_out: ready_name_server(snapshot).into_iter().collect(),
             owner: format!("whoever owns policies in {namespace}"),
             fix,
         },
         cause: Cause::PolicyDeniesNames { policies, namespace, unmatched_label },
     }
+}
+
+/// The name server's pod, when it is Ready: then it is not what is wrong.
+fn ready_name_server(snapshot: &Snapshot) -> Option<String> {
+    let ready = |pod: &&Pod| {
+        let conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+        conditions.into_iter().any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    };
+    let pod = snapshot.pods_labelled("kube-system", "k8s-app", "kube-dns").find(ready)?;
+    Some(format!(
+        "the name server itself (pod kube-system/{} is Ready)",
+        pod.metadata.name.as_deref().unwrap_or_default()
+    ))
 }
 
 /// A label that an egress rule of `policies` asks of namespaces and none carries.

@@ -1,6 +1,6 @@
 //! The one name a controller dials: absent, foreign, or of a runtime that was deleted.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use reports::{Certainty, NamedCause};
 use serde_json::Value;
@@ -104,11 +104,14 @@ pub(super) fn foreign_address(snapshot: &Snapshot) -> Option<Diagnosis> {
     })
 }
 
+/// Whether a Service or pod has `address`, or may have had it before it was made again: k3s gives Services and pods
+/// a /16 each.
 fn belongs_to_cluster(snapshot: &Snapshot, address: IpAddr) -> bool {
-    let text = address.to_string();
-    let service = snapshot.services.iter().filter_map(Snapshot::cluster_ip).any(|ip| ip == text);
-    let mut pods = snapshot.pods.iter().filter_map(|pod| pod.status.as_ref()?.pod_ip.as_deref());
-    service || pods.any(|ip| ip == text)
+    let IpAddr::V4(address) = address else { return false };
+    let services = snapshot.services.iter().filter_map(Snapshot::cluster_ip);
+    let pods = snapshot.pods.iter().filter_map(|pod| pod.status.as_ref()?.pod_ip.as_deref());
+    let known = services.chain(pods).filter_map(|text| text.parse::<Ipv4Addr>().ok());
+    known.map(|one| one.octets()).any(|one| one[..2] == address.octets()[..2])
 }
 
 /// Handlers of a connection that was closed with its SeldonRuntime go on complaining for ever.
