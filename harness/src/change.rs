@@ -12,9 +12,10 @@ use crate::claim::Claim;
 use crate::fault::{dns, policy};
 use crate::look::{Look, Seen};
 use crate::mesh::{InstalledMesh, SCHEDULER_UNDER_ANOTHER_NAME, is_ready};
-use crate::model::condition_says;
+use crate::model::{condition, condition_in_words, condition_says};
 use crate::object::{Kind, ObjectRef};
 use crate::undo::Undo;
+use crate::words::Words;
 use crate::world::World;
 
 const CONTROLLER: &str = "seldon-v2-controller-manager";
@@ -119,7 +120,10 @@ impl World {
         let denied = Claim::new(
             "a look-up from the controller's pod fails",
             mesh.look_up(DnsStyle::Go, &mesh.scheduler_name()),
-            |seen| matches!(seen, Seen::Observed(observation) if observation.class != OutcomeClass::Open),
+            |seen| {
+                matches!(seen, Seen::Observed(observation)
+                if matches!(observation.class, OutcomeClass::NameTimeout | OutcomeClass::NameTemporary))
+            },
         );
         self.eventually(denied).await.map(|_| ())
     }
@@ -164,8 +168,23 @@ impl World {
         let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": "manager", "env": environment}]}}}});
         deployment.strategic(self.client(), &patch).await?;
         self.next_controller(mesh, &old).await?;
-        let dialled = format!("{{\"host\": \"{}\", \"port\": 9004}}", mesh.scheduler_name());
-        self.eventually(mesh.controller_logs(&dialled)).await.map(|_| ())
+        self.eventually(mesh.controller_has_dialled()).await.map(|_| ())
+    }
+
+    /// The controller, which has logged `line` before, logs it again.
+    ///
+    /// # Errors
+    /// That it does not.
+    pub async fn goes_on_logging(&self, mesh: &InstalledMesh, line: &str) -> anyhow::Result<()> {
+        let times = |seen: &Seen, line: &str| match seen {
+            Seen::Log(log) => log.matches(line).count(),
+            _ => 0,
+        };
+        let look = Look::Log(mesh.controller());
+        let before = times(&self.look(&look).await, line);
+        let line = line.to_owned();
+        let sentence = format!("the controller logs {line:?} again, which it did {before} times");
+        self.eventually(Claim::new(sentence, look, move |seen| times(seen, &line) > before)).await.map(|_| ())
     }
 
     /// Sets `SELDON_SERVER_HOST` on the agent, through the Server, and waits until the pod with it is Ready.
@@ -233,8 +252,9 @@ impl InstalledMesh {
     pub fn resolves_scheduler(&self) -> Claim {
         let look = self.look_up(DnsStyle::Go, &self.scheduler_name());
         Claim::new(format!("{} resolves to a cluster address", self.scheduler_name()), look, |seen| {
-            matches!(seen, Seen::Observed(observation)
-                if observation.addresses().iter().any(|address| address.to_string().starts_with("10.43.")))
+            let Seen::Observed(observation) = seen else { return false };
+            let addresses = observation.addresses();
+            !addresses.is_empty() && addresses.iter().all(|address| address.to_string().starts_with("10.43."))
         })
     }
 
@@ -257,6 +277,21 @@ impl InstalledMesh {
     /// The Server's condition is False with a reason that holds `text`.
     pub fn server_tells_of(&self, text: &str) -> Claim {
         condition_says(&self.server(), "StatefulSetReady", text)
+    }
+
+    /// The Server's condition is False with one of these reasons, word for word.
+    pub fn server_says(&self, words: &Words) -> Claim {
+        condition_in_words(&self.server(), "StatefulSetReady", words)
+    }
+
+    /// The Server is Ready.
+    pub fn server_is_ready(&self) -> Claim {
+        condition(&self.server(), "Ready", "True")
+    }
+
+    /// The controller that runs now has dialled its scheduler.
+    pub fn controller_has_dialled(&self) -> Claim {
+        self.controller_logs(&format!("{{\"host\": \"{}\", \"port\": 9004}}", self.scheduler_name()))
     }
 
     /// The controller's log does not hold `text`.

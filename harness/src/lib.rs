@@ -21,6 +21,7 @@ mod progress;
 pub mod run;
 mod table;
 pub mod undo;
+pub mod words;
 mod world;
 
 pub use clusters;

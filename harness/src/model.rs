@@ -6,6 +6,7 @@ use crate::claim::Claim;
 use crate::look::{Look, Seen};
 use crate::mesh::InstalledMesh;
 use crate::object::{Kind, ObjectRef};
+use crate::words::Words;
 use crate::world::World;
 
 /// A Model to be applied.
@@ -118,6 +119,19 @@ impl AppliedModel {
         })
     }
 
+    /// Both its `ModelReady` and its `Ready` are False with this state and one of these reasons, word for word.
+    pub fn is_not_ready_in_words(&self, state: &str, words: &Words) -> Claim {
+        let (state, words) = (state.to_owned(), words.clone());
+        let sentence = format!("{} is {state}: {words}", self.object);
+        Claim::new(sentence, Look::Object(self.object.clone()), move |seen| {
+            ["ModelReady", "Ready"].iter().all(|kind| {
+                let Some(found) = condition_of(seen, kind) else { return false };
+                let field = |name: &str| found[name].as_str().unwrap_or_default();
+                field("status") == "False" && field("message") == state && words.fit(field("reason"))
+            })
+        })
+    }
+
     /// The Model.
     pub fn object(&self) -> &ObjectRef {
         &self.object
@@ -129,6 +143,16 @@ pub fn condition(object: &ObjectRef, kind: &str, status: &str) -> Claim {
     let (wanted, status) = (kind.to_owned(), status.to_owned());
     Claim::new(format!("{object} has {kind}={status}"), Look::Object(object.clone()), move |seen| {
         condition_of(seen, &wanted).is_some_and(|found| found["status"] == status.as_str())
+    })
+}
+
+/// `object`'s condition of this type is False, and its reason is one of `words`.
+pub(crate) fn condition_in_words(object: &ObjectRef, kind: &str, words: &Words) -> Claim {
+    let (wanted, words) = (kind.to_owned(), words.clone());
+    Claim::new(format!("{object} has {kind}=False: {words}"), Look::Object(object.clone()), move |seen| {
+        condition_of(seen, &wanted).is_some_and(|found| {
+            found["status"] == "False" && words.fit(found["reason"].as_str().unwrap_or_default())
+        })
     })
 }
 

@@ -214,7 +214,8 @@ async fn judge(world: &World, body: Body, stop: &CancellationToken) -> (Verdict,
             (Verdict::Inconclusive, Some(format!("the scenario panicked: {}", panic_text(&*panic))))
         }
         Err(_) => {
-            (Verdict::Failed, Some(format!("the scenario did not end within {} s", deadline.as_secs())))
+            let verdict = if in_gate { Verdict::Inconclusive } else { Verdict::Failed };
+            (verdict, Some(format!("the scenario did not end within {} s", deadline.as_secs())))
         }
     }
 }

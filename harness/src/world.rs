@@ -171,6 +171,12 @@ impl World {
         })
     }
 
+    /// The address of the pod that `query` matches.
+    pub(crate) async fn address_of(&self, query: &PodQuery) -> anyhow::Result<String> {
+        let address = self.pod(query).await?.status.and_then(|status| status.pod_ip);
+        address.ok_or_else(|| anyhow::anyhow!("the pod of {} has no address yet", query.name))
+    }
+
     async fn log(&self, query: &PodQuery) -> anyhow::Result<String> {
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &query.namespace);
         let pod = self.pod(query).await?;

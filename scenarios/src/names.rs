@@ -46,9 +46,12 @@ pub(crate) async fn runtime_deleted_and_made_again(world: &World) -> Result {
     world.apply_server(&mesh).await?;
     world.eventually(model.is_ready()).await?;
     world.eventually(mesh.infer("iris").answers_200_in_a_row(5)).await?;
+    world.goes_on_logging(&mesh, line).await?;
     world.names(&mesh, "the deleted runtime", |cause| matches!(cause, Cause::RuntimeWasDeleted)).await?;
 
     world.restart_controller(&mesh).await?;
+    world.eventually(mesh.controller_has_dialled()).await?;
+    world.still(mesh.controller_is_silent_about(line)).await?;
     world.repaired_by_manifest("a restart of the controller", mesh.controller_is_silent_about(line)).await?;
     world.eventually(mesh.infer("iris").answers_200_in_a_row(5)).await?;
     Ok(())

@@ -16,6 +16,9 @@ use crate::world::World;
 /// SYN, so that a refusal which the ICMP rate limit swallowed is still seen.
 const DIAL_LIMIT_MS: u64 = 1500;
 
+/// Port of the controller's probes: the one on which it listens without looking who asks.
+const CONTROLLER_PROBES: u16 = 8081;
+
 fn policy(namespace: &str, name: &str, spec: Value) -> (ObjectRef, Value) {
     let manifest = json!({
         "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
@@ -140,26 +143,27 @@ pub fn allow_within_namespace(mesh: &InstalledMesh) -> Value {
     policy(mesh.tenant(), "allow-all-intra-pod", spec).1
 }
 
-/// Egress of the controller's namespace is free but for DNS, which is allowed only towards namespaces labelled
-/// `name=kube-system`: a label nobody carries.
-pub fn dns_allowed_to_a_label_nobody_has(mesh: &InstalledMesh) -> Fault {
+/// The controller's namespace is isolated. Its egress is free but for DNS, which is allowed only towards namespaces
+/// labelled `name=kube-system`: a label nobody carries.
+///
+/// That the policy is in force shows in its other half: nobody reaches the controller's pod any more. What it does to
+/// look-ups is for the case to claim.
+///
+/// # Errors
+/// When there is no controller's pod, or it has no address yet.
+pub async fn dns_allowed_to_a_label_nobody_has(world: &World, mesh: &InstalledMesh) -> anyhow::Result<Fault> {
     let namespace = mesh.controller_namespace();
-    let look_up = |sentence: &str, holds: fn(OutcomeClass) -> bool| {
-        let look = mesh.look_up(DnsStyle::Go, "kubernetes.default");
-        Claim::new(
-            sentence.to_owned(),
-            look,
-            move |seen| matches!(seen, Seen::Observed(observation) if holds(observation.class)),
-        )
-    };
-    Fault {
+    let controller = world.address_of(&mesh.controller()).await?;
+    Ok(Fault {
         breaks: format!("pods of {namespace} may ask for names only in namespaces labelled name=kube-system"),
         change: Change::Apply(vec![dns_policy(namespace, json!({"name": "kube-system"}))]),
-        bites: look_up("a look-up from the controller's pod fails", |class| {
-            matches!(class, OutcomeClass::NameTimeout | OutcomeClass::NameTemporary)
-        }),
-        gone: look_up("a look-up from the controller's pod succeeds", |class| class == OutcomeClass::Open),
-    }
+        bites: dial_ends(&mesh.visitor(), &controller, CONTROLLER_PROBES, &[denied_class(world)]),
+        gone: Claim::new(
+            "a look-up from the controller's pod succeeds",
+            mesh.look_up(DnsStyle::Go, "kubernetes.default"),
+            |seen| matches!(seen, Seen::Observed(observation) if observation.class == OutcomeClass::Open),
+        ),
+    })
 }
 
 /// The same policy, asking for the label that every namespace carries.
@@ -178,7 +182,7 @@ fn dns_policy(namespace: &str, labels: Value) -> (ObjectRef, Value) {
     let dns = json!([{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]);
     let spec = json!({
         "podSelector": {},
-        "policyTypes": ["Egress"],
+        "policyTypes": ["Ingress", "Egress"],
         "egress": [
             {"ports": free},
             {"to": [{"namespaceSelector": {"matchLabels": labels}}], "ports": dns},

@@ -20,6 +20,11 @@ pub enum DnsStyle {
     BusyboxNslookup,
 }
 
+impl DnsStyle {
+    /// All of them.
+    pub const ALL: [DnsStyle; 4] = [DnsStyle::Go, DnsStyle::Glibc, DnsStyle::Musl, DnsStyle::BusyboxNslookup];
+}
+
 /// Something to look at from inside a pod.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "probe", rename_all = "snake_case")]
