@@ -70,11 +70,10 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
         remark(format!("error: {error}"));
     }
     destinations.write_reports(&end.records, seconds)?;
+    // Before clusters are held: the Ctrl-C that lets go of them interrupts no case.
+    let code = if end.errors.is_empty() { verdict_of(&end.records, &stop) } else { ExitCode::Inconclusive };
     hold_kept(end.kept, &settings.records, &stop)?;
-    if !end.errors.is_empty() {
-        return Ok(ExitCode::Inconclusive);
-    }
-    Ok(verdict_of(&end.records, &stop))
+    Ok(code)
 }
 
 fn verdict_of(records: &[Record], stop: &CancellationToken) -> ExitCode {

@@ -98,7 +98,8 @@ impl Register {
             }
         }
         let make = || {
-            fs::create_dir(&home)?;
+            // One without a state file is what a killed claim left.
+            fs::create_dir_all(&home)?;
             let state = File::create(state_file(&home))?;
             state.lock()?;
             Ok(state)
@@ -168,6 +169,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let register = Register(directory.path().join("clusters"));
         (directory, register)
+    }
+
+    #[test]
+    fn a_directory_without_a_state_file_is_nobodys() {
+        let (_directory, register) = register();
+        fs::create_dir_all(register.home("a")).unwrap();
+        register.claim("a").unwrap();
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Ends that nobody planned: interruptions and kills. Whatever ends, nothing is left.
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::process::Child;
 use std::time::Duration;
 
@@ -70,6 +71,24 @@ fn one_interruption_ends_in_order(#[case] moment: Moment, #[case] signal: Signal
         (Some("inconclusive"), Some("interrupted"))
     );
     assert_eq!(fs::read_dir(place.temporary()).unwrap().count(), 0);
+}
+
+#[test]
+fn letting_go_of_a_kept_cluster_does_not_change_the_verdict() {
+    let (place, before) = (Place::new(), host());
+    let arguments = ["run", "serving", "--cni", "calico", "--topology", "per-namespace", "--keep", "always"];
+    let mut run = start(binary(&place, &arguments));
+    let mut said = BufReader::new(run.stdout.take().unwrap());
+    let mut line = String::new();
+    while !line.starts_with("Ctrl-C ends the kept clusters") {
+        line.clear();
+        assert_ne!(said.read_line(&mut line).unwrap(), 0, "the run ended before it held its cluster");
+    }
+    let footprint = Footprint::of(run.id());
+    send(run.id(), Signal::SIGINT);
+    finish(run).expect(0);
+    footprint.assert_gone();
+    assert_eq!(host(), before);
 }
 
 #[rstest]
