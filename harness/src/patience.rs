@@ -2,6 +2,11 @@
 
 use std::time::Duration;
 
+/// A value of [`Patience::VARIABLE`] that is no factor.
+#[derive(Debug, thiserror::Error)]
+#[error("{variable} is {0:?}; it must be a number from 1 to 100", variable = Patience::VARIABLE)]
+pub struct BadPatience(String);
+
 /// Upper ends of waits. They are generous: a wait ends when what it waits for is seen.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
@@ -28,6 +33,27 @@ pub struct Patience {
 impl Patience {
     /// Environment variable whose value, a number of at least 1, multiplies all upper ends: for slow machines.
     pub const VARIABLE: &str = "CONFORMANCE_PATIENCE";
+
+    /// The defaults, times what [`Patience::VARIABLE`] says when it is set.
+    ///
+    /// # Errors
+    /// [`BadPatience`] when its value is no number from 1 to 100.
+    pub fn from_environment() -> Result<Patience, BadPatience> {
+        match std::env::var(Patience::VARIABLE) {
+            Err(std::env::VarError::NotPresent) => Ok(Patience::default()),
+            Err(std::env::VarError::NotUnicode(value)) => {
+                Err(BadPatience(value.to_string_lossy().into_owned()))
+            }
+            Ok(value) => Patience::parse(value),
+        }
+    }
+
+    fn parse(value: String) -> Result<Patience, BadPatience> {
+        match value.parse::<f64>() {
+            Ok(factor) if (1.0..=100.0).contains(&factor) => Ok(Patience::scaled(factor)),
+            Ok(_) | Err(_) => Err(BadPatience(value)),
+        }
+    }
 
     /// The defaults times `factor`.
     pub fn scaled(factor: f64) -> Patience {

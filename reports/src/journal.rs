@@ -91,7 +91,8 @@ impl Journal {
     fn write(&self) -> Result<(), JournalError> {
         let failed = |source: io::Error| JournalError { path: self.path.clone(), source };
         let text = serde_json::to_string_pretty(&self.record).map_err(|error| failed(error.into()))?;
-        let temporary = self.path.with_extension("json.partial");
+        // Two runs may keep their records in one directory.
+        let temporary = self.path.with_extension(format!("json.{}.partial", std::process::id()));
         fs::write(&temporary, text).and_then(|()| fs::rename(&temporary, &self.path)).map_err(|error| {
             // The record as it was before this entry stays; half of a new one helps nobody.
             let _ = fs::remove_file(&temporary);

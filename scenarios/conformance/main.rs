@@ -4,14 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use harness::Pace;
-use harness::clusters::{Cache, intercept, provision, try_namespaces};
+use harness::clusters::intercept;
 use harness::images::BUILTINS;
-use harness::patience::Patience;
-use harness::run::{Keep, Settings};
+use harness::run::Settings;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use reports::{Verdict, failure_block};
-use scenarios::{Case, Filters, cases, run_one};
+use scenarios::{Case, Filters, cases, run_one, settings_under_test};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
@@ -42,17 +40,8 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Option<Arc<Settings>>> {
     if arguments.list {
         return Ok(None);
     }
-    // Before minutes of fetching: nothing can run where there are no namespaces.
-    try_namespaces().map_err(anyhow::Error::msg)?;
-    let programs = provision(&Cache::from_environment()?, &|line| eprintln!("{line}"))?;
-    let factor = std::env::var(Patience::VARIABLE).ok().map_or(Ok(1.0), |text| text.parse())?;
-    Ok(Some(Arc::new(Settings {
-        programs,
-        pace: Pace::FAST,
-        patience: Patience::scaled(factor),
-        records: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("records"),
-        keep: Keep::Never,
-    })))
+    let records = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("records");
+    Ok(Some(Arc::new(settings_under_test(records)?)))
 }
 
 fn trial(case: Case, settings: Option<Arc<Settings>>) -> Trial {

@@ -18,15 +18,14 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
-use harness::clusters::{Cache, intercept, provision};
+use harness::clusters::intercept;
 use harness::images::BUILTINS;
-use harness::patience::Patience;
-use harness::run::{Body, CaseSpec, Keep, Settings, case_id, run_case};
-use harness::{Pace, Profile, Progress, Topology};
+use harness::run::{Body, CaseSpec, Settings, case_id, run_case};
+use harness::{Profile, Progress, Topology};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use reports::{Verdict, failure_block};
+use scenarios::settings_under_test;
 use tokio_util::sync::CancellationToken;
 
 /// One situation that was recorded.
@@ -117,19 +116,8 @@ fn settings(arguments: &Arguments) -> anyhow::Result<Option<Arc<Settings>>> {
     if arguments.list {
         return Ok(None);
     }
-    let programs = provision(&Cache::from_environment()?, &|line| eprintln!("{line}"))?;
-    let factor: f64 = std::env::var(Patience::VARIABLE).ok().map_or(Ok(1.0), |text| text.parse())?;
-    Ok(Some(Arc::new(Settings {
-        programs,
-        pace: Pace::FAST,
-        // What is not as recorded never will be: each document is waited for.
-        patience: Patience {
-            claim: Duration::from_secs(10).mul_f64(factor.max(1.0)),
-            ..Patience::scaled(factor)
-        },
-        records: PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("recordings"),
-        keep: Keep::Never,
-    })))
+    let records = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("recordings");
+    Ok(Some(Arc::new(settings_under_test(records)?)))
 }
 
 fn trial(situation: &'static Situation, settings: Option<Arc<Settings>>) -> Trial {

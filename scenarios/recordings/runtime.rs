@@ -1,11 +1,11 @@
 //! A SeldonRuntime that is deleted and made again.
 
-use harness::World;
 use harness::claim::Claim;
-use harness::look::{Look, Seen};
-use harness::mesh::Mesh;
+use harness::look::{Look, PodQuery, Seen};
+use harness::mesh::{InstalledMesh, Mesh};
 use harness::model::iris;
 use harness::object::{Kind, ObjectRef};
+use harness::{DnsStyle, World};
 
 use crate::expected::{Recording, logged};
 
@@ -30,6 +30,9 @@ pub(crate) async fn recreated(world: &World) -> anyhow::Result<()> {
         Claim::new("the SeldonRuntime is gone", Look::Object(runtime), |seen| matches!(seen, Seen::Absent));
     world.eventually(gone).await?;
     recording.statuses(world, "deleted.json").await?;
+    for claim in nothing_is_left(&mesh) {
+        world.eventually(claim).await?;
+    }
 
     world.apply_server(&mesh).await?;
     world.eventually(mesh.server_tells_of("produced zero addresses")).await?;
@@ -43,4 +46,24 @@ pub(crate) async fn recreated(world: &World) -> anyhow::Result<()> {
     world.eventually(mesh.infer("iris").answers_200()).await?;
     recording.log_after(world, "controller.log", &mesh.controller(), before).await?;
     recording.verdict()
+}
+
+/// As it was when the recorded runtime was made again, ten seconds later: otherwise the controller reaches a scheduler
+/// that is about to end, and tries it again for as long as a reconcile may last.
+fn nothing_is_left(mesh: &InstalledMesh) -> [Claim; 3] {
+    let gone = |PodQuery { namespace, labels, name, .. }: PodQuery| {
+        let look = Look::Objects { kind: Kind::Pod, namespace, labels };
+        Claim::new(
+            format!("{name} has ended"),
+            look,
+            |seen| matches!(seen, Seen::Objects(pods) if pods.is_empty()),
+        )
+    };
+    let look = mesh.look_up(DnsStyle::Go, &mesh.scheduler_name());
+    let forgotten = Claim::new(
+        "the scheduler's name is forgotten",
+        look,
+        |seen| matches!(seen, Seen::Observed(observation) if observation.addresses().is_empty()),
+    );
+    [gone(mesh.agent()), gone(mesh.scheduler()), forgotten]
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use harness::clusters::{Cache, provision, try_namespaces};
+use harness::patience::Patience;
 use harness::play::MESH_PORT;
 use reports::ExitCode;
 
@@ -22,7 +23,7 @@ const LOG: &str = "hold.log";
 pub(crate) fn up(options: UpOptions) -> Result<ExitCode, Failure> {
     let cache = Cache::from_environment().map_err(Failure::machine)?;
     check_name(&options.name)?;
-    crate::run_command::patience()?;
+    Patience::from_environment().map_err(Failure::usage)?;
     try_namespaces().map_err(Failure::machine)?;
     // Provisioning speaks to the person; the holding process then finds everything there.
     provision(&cache, &|line| remark(line)).map_err(Failure::machine)?;

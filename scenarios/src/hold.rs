@@ -10,13 +10,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use harness::clusters::{Cache, HostPorts, kubeconfig, provision, wait_until_unread};
+use harness::patience::Patience;
 use harness::play::{Play, Playground, play};
 use reports::ExitCode;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::options::{Failure, UpOptions};
-use crate::run_command::{patience, stop_on_interrupt};
+use crate::run_command::stop_on_interrupt;
 use crate::standing::{Register, Standing};
 
 /// Name of the Model that a played-with mesh serves.
@@ -33,7 +34,7 @@ pub(crate) fn run(options: UpOptions) -> Result<ExitCode, Failure> {
         profile: options.cni.into(),
         topology: options.mesh.topology(),
         pace: options.pace.into(),
-        patience: patience()?,
+        patience: Patience::from_environment().map_err(Failure::usage)?,
         host_address: options.host_address,
         api_port: options.api_port,
         host_ports: HostPorts::NodePorts,

@@ -9,7 +9,9 @@ mod prelude;
 mod scheduling;
 mod serving;
 mod suite;
+mod under_test;
 
 pub use case_list::{Case, Filters, UnknownFilter, cases};
 pub use catalogue::{CATALOGUE, Scenario};
 pub use suite::{SuiteEnd, SuiteEvent, run as run_suite, run_one};
+pub use under_test::settings_under_test;

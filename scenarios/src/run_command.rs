@@ -90,7 +90,7 @@ fn jobs(options: &RunOptions) -> usize {
 }
 
 fn settings(options: &RunOptions, cache: &Cache, destinations: &Destinations) -> Result<Settings, Failure> {
-    let patience = patience()?;
+    let patience = Patience::from_environment().map_err(Failure::usage)?;
     // Before minutes of fetching: nothing can run where there are no namespaces.
     try_namespaces().map_err(Failure::machine)?;
     Ok(Settings {
@@ -100,20 +100,6 @@ fn settings(options: &RunOptions, cache: &Cache, destinations: &Destinations) ->
         records: destinations.records().to_owned(),
         keep: options.keep.into(),
     })
-}
-
-/// The default patience times the variable's value.
-pub(crate) fn patience() -> Result<Patience, Failure> {
-    match std::env::var(Patience::VARIABLE) {
-        Err(_) => Ok(Patience::default()),
-        Ok(text) => match text.parse::<f64>() {
-            Ok(factor) if (1.0..=100.0).contains(&factor) => Ok(Patience::scaled(factor)),
-            Ok(_) | Err(_) => Err(Failure::usage(format!(
-                "{} is {text:?}; it must be a number from 1 to 100",
-                Patience::VARIABLE
-            ))),
-        },
-    }
 }
 
 /// The first Ctrl-C (or SIGTERM) ends running cases in order; the second ends this process at once. Clusters end with
