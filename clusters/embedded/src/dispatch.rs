@@ -6,7 +6,8 @@
 
 use std::process::ExitCode;
 
-use crate::{namespaces, supervisor};
+use crate::namespaces::{self, NamespaceError, Side};
+use crate::supervisor;
 
 /// First argument that marks a re-execution.
 const MARK: &str = "builtin";
@@ -71,11 +72,21 @@ pub fn try_namespaces() -> Result<(), String> {
 }
 
 fn check(_arguments: Vec<String>) -> ExitCode {
-    match namespaces::enter().and_then(|()| namespaces::leave_network()) {
-        Ok(()) => ExitCode::SUCCESS,
+    match all_namespaces() {
+        Ok(code) => ExitCode::from(code),
         Err(error) => {
             println!("{error}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Goes as deep as the supervisor does; what a child finds, its parent passes on.
+fn all_namespaces() -> Result<u8, NamespaceError> {
+    namespaces::enter()?;
+    namespaces::leave_network()?;
+    match namespaces::split()? {
+        Side::Parent(child) => Ok(namespaces::wait_for(child)),
+        Side::Child => namespaces::mount_proc().map(|()| 0),
     }
 }

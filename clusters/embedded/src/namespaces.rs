@@ -25,6 +25,12 @@ pub enum NamespaceError {
          or in Docker with `--privileged`"
     )]
     UserNamespace(io::Error),
+    /// Parts of `/proc` are covered, so the kernel lets no other be mounted: the way of containers.
+    #[error(
+        "the container we run in hides parts of /proc, and cannot be given a cluster ({0}); start it in Docker with \
+         `--privileged` or `--security-opt systempaths=unconfined`"
+    )]
+    Proc(io::Error),
     /// A namespace other than the user namespace could not be made.
     #[error("cannot {what}: {source}")]
     Step {
@@ -122,7 +128,8 @@ pub(crate) fn die_with_parent() -> Result<(), NamespaceError> {
 /// Mounts this pid namespace's own `/proc`, so that `/proc/self` means us.
 pub(crate) fn mount_proc() -> Result<(), NamespaceError> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
-    mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>).map_err(step("mount /proc"))
+    mount(Some("proc"), "/proc", Some("proc"), flags, None::<&str>)
+        .map_err(|errno| NamespaceError::Proc(errno.into()))
 }
 
 /// Mounts an empty tmpfs over `directory`.

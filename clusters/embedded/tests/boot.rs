@@ -33,6 +33,7 @@ fn main() -> ExitCode {
         trial("a_dropped_cluster_is_gone", || block_on(a_dropped_cluster_is_gone())),
         trial("a_missing_program_is_named", || block_on(a_missing_program_is_named())),
         trial("a_pod_that_cannot_start_is_named", || block_on(a_pod_that_cannot_start_is_named())),
+        trial("a_covered_proc_is_named_before_anything_starts", a_covered_proc_is_named),
         trial("an_address_in_use_is_named", || block_on(an_address_in_use_is_named())),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -139,6 +140,21 @@ async fn a_pod_that_cannot_start_is_named() -> anyhow::Result<()> {
                 anyhow::ensure!(text.contains(part), "no {part} in: {text}");
             }
         }
+    }
+    Ok(())
+}
+
+/// The namespaces' check where `/proc` is covered in part, as Docker covers it.
+fn a_covered_proc_is_named() -> Result<(), Failed> {
+    let own = std::env::current_exe()?;
+    let script = "mount -t tmpfs tmpfs /proc/sys && exec \"$0\" builtin namespace-check";
+    let output = std::process::Command::new("unshare")
+        .args(["--user", "--map-root-user", "--mount", "sh", "-c", script])
+        .arg(own)
+        .output()?;
+    let said = String::from_utf8_lossy(&output.stdout);
+    if output.status.success() || !said.contains("systempaths=unconfined") {
+        return Err(format!("{}: {said}{}", output.status, String::from_utf8_lossy(&output.stderr)).into());
     }
     Ok(())
 }
