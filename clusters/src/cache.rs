@@ -4,7 +4,7 @@
 //! program. A manifest of every file lets later runs see damage without reading the files. One lock serialises
 //! installers; readers need none.
 
-use std::fs::{self, File};
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
@@ -114,16 +114,24 @@ impl Cache {
         Ok(Some(place))
     }
 
-    /// Waits for other installers, then lets this one work until the guard is dropped.
+    /// Waits for other installers, then lets this one work until the guard is dropped; `waiting` is called when there
+    /// is one to wait for.
     ///
     /// # Errors
     /// [`CacheError::Unwritable`].
-    pub fn lock(&self) -> Result<Guard, CacheError> {
+    pub fn lock(&self, waiting: impl FnOnce()) -> Result<Guard, CacheError> {
         let open = || {
             fs::create_dir_all(&self.directory)?;
             let file =
                 File::options().create(true).truncate(false).write(true).open(self.directory.join("lock"))?;
-            file.lock()?;
+            match file.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    waiting();
+                    file.lock()?;
+                }
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
             Ok(file)
         };
         Ok(Guard { _file: open().map_err(|source| self.unwritable(source))? })
@@ -250,7 +258,7 @@ mod tests {
     use super::*;
 
     fn installed(cache: &Cache) -> PathBuf {
-        let guard = cache.lock().unwrap();
+        let guard = cache.lock(|| ()).unwrap();
         cache
             .install::<CacheError>(&guard, "thing-1", |place| {
                 fs::create_dir(place.join("bin")).unwrap();
@@ -283,10 +291,26 @@ mod tests {
     }
 
     #[test]
+    fn the_second_installer_says_that_it_waits() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::at(directory.path().to_owned());
+        let first = cache.lock(|| panic!("nobody is before the first")).unwrap();
+        let (told, heard) = std::sync::mpsc::channel();
+        let second = std::thread::spawn({
+            let cache = cache.clone();
+            move || cache.lock(|| told.send(()).unwrap()).map(drop)
+        });
+        heard.recv().unwrap();
+        assert!(!second.is_finished());
+        drop(first);
+        second.join().unwrap().unwrap();
+    }
+
+    #[test]
     fn a_failed_installation_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::at(directory.path().to_owned());
-        let guard = cache.lock().unwrap();
+        let guard = cache.lock(|| ()).unwrap();
         let result = cache.install::<CacheError>(&guard, "thing-1", |place| {
             fs::write(place.join("half"), "…").unwrap();
             Err(CacheError::Homeless)
@@ -325,7 +349,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("file");
         fs::write(&file, "").unwrap();
-        let error = Cache::at(file.join("cache")).lock().unwrap_err().to_string();
+        let error = Cache::at(file.join("cache")).lock(|| ()).unwrap_err().to_string();
         assert!(error.contains("SELDON_CONFORMANCE_CACHE"), "{error}");
     }
 }

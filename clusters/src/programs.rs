@@ -221,7 +221,9 @@ impl Installer<'_> {
         }
         let guard = match self.guard.take() {
             Some(guard) => guard,
-            None => self.cache.lock()?,
+            None => {
+                self.cache.lock(|| (self.progress)("waiting for another run that provisions programs"))?
+            }
         };
         let found = self.cache.find(name)?;
         let place = match found {
