@@ -3,8 +3,10 @@
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::OnceLock;
 use std::time::Duration;
 
+use clusters::Programs;
 use regex::Regex;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,23 +20,12 @@ use crate::scheduler::Scheduler;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The real programs.
-pub(crate) struct Programs {
-    rclone: PathBuf,
-    mlserver: PathBuf,
-}
-
-impl Programs {
-    /// Those the environment names; `None` after saying what is missing.
-    pub(crate) fn found() -> Option<Programs> {
-        let path = |variable: &str| {
-            let path = std::env::var_os(variable).map(PathBuf::from);
-            if path.is_none() {
-                println!("skipped: {variable} does not name the program");
-            }
-            path
-        };
-        Some(Programs { rclone: path("CONFORMANCE_RCLONE")?, mlserver: path("CONFORMANCE_MLSERVER")? })
-    }
+pub(crate) fn programs() -> &'static Programs {
+    static PROGRAMS: OnceLock<Programs> = OnceLock::new();
+    PROGRAMS.get_or_init(|| {
+        clusters::provision(&clusters::Cache::from_environment().unwrap(), &|line| eprintln!("{line}"))
+            .unwrap()
+    })
 }
 
 /// A running server pod with its scheduler and API server.
@@ -60,10 +51,11 @@ impl Pod {
     pub(crate) async fn start_with_secrets(programs: &Programs, memory: u64, secrets: &[&str]) -> Pod {
         let folder = tempfile::tempdir().unwrap();
         make_iris(programs, &folder.path().join("iris")).await;
-        let [http_port, grpc_port, rclone_port, drainer_port, readiness_port, metrics_port, a, b, c] =
-            free_ports();
+        let [http_port, grpc_port, metrics_port, drainer_port, readiness_port] =
+            [9001, 9501, 9006, 9007, 9008];
+        let rclone_port = 5572;
         let rclone = start_rclone(programs, folder.path(), rclone_port);
-        let mlserver_ports = [a, b, c];
+        let mlserver_ports = [9000, 9500, 8082];
         let mlserver = spawn_mlserver(programs, folder.path(), mlserver_ports);
         let scheduler = Scheduler::start().await;
         let secrets: String = secrets.iter().map(|name| format!("\n  - {name}")).collect();
@@ -208,12 +200,6 @@ async fn exchange(port: u16, request: &str) -> Option<(u16, String, String)> {
     Some((status, head.to_owned(), body.to_owned()))
 }
 
-fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners: [std::net::TcpListener; N] =
-        std::array::from_fn(|_| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
-}
-
 /// The stand-in as a program: cargo builds the package's examples together with its tests.
 fn example() -> PathBuf {
     let test = std::env::current_exe().unwrap();
@@ -241,6 +227,7 @@ fn spawn_mlserver(programs: &Programs, folder: &Path, ports: [u16; 3]) -> Child 
         command.env(format!("MLSERVER_{name}"), port.to_string());
     }
     command
+        .env("PYTHONPATH", &programs.mlserver_packages)
         .env("MLSERVER_HOST", "127.0.0.1")
         .env("MLSERVER_PARALLEL_WORKERS", "0")
         .env("MLSERVER_LOAD_MODELS_AT_STARTUP", "false")
@@ -259,8 +246,8 @@ async fn make_iris(programs: &Programs, folder: &Path) {
         x, y = load_iris(return_X_y=True)\n\
         joblib.dump(LogisticRegression(max_iter=200).fit(x, y), sys.argv[1])\n";
     fs::create_dir_all(folder).unwrap();
-    let python = programs.mlserver.parent().unwrap().join("python");
-    let made = Command::new(python)
+    let made = Command::new(&programs.python)
+        .env("PYTHONPATH", &programs.mlserver_packages)
         .args(["-c", SCRIPT])
         .arg(folder.join("model.joblib"))
         .stdout(Stdio::null())

@@ -1,5 +1,6 @@
 //! The real Envoy in a network of its own, something behind it, and a client in front.
 
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,20 +12,22 @@ use tokio::process::{Child, Command};
 use crate::mesh::PATIENCE;
 use crate::network::in_own_network;
 
-/// Names the program; without it the tests with the real Envoy are skipped.
-const PROGRAM: &str = "CONFORMANCE_ENVOY";
-
 /// Where clients come in.
 pub(crate) const FRONT: &str = "127.0.0.1:9000";
 const ADMIN: &str = "127.0.0.1:9901";
 
 /// Runs a test that needs Envoy: its ports are fixed, so it gets a network of its own.
 pub(crate) fn with_envoy(test: &str, body: impl Future<Output = ()>) {
-    if std::env::var_os(PROGRAM).is_none() {
-        eprintln!("skipped {test}: {PROGRAM} names no Envoy program");
-        return;
-    }
+    // Out here, where there is a network to fetch it over.
+    program();
     in_own_network(test, body);
+}
+
+/// Envoy, fetched into the cache when it is not there yet.
+fn program() -> PathBuf {
+    clusters::provision(&clusters::Cache::from_environment().unwrap(), &|line| eprintln!("{line}"))
+        .unwrap()
+        .envoy
 }
 
 /// A running Envoy.
@@ -42,7 +45,7 @@ impl Envoy {
         let config = include_str!("envoy.yaml").replace("XDS_HOST", host).replace("XDS_PORT", port);
         let path = folder.path().join("envoy.yaml");
         std::fs::write(&path, config).unwrap();
-        let process = Command::new(std::env::var_os(PROGRAM).unwrap())
+        let process = Command::new(program())
             .arg("--config-path")
             .arg(&path)
             .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "error"])
