@@ -117,11 +117,31 @@ impl Cluster {
         Ok(api.replace_status(&object.name_any(), &PostParams::default(), object).await?)
     }
 
+    /// Puts a finalizer on an object, unless it has it.
+    pub(crate) async fn hold<K: Kind>(&self, mut object: K, finalizer: &str) -> Result<K, Failure> {
+        if is_held(&object, finalizer) {
+            return Ok(object);
+        }
+        object.finalizers_mut().push(finalizer.to_owned());
+        self.update(&object).await
+    }
+
+    /// Takes a finalizer off an object.
+    pub(crate) async fn let_go<K: Kind>(&self, mut object: K, finalizer: &str) -> Result<(), Failure> {
+        object.finalizers_mut().retain(|one| one != finalizer);
+        self.update(&object).await.map(drop)
+    }
+
     /// Deletes an object.
     pub(crate) async fn delete<K: Kind>(&self, namespace: &str, name: &str) -> Result<(), Failure> {
         self.api::<K>(namespace).delete(name, &DeleteParams::default()).await?;
         Ok(())
     }
+}
+
+/// Whether an object has a finalizer.
+pub(crate) fn is_held<K: Kind>(object: &K, finalizer: &str) -> bool {
+    object.finalizers().iter().any(|one| one == finalizer)
 }
 
 /// An object's namespace; all kinds here have one.

@@ -7,15 +7,40 @@ use k8s_openapi::api::core::v1::{Event, EventSource, ObjectReference};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt};
+use seldon_crds::Condition;
 use serde_json::json;
 
 use crate::cluster::{Cluster, Kind, namespace_of};
+use crate::condition_set::is_ready;
+use crate::failure::Failure;
 
 /// How an event is meant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Tone {
     Normal,
     Warning,
+}
+
+/// How `Ready` changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// It holds now.
+    Begun,
+    /// It holds no longer.
+    Ceased,
+    /// Neither.
+    Same,
+}
+
+impl Turn {
+    /// From the conditions before to those after.
+    pub(crate) fn between(before: &[Condition], after: &[Condition]) -> Turn {
+        match (is_ready(before), is_ready(after)) {
+            (false, true) => Turn::Begun,
+            (true, false) => Turn::Ceased,
+            _ => Turn::Same,
+        }
+    }
 }
 
 /// Writes events about objects. Failures are dropped, as client-go drops them.
@@ -59,6 +84,29 @@ impl Recorder {
         {
             seen.insert(key, (name, 1));
         }
+    }
+
+    /// Tells that an object's status could not be written; `called` is the kind, as the text has it.
+    pub(crate) async fn update_failed<K: Kind>(&self, object: &K, called: &str, failure: &Failure) {
+        let message = format!("Failed to update status for {called} \"{}\": {failure}", object.name_any());
+        self.event(object, Tone::Warning, "UpdateFailed", &message).await;
+    }
+
+    /// Tells that an object became ready or is so no longer. The text begins with `subject`; the reasons are those of
+    /// beginning and of ceasing.
+    pub(crate) async fn turned<K: Kind>(
+        &self,
+        object: &K,
+        turn: Turn,
+        subject: &str,
+        [begun, ceased]: [&str; 2],
+    ) {
+        let (tone, reason, message) = match turn {
+            Turn::Begun => (Tone::Normal, begun, format!("{subject} is Ready")),
+            Turn::Ceased => (Tone::Warning, ceased, format!("{subject} is no longer Ready")),
+            Turn::Same => return,
+        };
+        self.event(object, tone, reason, &message).await;
     }
 
     fn count_up(&self, key: &Key) -> Option<(String, i32)> {

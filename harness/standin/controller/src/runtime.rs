@@ -13,8 +13,8 @@ use seldon_crds::{ConditionStatus, OverrideSpec, SeldonConfig, SeldonRuntime, Se
 use serde_json::json;
 
 use crate::cluster::Cluster;
-use crate::condition_set::{self, Texts, is_ready};
-use crate::events::{Recorder, Tone};
+use crate::condition_set::{self, Texts};
+use crate::events::{Recorder, Turn};
 use crate::failure::Failure;
 use crate::journal::Journal;
 use crate::scheduler::Schedulers;
@@ -45,17 +45,14 @@ impl Reconcile for RuntimeReconciler {
 
     async fn reconcile(&self, request: &Request, context: &Context) -> Result<(), Failure> {
         let journal = context.journal.named("Reconcile");
-        let Some(mut runtime) = self.cluster.find::<SeldonRuntime>(&request.namespace, &request.name).await?
+        let Some(runtime) = self.cluster.find::<SeldonRuntime>(&request.namespace, &request.name).await?
         else {
             return Ok(());
         };
         if runtime.metadata.deletion_timestamp.is_some() {
             return self.take_leave(runtime, &journal).await;
         }
-        if !runtime.finalizers().iter().any(|finalizer| finalizer == FINALIZER) {
-            runtime.finalizers_mut().push(FINALIZER.to_owned());
-            runtime = self.cluster.update(&runtime).await?;
-        }
+        let runtime = self.cluster.hold(runtime, FINALIZER).await?;
         let verdicts = self.bring_about(&runtime, &journal).await?;
         let mut status = runtime.status.clone().unwrap_or_default();
         for verdict in verdicts {
@@ -93,7 +90,7 @@ impl RuntimeReconciler {
     }
 
     /// A runtime leaves only a namespace without Servers.
-    async fn take_leave(&self, mut runtime: SeldonRuntime, journal: &Journal) -> Result<(), Failure> {
+    async fn take_leave(&self, runtime: SeldonRuntime, journal: &Journal) -> Result<(), Failure> {
         let namespace = runtime.namespace().unwrap_or_default();
         let servers = self.cluster.list::<Server>(&namespace).await?.len();
         let fields = [("namespace", json!(namespace)), ("numServers", json!(servers))];
@@ -103,8 +100,7 @@ impl RuntimeReconciler {
             return Err(Failure::Refused(text));
         }
         journal.info("Removing finalizer for runtime", &[("namespace", json!(namespace))]);
-        runtime.finalizers_mut().retain(|finalizer| finalizer != FINALIZER);
-        self.cluster.update(&runtime).await?;
+        self.cluster.let_go(runtime, FINALIZER).await?;
         self.schedulers.remove_connection(&namespace).await;
         Ok(())
     }
@@ -119,28 +115,18 @@ impl RuntimeReconciler {
         if before == after {
             return Ok(());
         }
-        let (was_ready, is_ready) = (is_ready(&before.conditions), is_ready(&after.conditions));
+        let turn = Turn::between(&before.conditions, &after.conditions);
         let name = runtime.name_any();
         let fields = [("name", json!(name)), ("namespace", json!(runtime.namespace()))];
         runtime.status = Some(after);
         if let Err(failure) = self.cluster.update_status(&runtime).await {
             journal.info("Failed to update status", &fields);
-            let message = format!("Failed to update status for SeldonRuntime \"{name}\": {failure}");
-            self.recorder.event(&runtime, Tone::Warning, "UpdateFailed", &message).await;
+            self.recorder.update_failed(&runtime, "SeldonRuntime", &failure).await;
             return Err(failure);
         }
         journal.info("Successfully updated status", &fields);
-        match (was_ready, is_ready) {
-            (true, false) => {
-                let message = format!("SeldonRuntime {name} is no longer Ready");
-                self.recorder.event(&runtime, Tone::Warning, "SeldonRuntimeNotReady", &message).await;
-            }
-            (false, true) => {
-                let message = format!("SeldonRuntime {name} is Ready");
-                self.recorder.event(&runtime, Tone::Normal, "RuntimeReady", &message).await;
-            }
-            _ => {}
-        }
+        let subject = format!("SeldonRuntime {name}");
+        self.recorder.turned(&runtime, turn, &subject, ["RuntimeReady", "SeldonRuntimeNotReady"]).await;
         Ok(())
     }
 }
