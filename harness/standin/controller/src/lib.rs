@@ -9,6 +9,7 @@
 mod backoff;
 mod cluster;
 mod condition_set;
+mod dispatch;
 mod events;
 mod experiment;
 mod failure;

@@ -11,11 +11,9 @@ use pace::Pace;
 use seldon_crds::{Experiment, Model, Pipeline, SeldonConfig, SeldonRuntime, Server, ServerConfig};
 
 use crate::cluster::{Cluster, Kind, Reach, namespace_of};
+use crate::dispatch::{Dispatch, Dispatcher};
 use crate::events::Recorder;
-use crate::experiment::ExperimentReconciler;
 use crate::journal::Journal;
-use crate::model::ModelReconciler;
-use crate::pipeline::PipelineReconciler;
 use crate::runtime::RuntimeReconciler;
 use crate::scheduler::Schedulers;
 use crate::server::ServerReconciler;
@@ -48,25 +46,17 @@ impl Operator {
             self.scheduler_port,
             self.connect.clone(),
         );
-        self.start_models(&cluster, &schedulers);
+        self.start_dispatcher::<Model>(&cluster, &schedulers);
+        self.start_dispatcher::<Pipeline>(&cluster, &schedulers);
+        self.start_dispatcher::<Experiment>(&cluster, &schedulers);
         self.start_servers(&cluster, &schedulers);
         self.start_runtimes(&cluster, &schedulers);
     }
 
-    fn start_models(&self, cluster: &Cluster, schedulers: &Arc<Schedulers>) {
+    fn start_dispatcher<K: Dispatch>(&self, cluster: &Cluster, schedulers: &Arc<Schedulers>) {
         let queue = WorkQueue::new(self.pace);
-        sources::own::<Model>(cluster, &self.reach, Predicate::NewGeneration, &queue);
-        let reconciler = ModelReconciler { cluster: cluster.clone(), schedulers: schedulers.clone() };
-        tokio::spawn(work(reconciler, queue, self.journal.clone()));
-
-        let queue = WorkQueue::new(self.pace);
-        sources::own::<Pipeline>(cluster, &self.reach, Predicate::NewGeneration, &queue);
-        let reconciler = PipelineReconciler { cluster: cluster.clone(), schedulers: schedulers.clone() };
-        tokio::spawn(work(reconciler, queue, self.journal.clone()));
-
-        let queue = WorkQueue::new(self.pace);
-        sources::own::<Experiment>(cluster, &self.reach, Predicate::NewGeneration, &queue);
-        let reconciler = ExperimentReconciler { cluster: cluster.clone(), schedulers: schedulers.clone() };
+        sources::own::<K>(cluster, &self.reach, Predicate::NewGeneration, &queue);
+        let reconciler = Dispatcher::<K>::new(cluster, schedulers);
         tokio::spawn(work(reconciler, queue, self.journal.clone()));
     }
 

@@ -7,6 +7,7 @@ mod model_events;
 mod pipeline_events;
 mod requests;
 mod server_events;
+mod status_events;
 mod subscriptions;
 
 use std::collections::HashMap;
@@ -25,7 +26,7 @@ use crate::events::Recorder;
 use crate::failure::Failure;
 use crate::journal::Journal;
 
-pub(crate) use call::Retryable;
+pub(crate) use call::{Line, Retryable};
 
 /// The name under which the operator subscribes.
 const SUBSCRIBER: &str = "seldon manager";
@@ -119,10 +120,9 @@ impl Schedulers {
         let mut client = connection.client().await?;
         let closed = connection.closed.clone();
         tokio::spawn(async move {
-            let request = proto::ModelSubscriptionRequest { subscriber_name: SUBSCRIBER.to_owned() };
             let unread = tokio::select! {
                 () = closed.cancelled() => return,
-                opened = client.subscribe_model_status(request) => opened,
+                opened = client.subscribe_model_status(subscriptions::models()) => opened,
             };
             if unread.is_ok() {
                 closed.cancelled().await;

@@ -13,8 +13,8 @@ use seldon_crds::{ConditionStatus, Server, ServerConfig, ServerStatus};
 use serde_json::json;
 
 use crate::cluster::Cluster;
-use crate::condition_set::{self, Texts, is_ready};
-use crate::events::{Recorder, Tone};
+use crate::condition_set::{self, Texts};
+use crate::events::{Recorder, Turn};
 use crate::failure::Failure;
 use crate::owned::{self, Outcome};
 use crate::scheduler::Schedulers;
@@ -111,26 +111,15 @@ impl ServerReconciler {
         if server.status.is_some() && before == after {
             return Ok(());
         }
-        let (was_ready, is_ready) = (is_ready(&before.conditions), is_ready(&after.conditions));
-        let name = server.name_any();
+        let turn = Turn::between(&before.conditions, &after.conditions);
         server.status = Some(after);
         if let Err(failure) = self.cluster.update_status(&server).await {
             // It says "Model" in the original too.
-            let message = format!("Failed to update status for Model \"{name}\": {failure}");
-            self.recorder.event(&server, Tone::Warning, "UpdateFailed", &message).await;
+            self.recorder.update_failed(&server, "Model", &failure).await;
             return Err(failure);
         }
-        match (was_ready, is_ready) {
-            (true, false) => {
-                let message = format!("Server {name} is no longer Ready");
-                self.recorder.event(&server, Tone::Warning, "ServerNotReady", &message).await;
-            }
-            (false, true) => {
-                let message = format!("Server {name} is Ready");
-                self.recorder.event(&server, Tone::Normal, "ServerReady", &message).await;
-            }
-            _ => {}
-        }
+        let subject = format!("Server {}", server.name_any());
+        self.recorder.turned(&server, turn, &subject, ["ServerReady", "ServerNotReady"]).await;
         Ok(())
     }
 
@@ -139,16 +128,8 @@ impl ServerReconciler {
         let conditions = &mut server.status.get_or_insert_default().conditions;
         let texts = Texts { message: "", reason: &text };
         condition_set::SERVER.mark(conditions, "StatefulSetReady", ConditionStatus::False, texts);
-        let written = if context.is_over() {
-            Err(Failure::Deadline)
-        } else {
-            self.cluster.update_status(&server).await.map(drop)
-        };
-        if let Err(error) = written {
-            let fields = [("server", json!(server.name_any())), ("error", json!(text))];
-            let journal = context.journal.named("Reconcile");
-            journal.error(Some(&error), "Failed to set status for server on error", &fields, &[]);
-        }
+        let unwritten = "Failed to set status for server on error";
+        context.write_failed(&self.cluster, &server, unwritten, "server", &text).await;
     }
 }
 

@@ -5,12 +5,14 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use indexmap::IndexSet;
+use kube::ResourceExt;
 use pace::Pace;
 use serde_json::json;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::backoff;
+use crate::cluster::{Cluster, Kind};
 use crate::failure::Failure;
 use crate::journal::{Frame, Journal};
 
@@ -41,9 +43,25 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// The time is over: what the real program does with this context fails.
-    pub(crate) fn is_over(&self) -> bool {
-        Instant::now() >= self.deadline
+    /// Writes the status of an object whose reconcile failed, unless the time is over: then nothing can be written any
+    /// more. `unwritten` is logged when it was not, with the object's name under `key` and why the reconcile failed.
+    pub(crate) async fn write_failed<K: Kind>(
+        &self,
+        cluster: &Cluster,
+        object: &K,
+        unwritten: &str,
+        key: &str,
+        why: &str,
+    ) {
+        let written = if Instant::now() >= self.deadline {
+            Err(Failure::Deadline)
+        } else {
+            cluster.update_status(object).await.map(drop)
+        };
+        if let Err(failure) = written {
+            let fields = [(key, json!(object.name_any())), ("error", json!(why))];
+            self.journal.named("Reconcile").error(Some(&failure), unwritten, &fields, &[]);
+        }
     }
 }
 

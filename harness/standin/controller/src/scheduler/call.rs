@@ -9,6 +9,8 @@ use tonic::{Code, Response, Status};
 
 use super::{Answer, Client, Connection, Schedulers, requests};
 use crate::backoff;
+use crate::cluster::{Kind, namespace_of};
+use crate::dispatch::Dispatch;
 use crate::failure::Failure;
 use crate::journal::{Frame, Journal};
 use seldon_crds::{Experiment, Model, Pipeline, Server};
@@ -28,48 +30,68 @@ const TRIES: u32 = 100;
 
 /// Where a call goes and how long it may take.
 #[derive(Clone)]
-pub(super) struct Line {
+pub(crate) struct Line {
     pub(super) connection: Connection,
     pub(super) deadline: Instant,
 }
 
 impl Schedulers {
-    /// Tells the namespace's scheduler to load a Model.
-    pub(crate) async fn load_model(self: &Arc<Self>, model: &Model, deadline: Instant) -> Answer {
-        let line = self.line(model.metadata.namespace.as_deref(), deadline).await?;
-        self.load_model_on(model, &line).await
+    /// Tells the namespace's scheduler to have an object.
+    pub(crate) async fn load<K: Dispatch>(self: &Arc<Self>, object: &K, deadline: Instant) -> Answer {
+        let line = self.line(object, deadline).await?;
+        object.load(self, &line).await
     }
 
-    pub(super) async fn load_model_on(&self, model: &Model, line: &Line) -> Answer {
-        let name = name_of(model);
-        self.journal.named("LoadModel").info("Load", &[("model name", json!(name))]);
+    /// Tells the namespace's scheduler not to have an object any more.
+    pub(crate) async fn unload<K: Dispatch>(self: &Arc<Self>, object: &K, deadline: Instant) -> Answer {
+        let line = self.line(object, deadline).await?;
+        object.unload(self, &line).await
+    }
+
+    pub(crate) async fn load_model(&self, model: &Model, line: &Line) -> Answer {
+        self.announce("Load", model);
         let request = requests::model(model).map_err(|text| (Retryable::No, Failure::Refused(text)))?;
         let request = proto::LoadModelRequest { model: Some(request) };
-        let answer = self.unary(line, |mut client| {
-            let request = request.clone();
-            async move { client.load_model(request).await }
-        });
-        answer.await.map(drop).map_err(|status| self.judge("Model", &name, status))
+        let call = |mut client: Client, request| async move { client.load_model(request).await };
+        self.tell(model, line, request, call).await
     }
 
-    /// Tells the namespace's scheduler to unload a Model.
-    pub(crate) async fn unload_model(self: &Arc<Self>, model: &Model, deadline: Instant) -> Answer {
-        let line = self.line(model.metadata.namespace.as_deref(), deadline).await?;
-        self.unload_model_on(model, &line).await
-    }
-
-    pub(super) async fn unload_model_on(&self, model: &Model, line: &Line) -> Answer {
-        let name = name_of(model);
-        self.journal.named("UnloadModel").info("Unload", &[("model name", json!(name))]);
+    pub(crate) async fn unload_model(&self, model: &Model, line: &Line) -> Answer {
+        self.announce("Unload", model);
         let request = proto::UnloadModelRequest {
-            model: Some(proto::ModelReference { name: name.clone(), version: None }),
+            model: Some(proto::ModelReference { name: name_of(model), version: None }),
             kubernetes_meta: Some(requests::meta(model)),
         };
-        let answer = self.unary(line, |mut client| {
-            let request = request.clone();
-            async move { client.unload_model(request).await }
-        });
-        answer.await.map(drop).map_err(|status| self.judge("Model", &name, status))
+        let call = |mut client: Client, request| async move { client.unload_model(request).await };
+        self.tell(model, line, request, call).await
+    }
+
+    pub(crate) async fn load_pipeline(&self, pipeline: &Pipeline, line: &Line) -> Answer {
+        self.announce("Load", pipeline);
+        let request = proto::LoadPipelineRequest { pipeline: Some(requests::pipeline(pipeline)) };
+        let call = |mut client: Client, request| async move { client.load_pipeline(request).await };
+        self.tell(pipeline, line, request, call).await
+    }
+
+    pub(crate) async fn unload_pipeline(&self, pipeline: &Pipeline, line: &Line) -> Answer {
+        self.announce("Unload", pipeline);
+        let request = proto::UnloadPipelineRequest { name: name_of(pipeline) };
+        let call = |mut client: Client, request| async move { client.unload_pipeline(request).await };
+        self.tell(pipeline, line, request, call).await
+    }
+
+    pub(crate) async fn start_experiment(&self, experiment: &Experiment, line: &Line) -> Answer {
+        self.announce("Start", experiment);
+        let request = proto::StartExperimentRequest { experiment: Some(requests::experiment(experiment)) };
+        let call = |mut client: Client, request| async move { client.start_experiment(request).await };
+        self.tell(experiment, line, request, call).await
+    }
+
+    pub(crate) async fn stop_experiment(&self, experiment: &Experiment, line: &Line) -> Answer {
+        self.announce("Stop", experiment);
+        let request = proto::StopExperimentRequest { name: name_of(experiment) };
+        let call = |mut client: Client, request| async move { client.stop_experiment(request).await };
+        self.tell(experiment, line, request, call).await
     }
 
     /// Tells the namespace's scheduler of a Server.
@@ -78,10 +100,7 @@ impl Schedulers {
         server: &Server,
         deadline: Instant,
     ) -> Result<(), Failure> {
-        let line = self
-            .line(server.metadata.namespace.as_deref(), deadline)
-            .await
-            .map_err(|(_, failure)| failure)?;
+        let line = self.line(server, deadline).await.map_err(|(_, failure)| failure)?;
         self.notify_servers_on(std::slice::from_ref(server), false, &line).await
     }
 
@@ -109,87 +128,41 @@ impl Schedulers {
         })
     }
 
-    /// Tells the namespace's scheduler to start an Experiment.
-    pub(crate) async fn start_experiment(
-        self: &Arc<Self>,
-        experiment: &Experiment,
-        deadline: Instant,
-    ) -> Answer {
-        let line = self.line(experiment.metadata.namespace.as_deref(), deadline).await?;
-        self.start_experiment_on(experiment, &line).await
+    /// Logs what a scheduler is about to be told.
+    fn announce<K: Dispatch>(&self, verb: &str, object: &K) {
+        let key = format!("{} name", K::WORD);
+        let journal = self.journal.named(&format!("{verb}{}", K::KIND));
+        journal.info(verb, &[(&key, json!(name_of(object)))]);
     }
 
-    pub(super) async fn start_experiment_on(&self, experiment: &Experiment, line: &Line) -> Answer {
-        let name = name_of(experiment);
-        self.journal.named("StartExperiment").info("Start", &[("experiment name", json!(name))]);
-        let request = proto::StartExperimentRequest { experiment: Some(requests::experiment(experiment)) };
-        let answer = self.unary(line, |mut client| {
-            let request = request.clone();
-            async move { client.start_experiment(request).await }
-        });
-        answer.await.map(drop).map_err(|status| self.judge("Experiment", &name, status))
-    }
-
-    /// Tells the namespace's scheduler to stop an Experiment.
-    pub(crate) async fn stop_experiment(
-        self: &Arc<Self>,
-        experiment: &Experiment,
-        deadline: Instant,
-    ) -> Answer {
-        let line = self.line(experiment.metadata.namespace.as_deref(), deadline).await?;
-        let name = name_of(experiment);
-        self.journal.named("StopExperiment").info("Stop", &[("experiment name", json!(name))]);
-        let request = proto::StopExperimentRequest { name: name.clone() };
-        let answer = self.unary(&line, |mut client| {
-            let request = request.clone();
-            async move { client.stop_experiment(request).await }
-        });
-        answer.await.map(drop).map_err(|status| self.judge("Experiment", &name, status))
-    }
-
-    /// Tells the namespace's scheduler to load a Pipeline.
-    pub(crate) async fn load_pipeline(self: &Arc<Self>, pipeline: &Pipeline, deadline: Instant) -> Answer {
-        let line = self.line(pipeline.metadata.namespace.as_deref(), deadline).await?;
-        self.load_pipeline_on(pipeline, &line).await
-    }
-
-    pub(super) async fn load_pipeline_on(&self, pipeline: &Pipeline, line: &Line) -> Answer {
-        let name = name_of(pipeline);
-        self.journal.named("LoadPipeline").info("Load", &[("pipeline name", json!(name))]);
-        let request = proto::LoadPipelineRequest { pipeline: Some(requests::pipeline(pipeline)) };
-        let answer = self.unary(line, |mut client| {
-            let request = request.clone();
-            async move { client.load_pipeline(request).await }
-        });
-        answer.await.map(drop).map_err(|status| self.judge("Pipeline", &name, status))
-    }
-
-    /// Tells the namespace's scheduler to unload a Pipeline.
-    pub(crate) async fn unload_pipeline(self: &Arc<Self>, pipeline: &Pipeline, deadline: Instant) -> Answer {
-        let line = self.line(pipeline.metadata.namespace.as_deref(), deadline).await?;
-        let name = name_of(pipeline);
-        self.journal.named("UnloadPipeline").info("Unload", &[("pipeline name", json!(name))]);
-        let request = proto::UnloadPipelineRequest { name: name.clone() };
-        let answer = self.unary(&line, |mut client| {
-            let request = request.clone();
-            async move { client.unload_pipeline(request).await }
-        });
-        answer.await.map(drop).map_err(|status| self.judge("Pipeline", &name, status))
+    /// One call about an object; a refusal is judged.
+    async fn tell<K: Dispatch, Request: Clone, T, F>(
+        &self,
+        object: &K,
+        line: &Line,
+        request: Request,
+        call: impl Fn(Client, Request) -> F,
+    ) -> Answer
+    where
+        F: Future<Output = Result<Response<T>, Status>>,
+    {
+        let answer = self.unary(line, |client| call(client, request.clone())).await;
+        answer.map(drop).map_err(|status| self.judge(object, status))
     }
 
     /// A failure to connect is always worth another try.
     async fn line(
         self: &Arc<Self>,
-        namespace: Option<&str>,
+        object: &impl Kind,
         deadline: Instant,
     ) -> Result<Line, (Retryable, Failure)> {
-        let connection = self.connection(namespace.unwrap_or_default()).await;
+        let connection = self.connection(&namespace_of(object)).await;
         let connection = connection.map_err(|status| (Retryable::Yes, status.into()))?;
         Ok(Line { connection, deadline })
     }
 
     /// One call, tried up to a hundred times while the scheduler is unavailable.
-    pub(super) async fn unary<T, F>(&self, line: &Line, call: impl Fn(Client) -> F) -> Result<T, GoStatus>
+    async fn unary<T, F>(&self, line: &Line, call: impl Fn(Client) -> F) -> Result<T, GoStatus>
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
@@ -216,9 +189,10 @@ impl Schedulers {
     }
 
     /// Logs a refused call and says whether trying again may help.
-    fn judge(&self, resource: &str, name: &str, status: GoStatus) -> (Retryable, Failure) {
+    fn judge<K: Dispatch>(&self, object: &K, status: GoStatus) -> (Retryable, Failure) {
         let code = format!("{:?}", status.code).replace("Cancelled", "Canceled");
-        let about = [("code", json!(code)), ("resource", json!(resource)), ("resourceName", json!(name))];
+        let name = name_of(object);
+        let about = [("code", json!(code)), ("resource", json!(K::KIND)), ("resourceName", json!(name))];
         let mut all = vec![("err", json!(status.to_string()))];
         all.extend(about.clone());
         self.journal.info("Got grpc status code", &all);

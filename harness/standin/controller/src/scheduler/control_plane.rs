@@ -16,9 +16,9 @@ use super::call::{Line, Retryable};
 use super::subscriptions::Subscription;
 use super::{SUBSCRIBER, Schedulers};
 use crate::cluster::{Kind, retry_on_conflict};
+use crate::dispatch::Dispatch;
 use crate::failure::Failure;
 use crate::journal::Journal;
-use crate::{experiment, model, pipeline};
 
 /// The limit for dealing with one event (`constants.ControlPlaneExecTimeOut`).
 const LIMIT: Duration = Duration::from_secs(300);
@@ -94,43 +94,39 @@ impl Schedulers {
         self.notify_servers_on(&servers, true, line).await
     }
 
-    /// Only when the scheduler has none at all.
     async fn resend_experiments(&self, namespace: &str, line: &Line) -> Result<(), Failure> {
         let mut client = line.connection.client().await?;
         let request = proto::ExperimentStatusRequest { subscriber_name: SUBSCRIBER.to_owned(), name: None };
         let known = count(client.experiment_status(request).await).await?;
-        if known > 0 {
-            return Ok(());
-        }
-        let (leaving, staying) = parted(self.cluster.list::<Experiment>(namespace).await?);
-        for object in &staying {
-            if let Err((Retryable::Yes, failure)) = self.start_experiment_on(object, line).await {
-                return Err(failure);
-            }
-        }
-        for object in &leaving {
-            self.release(object, experiment::FINALIZER, "experiment").await?;
-        }
-        Ok(())
+        self.resend_unless::<Experiment>(known, namespace, line).await
     }
 
-    /// Only when the scheduler has none at all.
     async fn resend_pipelines(&self, namespace: &str, line: &Line) -> Result<(), Failure> {
         let mut client = line.connection.client().await?;
         let request =
             proto::PipelineStatusRequest { subscriber_name: SUBSCRIBER.to_owned(), ..Default::default() };
         let known = count(client.pipeline_status(request).await).await?;
+        self.resend_unless::<Pipeline>(known, namespace, line).await
+    }
+
+    /// Only when the scheduler has none at all.
+    async fn resend_unless<K: Dispatch>(
+        &self,
+        known: usize,
+        namespace: &str,
+        line: &Line,
+    ) -> Result<(), Failure> {
         if known > 0 {
             return Ok(());
         }
-        let (leaving, staying) = parted(self.cluster.list::<Pipeline>(namespace).await?);
+        let (leaving, staying) = parted(self.cluster.list::<K>(namespace).await?);
         for object in &staying {
-            if let Err((Retryable::Yes, failure)) = self.load_pipeline_on(object, line).await {
+            if let Err((Retryable::Yes, failure)) = object.load(self, line).await {
                 return Err(failure);
             }
         }
         for object in &leaving {
-            self.release(object, pipeline::FINALIZER, "pipeline").await?;
+            self.release(object).await?;
         }
         Ok(())
     }
@@ -139,7 +135,7 @@ impl Schedulers {
     async fn resend_models(&self, namespace: &str, line: &Line) -> Result<(), Failure> {
         let (leaving, staying) = parted(self.cluster.list::<Model>(namespace).await?);
         for object in &leaving {
-            match self.unload_model_on(object, line).await {
+            match self.unload_model(object, line).await {
                 Ok(()) => {
                     let message = "Unload model called successfully, not removing finalizer";
                     self.journal.info(message, &[("model", json!(object.name_any()))]);
@@ -149,11 +145,11 @@ impl Schedulers {
                     self.journal.error(Some(&failure), "Failed to call unload model", &fields, &[]);
                     return Err(failure);
                 }
-                Err((Retryable::No, _)) => self.release(object, model::FINALIZER, "model").await?,
+                Err((Retryable::No, _)) => self.release(object).await?,
             }
         }
         for object in &staying {
-            if let Err((retryable, failure)) = self.load_model_on(object, line).await {
+            if let Err((retryable, failure)) = self.load_model(object, line).await {
                 let fields = [("model", json!(object.name_any()))];
                 self.journal.error(Some(&failure), "Failed to call load model", &fields, &[]);
                 if retryable == Retryable::Yes {
@@ -164,12 +160,10 @@ impl Schedulers {
         Ok(())
     }
 
-    async fn release<K: Kind>(&self, object: &K, finalizer: &str, word: &str) -> Result<(), Failure> {
+    async fn release<K: Dispatch>(&self, object: &K) -> Result<(), Failure> {
         retry_on_conflict(|| async {
-            let mut object = object.clone();
-            object.finalizers_mut().retain(|one| one != finalizer);
-            self.cluster.update(&object).await?;
-            self.journal.info("Removed finalizer", &[(word, json!(object.name_any()))]);
+            self.cluster.let_go(object.clone(), K::FINALIZER).await?;
+            self.journal.info("Removed finalizer", &[(K::WORD, json!(object.name_any()))]);
             Ok(())
         })
         .await

@@ -1,40 +1,28 @@
 //! What the scheduler says of Experiments becomes their status. Texts go into the reason.
 
-use std::sync::Arc;
-
+use futures::FutureExt;
 use gonet::GoStatus;
 use seldon_crds::{ConditionStatus, Experiment};
 use seldon_proto::scheduler::{ExperimentStatusResponse, ExperimentSubscriptionRequest, KubernetesMeta};
 use serde_json::json;
 
+use super::status_events::is_outdated;
 use super::subscriptions::Subscription;
-use super::{SUBSCRIBER, Schedulers};
+use super::{Client, SUBSCRIBER, Schedulers};
 use crate::cluster::retry_on_conflict;
 use crate::condition_set::{self, Texts};
-use crate::events::Tone;
-use crate::experiment::FINALIZER;
 use crate::failure::Failure;
 use crate::journal::Journal;
 
 impl Schedulers {
-    pub(super) async fn experiment_events(
-        self: &Arc<Self>,
-        subscription: Subscription,
-    ) -> Result<(), GoStatus> {
+    pub(super) async fn experiment_events(&self, subscription: Subscription) -> Result<(), GoStatus> {
         let journal = subscription.journal.clone();
-        let open = |mut client: super::Client| async move {
+        let open = |mut client: Client| async move {
             let request = ExperimentSubscriptionRequest { subscriber_name: SUBSCRIBER.to_owned() };
             client.subscribe_experiment_status(request).await
         };
-        subscription
-            .each("event recv failed", open, |event| {
-                let (schedulers, journal) = (self.clone(), journal.clone());
-                async move {
-                    schedulers.experiment_event(&journal, event).await;
-                    Ok(())
-                }
-            })
-            .await
+        let handle = |event| self.experiment_event(&journal, event).map(Ok);
+        subscription.each("event recv failed", open, handle).await
     }
 
     async fn experiment_event(&self, journal: &Journal, event: ExperimentStatusResponse) {
@@ -46,32 +34,12 @@ impl Schedulers {
             return;
         };
         if !event.active {
-            let removed = retry_on_conflict(|| self.release_experiment(journal, name, &meta.namespace)).await;
-            if let Err(failure) = removed {
-                journal.error(Some(&failure), "Failed to remove finalizer after retries", &[], &[]);
-            }
+            self.release_deleted::<Experiment>(journal, name, &meta.namespace).await;
         }
         if let Err(failure) = retry_on_conflict(|| self.write_experiment_status(journal, &event, meta)).await
         {
             journal.error(Some(&failure), "Failed to update status", &[("experiment", json!(name))], &[]);
         }
-    }
-
-    /// Lets an Experiment go that is being deleted.
-    async fn release_experiment(
-        &self,
-        journal: &Journal,
-        name: &str,
-        namespace: &str,
-    ) -> Result<(), Failure> {
-        let mut experiment: Experiment = self.cluster.get(namespace, name).await?;
-        if experiment.metadata.deletion_timestamp.is_none() {
-            return Ok(());
-        }
-        experiment.metadata.finalizers.get_or_insert_default().retain(|finalizer| finalizer != FINALIZER);
-        self.cluster.update(&experiment).await.map(drop).inspect_err(|failure| {
-            journal.error(Some(failure), "Failed to remove finalizer", &[("experiment", json!(name))], &[]);
-        })
     }
 
     async fn write_experiment_status(
@@ -82,14 +50,7 @@ impl Schedulers {
     ) -> Result<(), Failure> {
         let name = event.experiment_name.as_str();
         let mut experiment: Experiment = self.cluster.get(&meta.namespace, name).await?;
-        let generation = experiment.metadata.generation.unwrap_or_default();
-        if generation != meta.generation {
-            let fields = [
-                ("currentGeneration", json!(generation)),
-                ("eventGeneration", json!(meta.generation)),
-                ("server", json!(name)),
-            ];
-            journal.info("Ignoring event for old generation", &fields);
+        if is_outdated(journal, &experiment, meta, "server") {
             return Ok(());
         }
         let said =
@@ -105,11 +66,6 @@ impl Schedulers {
         let candidates = of(event.candidates_ready, "Candidates ready", "Candidates not ready");
         mark("CandidatesReady", event.candidates_ready, candidates);
         mark("MirrorReady", event.mirror_ready, of(event.mirror_ready, "Mirror ready", "Mirror not ready"));
-        if let Err(failure) = self.cluster.update_status(&experiment).await {
-            let message = format!("Failed to update status for experiment \"{name}\": {failure}");
-            self.recorder.event(&experiment, Tone::Warning, "UpdateFailed", &message).await;
-            return Err(failure);
-        }
-        Ok(())
+        self.update_status(&experiment, "experiment").await
     }
 }

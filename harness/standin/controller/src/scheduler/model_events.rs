@@ -1,55 +1,40 @@
 //! What the scheduler says of Models becomes their status.
 
-use std::sync::Arc;
-
+use futures::FutureExt;
 use gonet::GoStatus;
 use seldon_crds::{ConditionStatus, Model};
 use seldon_proto::scheduler::model_status::ModelState;
-use seldon_proto::scheduler::{KubernetesMeta, ModelStatus, ModelVersionStatus};
+use seldon_proto::scheduler::{KubernetesMeta, ModelStatus, ModelStatusResponse};
 use serde_json::json;
 
-use super::Schedulers;
+use super::status_events::is_outdated;
 use super::subscriptions::{Subscription, models};
+use super::{Client, Schedulers};
 use crate::cluster::retry_on_conflict;
-use crate::condition_set::{self, Texts, is_ready};
-use crate::events::Tone;
+use crate::condition_set::{self, Texts};
+use crate::events::Turn;
 use crate::failure::Failure;
 use crate::journal::Journal;
-use crate::model::FINALIZER;
 
 impl Schedulers {
-    pub(super) async fn model_events(self: &Arc<Self>, subscription: Subscription) -> Result<(), GoStatus> {
+    pub(super) async fn model_events(&self, subscription: Subscription) -> Result<(), GoStatus> {
         let journal = subscription.journal.clone();
-        let open = |mut client: super::Client| async move { client.subscribe_model_status(models()).await };
-        subscription
-            .each("event recv failed", open, |event| {
-                let (schedulers, journal) = (self.clone(), journal.clone());
-                async move {
-                    let Some(latest) = event.versions.first() else {
-                        let fields = [("numVersions", json!(0)), ("name", json!(event.model_name))];
-                        journal.info("Expected a single model version", &fields);
-                        return Ok(());
-                    };
-                    match &latest.kubernetes_meta {
-                        None => journal.info(
-                            "Ignoring event with no Kubernetes metadata.",
-                            &[("model", json!(event.model_name))],
-                        ),
-                        Some(meta) => schedulers.model_event(&journal, &event.model_name, meta, latest).await,
-                    }
-                    Ok(())
-                }
-            })
-            .await
+        let open = |mut client: Client| async move { client.subscribe_model_status(models()).await };
+        let handle = |event| self.model_event(&journal, event).map(Ok);
+        subscription.each("event recv failed", open, handle).await
     }
 
-    async fn model_event(
-        &self,
-        journal: &Journal,
-        name: &str,
-        meta: &KubernetesMeta,
-        version: &ModelVersionStatus,
-    ) {
+    async fn model_event(&self, journal: &Journal, event: ModelStatusResponse) {
+        let name = event.model_name.as_str();
+        let Some(version) = event.versions.first() else {
+            let fields = [("numVersions", json!(0)), ("name", json!(name))];
+            journal.info("Expected a single model version", &fields);
+            return;
+        };
+        let Some(meta) = &version.kubernetes_meta else {
+            journal.info("Ignoring event with no Kubernetes metadata.", &[("model", json!(name))]);
+            return;
+        };
         let status = version.state.clone().unwrap_or_default();
         let fields = [
             ("name", json!(name)),
@@ -60,10 +45,7 @@ impl Schedulers {
         ];
         journal.info("Received event", &fields);
         if ends_a_model(status.state()) {
-            let removed = retry_on_conflict(|| self.release_model(journal, name, &meta.namespace)).await;
-            if let Err(failure) = removed {
-                journal.error(Some(&failure), "Failed to remove finalizer after retries", &[], &[]);
-            }
+            self.release_deleted::<Model>(journal, name, &meta.namespace).await;
         }
         let written =
             retry_on_conflict(|| self.write_model_status(journal, name, meta, &status, &version.server_name))
@@ -71,18 +53,6 @@ impl Schedulers {
         if let Err(failure) = written {
             journal.error(Some(&failure), "Failed to update status", &[("model", json!(name))], &[]);
         }
-    }
-
-    /// Lets a Model go that is being deleted.
-    async fn release_model(&self, journal: &Journal, name: &str, namespace: &str) -> Result<(), Failure> {
-        let mut model: Model = self.cluster.get(namespace, name).await?;
-        if model.metadata.deletion_timestamp.is_none() {
-            return Ok(());
-        }
-        model.metadata.finalizers.get_or_insert_default().retain(|finalizer| finalizer != FINALIZER);
-        self.cluster.update(&model).await.map(drop).inspect_err(|failure| {
-            journal.error(Some(failure), "Failed to remove finalizer", &[("model", json!(name))], &[]);
-        })
     }
 
     async fn write_model_status(
@@ -94,14 +64,7 @@ impl Schedulers {
         server: &str,
     ) -> Result<(), Failure> {
         let mut model: Model = self.cluster.get(&meta.namespace, name).await?;
-        let generation = model.metadata.generation.unwrap_or_default();
-        if generation != meta.generation {
-            let fields = [
-                ("currentGeneration", json!(generation)),
-                ("eventGeneration", json!(meta.generation)),
-                ("model", json!(name)),
-            ];
-            journal.info("Ignoring event for old generation", &fields);
+        if is_outdated(journal, &model, meta, "model") {
             return Ok(());
         }
         let before = model.status.clone().unwrap_or_default();
@@ -119,24 +82,11 @@ impl Schedulers {
         if before == after {
             return Ok(());
         }
-        let (was_ready, is_ready) = (is_ready(&before.conditions), is_ready(&after.conditions));
+        let turn = Turn::between(&before.conditions, &after.conditions);
         model.status = Some(after);
-        if let Err(failure) = self.cluster.update_status(&model).await {
-            let message = format!("Failed to update status for Model \"{name}\": {failure}");
-            self.recorder.event(&model, Tone::Warning, "UpdateFailed", &message).await;
-            return Err(failure);
-        }
-        match (was_ready, is_ready) {
-            (true, false) => {
-                let message = format!("Model [{name}] is no longer Ready");
-                self.recorder.event(&model, Tone::Warning, "ModelNotReady", &message).await;
-            }
-            (false, true) => {
-                let message = format!("Model [{name}] is Ready");
-                self.recorder.event(&model, Tone::Normal, "ModelReady", &message).await;
-            }
-            _ => {}
-        }
+        self.update_status(&model, "Model").await?;
+        let subject = format!("Model [{name}]");
+        self.recorder.turned(&model, turn, &subject, ["ModelReady", "ModelNotReady"]).await;
         Ok(())
     }
 }

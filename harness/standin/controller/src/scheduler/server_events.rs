@@ -1,7 +1,6 @@
 //! What the scheduler says of Servers becomes their count of loaded models, or their replica count.
 
-use std::sync::Arc;
-
+use futures::FutureExt;
 use gonet::GoStatus;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
@@ -10,8 +9,9 @@ use seldon_proto::scheduler::server_status_response::Type;
 use seldon_proto::scheduler::{KubernetesMeta, ServerStatusResponse, ServerSubscriptionRequest};
 use serde_json::json;
 
+use super::status_events::is_outdated;
 use super::subscriptions::Subscription;
-use super::{SUBSCRIBER, Schedulers};
+use super::{Client, SUBSCRIBER, Schedulers};
 use crate::cluster::retry_on_conflict;
 use crate::events::Tone;
 use crate::failure::Failure;
@@ -19,21 +19,14 @@ use crate::journal::Journal;
 use crate::scaling;
 
 impl Schedulers {
-    pub(super) async fn server_events(self: &Arc<Self>, subscription: Subscription) -> Result<(), GoStatus> {
+    pub(super) async fn server_events(&self, subscription: Subscription) -> Result<(), GoStatus> {
         let journal = subscription.journal.clone();
-        let open = |mut client: super::Client| async move {
+        let open = |mut client: Client| async move {
             let request = ServerSubscriptionRequest { subscriber_name: SUBSCRIBER.to_owned() };
             client.subscribe_server_status(request).await
         };
-        subscription
-            .each("event recv failed", open, |event| {
-                let (schedulers, journal) = (self.clone(), journal.clone());
-                async move {
-                    schedulers.server_event(&journal, event).await;
-                    Ok(())
-                }
-            })
-            .await
+        let handle = |event| self.server_event(&journal, event).map(Ok);
+        subscription.each("event recv failed", open, handle).await
     }
 
     async fn server_event(&self, journal: &Journal, event: ServerStatusResponse) {
@@ -63,25 +56,13 @@ impl Schedulers {
     ) -> Result<(), Failure> {
         let name = event.server_name.as_str();
         let mut server: Server = self.cluster.get(&meta.namespace, name).await?;
-        let generation = server.metadata.generation.unwrap_or_default();
-        if generation != meta.generation && event.r#type() != Type::ScalingRequest {
-            let fields = [
-                ("currentGeneration", json!(generation)),
-                ("eventGeneration", json!(meta.generation)),
-                ("server", json!(name)),
-            ];
-            journal.info("Ignoring event for old generation", &fields);
+        if event.r#type() != Type::ScalingRequest && is_outdated(journal, &server, meta, "server") {
             return Ok(());
         }
         match event.r#type() {
             Type::StatusUpdate => {
                 server.status.get_or_insert_default().loaded_models = event.num_loaded_model_replicas;
-                if let Err(failure) = self.cluster.update_status(&server).await {
-                    let message = format!("Failed to update status for Server \"{name}\": {failure}");
-                    self.recorder.event(&server, Tone::Warning, "UpdateFailed", &message).await;
-                    return Err(failure);
-                }
-                Ok(())
+                self.update_status(&server, "Server").await
             }
             Type::ScalingRequest => self.scale(&server, event.expected_replicas).await,
             _ => Ok(()),
