@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::event::{Event, ServerChange};
-use crate::experiment::Experiments;
+use crate::experiment::{Experiments, ResourceType};
 use crate::gate::{Gate, Opening};
 use crate::journal::{Journal, Level};
 use crate::pipeline::Pipelines;
@@ -128,7 +128,7 @@ impl Core {
         self.note_server_of(name, version);
         self.sync_agents(name);
         self.update_model_routes(name);
-        self.note_in_experiments(name);
+        self.note_in_experiments(ResourceType::Model, name);
         self.note_in_pipelines(name);
     }
 

@@ -12,7 +12,25 @@ impl Core {
         self.journal.line(Level::Info, message, &[("func", func), ("source", "experimentServer")]);
     }
 
-    pub(super) fn model_is_available(&self, name: &str) -> bool {
+    /// A model or a pipeline changed: experiments it is part of are looked at again.
+    pub(super) fn note_in_experiments(&mut self, on: ResourceType, name: &str) {
+        let ready = self.is_ready(on, name);
+        let mut events = Vec::new();
+        for experiment in self.experiments.by_name.values_mut().filter(|e| e.concerns(on, name)) {
+            experiment.note(name, ready);
+            events.push(Event::Experiment { name: experiment.name.clone(), cause: ExperimentCause::Changed });
+        }
+        self.publish(events);
+    }
+
+    fn is_ready(&self, on: ResourceType, name: &str) -> bool {
+        match on {
+            ResourceType::Model => self.model_is_available(name),
+            ResourceType::Pipeline => self.pipeline_is_ready(name),
+        }
+    }
+
+    fn model_is_available(&self, name: &str) -> bool {
         self.store.latest(name).is_some_and(|latest| latest.status.state == ModelState::ModelAvailable)
     }
 
@@ -26,10 +44,7 @@ impl Core {
         let name = experiment.name.clone();
         self.log_experiments(&format!("Start {name}"), "StartExperiment");
         for part in experiment.part_names() {
-            let ready = match experiment.on {
-                ResourceType::Model => self.model_is_available(&part),
-                ResourceType::Pipeline => self.pipeline_is_ready(&part),
-            };
+            let ready = self.is_ready(experiment.on, &part);
             experiment.note(&part, ready);
         }
         let on = experiment.on;

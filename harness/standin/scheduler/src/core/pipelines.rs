@@ -3,7 +3,7 @@
 use seldon_proto::scheduler as pb;
 
 use super::Core;
-use crate::event::{Event, ExperimentCause, PipelineCause};
+use crate::event::{Event, PipelineCause};
 use crate::experiment::{Experiment, ResourceType};
 use crate::journal::Level;
 use crate::pipeline::{NO_ENGINES, Pipeline, PipelineError, fresh_uid};
@@ -56,7 +56,7 @@ impl Core {
             let line = format!("Failed to add pipeline {name}");
             self.log_routes(Level::Error, &line, "handlePipelineEvents", &[("error", &error)]);
         }
-        self.note_pipeline_in_experiments(name);
+        self.note_in_experiments(ResourceType::Pipeline, name);
         if matches!(cause, PipelineCause::Changed | PipelineCause::ModelStatus) {
             let fields = [("func", "handlePipelineEvent"), ("pipeline", name), ("source", "dataflow")];
             self.journal.line(Level::Warning, NO_ENGINES, &fields);
@@ -92,20 +92,6 @@ impl Core {
         }
         self.cache.update(&mut self.routes);
         Ok(())
-    }
-
-    fn note_pipeline_in_experiments(&mut self, name: &str) {
-        let latest = self.pipelines.by_name.get(name).and_then(Pipeline::latest);
-        let ready =
-            latest.is_some_and(|latest| latest.status == crate::pipeline::PipelineStatus::PipelineReady);
-        let concerned =
-            self.experiments.by_name.values_mut().filter(|e| e.concerns(ResourceType::Pipeline, name));
-        let mut events = Vec::new();
-        for experiment in concerned {
-            experiment.note(name, ready);
-            events.push(Event::Experiment { name: experiment.name.clone(), cause: ExperimentCause::Changed });
-        }
-        self.publish(events);
     }
 
     /// A model changed: pipelines with a step of that name may have become ready, or ceased to be.

@@ -3,7 +3,6 @@
 use tokio::time::Instant;
 
 use super::{Core, Wake, batch};
-use crate::event::{Event, ExperimentCause};
 use crate::experiment::{Experiment, ResourceType};
 use crate::journal::Level;
 use crate::routes::Share;
@@ -195,19 +194,6 @@ impl Core {
         }
         self.cache.update(&mut self.routes);
         Ok(())
-    }
-
-    /// A model changed: experiments it is part of are looked at again.
-    pub(super) fn note_in_experiments(&mut self, name: &str) {
-        let ready = self.model_is_available(name);
-        let concerned =
-            self.experiments.by_name.values_mut().filter(|e| e.concerns(ResourceType::Model, name));
-        let mut events = Vec::new();
-        for experiment in concerned {
-            experiment.note(name, ready);
-            events.push(Event::Experiment { name: experiment.name.clone(), cause: ExperimentCause::Changed });
-        }
-        self.publish(events);
     }
 }
 
