@@ -94,6 +94,10 @@ const KNOWN: &[(&str, Kind, &str, &str)] = &[
     ("tracing-config-path", Text, "", "Tracing config path"),
 ];
 
+fn index_of(name: &str) -> Option<usize> {
+    KNOWN.iter().position(|(known, ..)| *known == name)
+}
+
 fn as_switch(text: &str) -> Option<bool> {
     match text {
         "1" | "t" | "T" | "true" | "TRUE" | "True" => Some(true),
@@ -133,7 +137,7 @@ impl Flags {
             if name.is_empty() || name.starts_with('-') {
                 return Err(FlagError::Refused(format!("bad flag syntax: {argument}")));
             }
-            let Some(index) = KNOWN.iter().position(|(known, ..)| *known == name) else {
+            let Some(index) = index_of(name) else {
                 if matches!(name, "h" | "help") {
                     return Err(FlagError::Help);
                 }
@@ -161,10 +165,7 @@ impl Flags {
     }
 
     fn from_values(values: &[String]) -> Result<Flags, FlagError> {
-        let text = |name: &str| {
-            let index = KNOWN.iter().position(|(known, ..)| *known == name);
-            index.map_or("", |index| values[index].as_str())
-        };
+        let text = |name: &str| index_of(name).map_or("", |index| values[index].as_str());
         let port = |name: &str| {
             text(name)
                 .parse::<u16>()
@@ -204,14 +205,17 @@ impl Flags {
 pub(crate) fn usage(program: &str) -> String {
     let mut text = format!("Usage of {program}:\n");
     for (name, kind, default, meaning) in KNOWN {
-        let (value, default) = match kind {
-            Text if default.is_empty() => (" string", String::new()),
-            Text => (" string", format!(" (default {default:?})")),
-            Unsigned => (" uint", format!(" (default {default})")),
-            Integer => (" int", format!(" (default {default})")),
-            Float => (" float", format!(" (default {default})")),
-            Switch if *default == "false" => ("", String::new()),
-            Switch => ("", format!(" (default {default})")),
+        let value = match kind {
+            Text => " string",
+            Unsigned => " uint",
+            Integer => " int",
+            Float => " float",
+            Switch => "",
+        };
+        let default = match (kind, *default) {
+            (Text, "") | (Switch, "false") => String::new(),
+            (Text, default) => format!(" (default {default:?})"),
+            (_, default) => format!(" (default {default})"),
         };
         text.push_str(&format!("  -{name}{value}\n    \t{meaning}{default}\n"));
     }
