@@ -9,9 +9,9 @@ use serde::{Deserialize, Serialize};
 /// How it is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Build {
-    /// Fast to build.
-    Debug,
     /// As `cargo conformance` builds it.
+    Debug,
+    /// Optimised.
     Release,
 }
 
@@ -19,7 +19,7 @@ pub(crate) enum Build {
 #[derive(Debug, clap::Args)]
 pub(crate) struct Subject {
     /// How it is built.
-    #[arg(long, value_enum, default_value = "release")]
+    #[arg(long, value_enum, default_value = "debug")]
     build: Build,
     /// A program that is built already.
     #[arg(long, value_name = "FILE", conflicts_with = "build")]
@@ -103,15 +103,8 @@ impl Conformance {
         environment: &[(&str, &Path)],
     ) -> anyhow::Result<Conformance> {
         let mut cargo = Command::new("cargo");
-        cargo.args([
-            "build",
-            "--package",
-            "scenarios",
-            "--bin",
-            "seldon-conformance",
-            "--message-format",
-            "json-render-diagnostics",
-        ]);
+        // Of the whole workspace, as the alias: with one package's features alone everything would be built anew.
+        cargo.args(["build", "--bin", "seldon-conformance", "--message-format", "json-render-diagnostics"]);
         if build == Build::Release {
             cargo.arg("--release");
         }

@@ -31,12 +31,15 @@ impl World {
         self.waiting_for(&format!("the diagnosis to name {sentence}"));
         let began = Instant::now();
         loop {
-            let named = diagnose(&self.snapshot(mesh).await?, self.profile());
-            if let Some(diagnosis) = named.as_ref().filter(|diagnosis| expected(&diagnosis.cause)) {
+            let named = self.diagnose(mesh).await;
+            if let Ok(Some(diagnosis)) = &named
+                && expected(&diagnosis.cause)
+            {
                 return self.note(Event::Cause(diagnosis.named.clone()));
             }
+            // An API server that cannot be read just now is looked at again, as everywhere.
             if began.elapsed() >= self.patience().claim {
-                let instead = named.map_or_else(|| "nothing".into(), |diagnosis| diagnosis.named.sentence);
+                let instead = named?.map_or_else(|| "nothing".into(), |diagnosis| diagnosis.named.sentence);
                 anyhow::bail!("the diagnosis should name {sentence}; it names: {instead}");
             }
             self.pause().await;

@@ -2,6 +2,14 @@
 
 use std::time::Duration;
 
+use pace::Pace;
+
+/// How much longer things take at the real pace than at [`Pace::FAST`], where a real program's start is most of it.
+const SLOWER_AT_REAL_PACE: f64 = 10.0;
+
+/// What must not change is watched for as long as this at the real pace.
+const QUIET: Duration = Duration::from_secs(60);
+
 /// A value of [`Patience::VARIABLE`] that is no factor.
 #[derive(Debug, thiserror::Error)]
 #[error("{variable} is {0:?}; it must be a number from 1 to 100", variable = Patience::VARIABLE)]
@@ -34,17 +42,36 @@ impl Patience {
     /// Environment variable whose value, a number of at least 1, multiplies all upper ends: for slow machines.
     pub const VARIABLE: &str = "CONFORMANCE_PATIENCE";
 
-    /// The defaults, times what [`Patience::VARIABLE`] says when it is set.
+    /// The defaults at `pace`, times what [`Patience::VARIABLE`] says when it is set.
     ///
     /// # Errors
     /// [`BadPatience`] when its value is no number from 1 to 100.
-    pub fn from_environment() -> Result<Patience, BadPatience> {
-        match std::env::var(Patience::VARIABLE) {
+    pub fn from_environment(pace: Pace) -> Result<Patience, BadPatience> {
+        let read = match std::env::var(Patience::VARIABLE) {
             Err(std::env::VarError::NotPresent) => Ok(Patience::default()),
             Err(std::env::VarError::NotUnicode(value)) => {
                 Err(BadPatience(value.to_string_lossy().into_owned()))
             }
             Ok(value) => Patience::parse(value),
+        };
+        read.map(|patience| patience.at(pace))
+    }
+
+    /// As long as it takes at `pace`: at the real one a dial lasts 20 s and a back-off 15 s, and what must not change
+    /// has to be watched for longer than the longest wait between two attempts.
+    #[must_use]
+    pub fn at(self, pace: Pace) -> Patience {
+        let slower = (pace.factor() * SLOWER_AT_REAL_PACE).max(1.0);
+        let longer = |fast: Duration| fast.mul_f64(slower);
+        Patience {
+            mesh: longer(self.mesh),
+            claim: longer(self.claim),
+            proof: longer(self.proof),
+            probe: longer(self.probe),
+            case: longer(self.case),
+            undo: longer(self.undo),
+            quiet: self.quiet.max(pace.wait(QUIET)),
+            ..self
         }
     }
 
@@ -75,5 +102,29 @@ impl Patience {
 impl Default for Patience {
     fn default() -> Patience {
         Patience::scaled(1.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_real_pace_needs_more_patience_and_the_fast_one_none() {
+        let (fast, real) = (Patience::default().at(Pace::FAST), Patience::default().at(Pace::REAL));
+        assert_eq!(fast.claim, Patience::default().claim);
+        assert_eq!(fast.quiet, Duration::from_millis(1500));
+        assert_eq!(real.claim, fast.claim * 10);
+        assert_eq!(real.quiet, QUIET);
+    }
+
+    #[rstest::rstest]
+    #[case("0.5")]
+    #[case("101")]
+    #[case("NaN")]
+    #[case("much")]
+    fn what_is_no_factor_is_named(#[case] value: &str) {
+        let error = Patience::parse(value.to_owned()).unwrap_err().to_string();
+        assert_eq!(error, format!("CONFORMANCE_PATIENCE is {value:?}; it must be a number from 1 to 100"));
     }
 }

@@ -23,7 +23,7 @@ const LOG: &str = "hold.log";
 pub(crate) fn up(options: UpOptions) -> Result<ExitCode, Failure> {
     let cache = Cache::from_environment().map_err(Failure::machine)?;
     check_name(&options.name)?;
-    Patience::from_environment().map_err(Failure::usage)?;
+    Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
     try_namespaces().map_err(Failure::machine)?;
     // Provisioning speaks to the person; the holding process then finds everything there.
     provision(&cache, &|line| remark(line)).map_err(Failure::machine)?;

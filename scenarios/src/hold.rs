@@ -34,7 +34,7 @@ pub(crate) fn run(options: UpOptions) -> Result<ExitCode, Failure> {
         profile: options.cni.into(),
         topology: options.mesh.topology(),
         pace: options.pace.into(),
-        patience: Patience::from_environment().map_err(Failure::usage)?,
+        patience: Patience::from_environment(options.pace.into()).map_err(Failure::usage)?,
         host_address: options.host_address,
         api_port: options.api_port,
         host_ports: HostPorts::NodePorts,

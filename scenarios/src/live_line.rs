@@ -68,6 +68,16 @@ impl LiveLine {
     }
 }
 
+/// Columns of the terminal; 80 when it does not say.
+fn width() -> usize {
+    terminal_size::terminal_size_of(stderr()).map_or(80, |(width, _)| usize::from(width.0))
+}
+
+/// What of `line` fits into one row: a row that is full may already have begun the next, which no erasing reaches.
+fn fitting(line: &str, width: usize) -> String {
+    line.chars().take(width.saturating_sub(1)).collect()
+}
+
 impl State {
     fn erase(&self) {
         if self.live {
@@ -86,6 +96,18 @@ impl State {
             .map(|(name, what)| format!("{}: {what}", name.split(" [").next().unwrap_or(name)))
             .collect();
         let line: String = format!("[{}/{}] {}", self.ended, self.total, running.join(" · "));
-        let _ = write!(stderr(), "\r\u{1b}[2K{}", line.chars().take(150).collect::<String>());
+        let _ = write!(stderr(), "\r\u{1b}[2K{}", fitting(&line, width()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_line_stays_in_its_row() {
+        assert_eq!(fitting("[1/18] policy: waiting", 9), "[1/18] p");
+        assert_eq!(fitting("[1/18]", 80), "[1/18]");
+        assert_eq!(fitting("[1/18]", 0), "");
     }
 }

@@ -90,7 +90,7 @@ fn jobs(options: &RunOptions) -> usize {
 }
 
 fn settings(options: &RunOptions, cache: &Cache, destinations: &Destinations) -> Result<Settings, Failure> {
-    let patience = Patience::from_environment().map_err(Failure::usage)?;
+    let patience = Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
     // Before minutes of fetching: nothing can run where there are no namespaces.
     try_namespaces().map_err(Failure::machine)?;
     Ok(Settings {

@@ -137,7 +137,10 @@ fn presence(home: &Path) -> Result<Presence, Failure> {
     let file = state_file(home);
     let handle = match File::open(&file) {
         Ok(handle) => handle,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Presence::Absent),
+        // A file that somebody put among the clusters' directories is none of ours.
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            return Ok(Presence::Absent);
+        }
         Err(error) => return Err(troubled(&file, &error)),
     };
     match handle.try_lock() {

@@ -12,7 +12,7 @@ use harness::run::{Keep, Settings};
 /// # Errors
 /// A machine without namespaces, a cache that cannot be used, or a patience that is no number.
 pub fn settings_under_test(records: PathBuf) -> anyhow::Result<Settings> {
-    let patience = Patience::from_environment()?;
+    let patience = Patience::from_environment(Pace::FAST)?;
     // Before minutes of fetching: nothing can run where there are no namespaces.
     try_namespaces().map_err(anyhow::Error::msg)?;
     let programs = provision(&Cache::from_environment()?, &|line| eprintln!("{line}"))?;
