@@ -9,14 +9,15 @@ use harness::images::BUILTINS;
 use harness::run::Settings;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use reports::{Verdict, failure_block};
-use scenarios::{Case, Filters, cases, run_one, settings_under_test};
+use scenarios::{Case, Filters, cases, run_one, settings_under_test, usual_jobs};
 use tokio_util::sync::CancellationToken;
 
 fn main() -> ExitCode {
     if let Some(code) = intercept(BUILTINS) {
         return code;
     }
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert_with(usual_jobs);
     let settings = match settings(&arguments) {
         Ok(settings) => settings,
         Err(missing) => {

@@ -25,7 +25,7 @@ use harness::run::{Body, CaseSpec, Settings, case_id, run_case};
 use harness::{Profile, Progress, Topology};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use reports::{Verdict, failure_block};
-use scenarios::settings_under_test;
+use scenarios::{settings_under_test, usual_jobs};
 use tokio_util::sync::CancellationToken;
 
 /// One situation that was recorded.
@@ -78,7 +78,8 @@ fn main() -> ExitCode {
     {
         return normalise(kind);
     }
-    let arguments = Arguments::from_args();
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert_with(usual_jobs);
     let settings = match settings(&arguments) {
         Ok(settings) => settings,
         Err(missing) => {

@@ -13,5 +13,5 @@ mod under_test;
 
 pub use case_list::{Case, Filters, UnknownFilter, cases};
 pub use catalogue::{CATALOGUE, Scenario};
-pub use suite::{SuiteEnd, SuiteEvent, run as run_suite, run_one};
+pub use suite::{SuiteEnd, SuiteEvent, run as run_suite, run_one, usual_jobs};
 pub use under_test::settings_under_test;

