@@ -58,6 +58,8 @@ struct Figures {
     empty_cluster_up: Option<Spread>,
     /// `cluster up --mesh per-namespace`: returns at the first 200.
     first_200: Option<Spread>,
+    /// The same without the time from the start of MLServer's container to its being ready.
+    first_200_without_mlserver: Option<Spread>,
     /// Resident memory of an idle cluster's supervisor.
     supervisor_memory: Option<Spread>,
     /// Everything below the process that holds a cluster with a serving mesh, and itself.
@@ -92,6 +94,10 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
         boot: Spread::of("ms", empty.iter().filter_map(|run| run.boot_ms).collect()),
         empty_cluster_up: Spread::of("s", empty.iter().map(|run| run.up_seconds).collect()),
         first_200: Spread::of("s", mesh.iter().map(|run| run.up_seconds).collect()),
+        first_200_without_mlserver: Spread::of(
+            "s",
+            mesh.iter().filter_map(|run| Some(run.up_seconds - run.mlserver_seconds?)).collect(),
+        ),
         supervisor_memory: Spread::of("MiB", empty.iter().filter_map(|run| run.supervisor_mib).collect()),
         mesh_memory: Spread::of("MiB", mesh.iter().map(|run| run.whole_mib).collect()),
         suite: Spread::of("s", seconds),

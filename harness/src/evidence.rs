@@ -14,6 +14,9 @@ use crate::mesh::InstalledMesh;
 use crate::object::{self, Kind};
 use crate::world::World;
 
+/// A name that no honest resolver answers (RFC 6761).
+const NOBODYS_NAME: &str = "nobody-has-this-name.invalid";
+
 /// How many lines of a log the diagnosis reads.
 const LOG_LINES: usize = 400;
 
@@ -97,11 +100,13 @@ impl World {
         let dial = Probe::TcpConnect { host: name.clone(), port: 9004, limit_ms: 1500 };
         let go = Probe::Dns { style: DnsStyle::Go, name: name.clone() };
         let nslookup = Probe::Dns { style: DnsStyle::BusyboxNslookup, name: name.clone() };
+        let nobodys = Probe::Dns { style: DnsStyle::BusyboxNslookup, name: NOBODYS_NAME.into() };
         let controller = mesh.controller();
         let looks = [
             (dial, diagnosis::Look::Dial { host: name.clone(), port: 9004 }),
             (go, diagnosis::Look::GoLookup { name: name.clone() }),
             (nslookup, diagnosis::Look::Nslookup { name }),
+            (nobodys, diagnosis::Look::NobodysName { name: NOBODYS_NAME.into() }),
         ];
         let seen = looks.map(|(probe, look)| {
             let controller = controller.clone();

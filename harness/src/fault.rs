@@ -115,8 +115,10 @@ impl Injected<'_> {
     pub async fn fix(self) -> anyhow::Result<()> {
         self.world.step(format!("undo: {}", self.fault.breaks))?;
         for number in self.undos.iter().rev() {
-            if let Some(undo) = self.world.undo.take(*number) {
+            if let Some(undo) = self.world.undo.pending(*number) {
                 undo.run(self.world).await?;
+                // Only now: one that failed is tried again by the runner.
+                self.world.undo.done(*number);
             }
         }
         self.world.prove_repair(&self.fault.breaks, self.fault.gone).await

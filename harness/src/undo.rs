@@ -71,11 +71,14 @@ impl UndoList {
         number
     }
 
+    /// One that is still to be done; it stays in the list.
+    pub fn pending(&self, number: usize) -> Option<Undo> {
+        self.lock().iter().find(|(other, _)| *other == number).map(|(_, undo)| undo.clone())
+    }
+
     /// Takes one out, because it was done.
-    pub fn take(&self, number: usize) -> Option<Undo> {
-        let mut list = self.lock();
-        let place = list.iter().position(|(other, _)| *other == number)?;
-        Some(list.remove(place).1)
+    pub fn done(&self, number: usize) {
+        self.lock().retain(|(other, _)| *other != number);
     }
 
     /// The one that must be done next.
@@ -94,14 +97,16 @@ mod tests {
     use crate::object::Kind;
 
     #[test]
-    fn the_last_thing_done_is_undone_first_and_taken_ones_are_not_undone_again() {
+    fn the_last_thing_done_is_undone_first_and_what_is_done_is_not_undone_again() {
         let list = UndoList::default();
         let undo = |name: &str| Undo::Delete(ObjectRef::new(Kind::NetworkPolicy, "ml", name));
         let first = list.push(undo("first"));
         let second = list.push(undo("second"));
         let third = list.push(undo("third"));
         assert_eq!((first, second, third), (0, 1, 2));
-        assert!(list.take(second).is_some() && list.take(second).is_none());
+        assert!(list.pending(second).is_some() && list.pending(second).is_some());
+        list.done(second);
+        assert!(list.pending(second).is_none());
         assert_eq!(list.pop().unwrap().to_string(), "delete NetworkPolicy ml/third");
         assert_eq!(list.pop().unwrap().to_string(), "delete NetworkPolicy ml/first");
         assert!(list.pop().is_none());

@@ -14,6 +14,8 @@ use crate::process_tree::{self, Process};
 pub(super) struct Seen {
     pub(super) up_seconds: f64,
     pub(super) boot_ms: Option<f64>,
+    /// From the start of MLServer's container to its being ready.
+    pub(super) mlserver_seconds: Option<f64>,
     pub(super) supervisor_mib: Option<f64>,
     pub(super) whole_mib: f64,
 }
@@ -50,11 +52,12 @@ fn once(conformance: &Conformance, mesh: &str) -> anyhow::Result<Seen> {
     let holder = holder(&said).with_context(|| format!("no process in: {said}"))?;
     let mut whole = process_tree::below(holder);
     whole.extend(Process::find(holder));
+    let log =
+        home(&said).and_then(|home| fs::read_to_string(home.join("cluster.log")).ok()).unwrap_or_default();
     let seen = Seen {
         up_seconds,
-        boot_ms: home(&said)
-            .and_then(|home| fs::read_to_string(home.join("cluster.log")).ok())
-            .and_then(|log| boot(&log)),
+        boot_ms: boot(&log),
+        mlserver_seconds: readying(&log, "mlserver"),
         supervisor_mib: supervisor(holder, &whole).map(|process| mib(process.memory_kib())),
         whole_mib: mib(whole.iter().map(Process::memory_kib).sum()),
     };
@@ -90,6 +93,16 @@ fn boot(log: &str) -> Option<f64> {
     log.rsplit_once("booted in ")?.1.split_once(" ms")?.0.parse().ok()
 }
 
+/// `2026-… INFO …: started container="mlserver" …`, and later `… ready container="mlserver" …`; first of each.
+fn readying(log: &str, container: &str) -> Option<f64> {
+    let at = |what: &str| {
+        let words = format!(": {what} container=\"{container}\"");
+        let line = log.lines().find(|line| line.contains(&words))?;
+        line.split_whitespace().next()?.parse::<jiff::Timestamp>().ok()
+    };
+    (at("ready")? - at("started")?).total(jiff::Unit::Second).ok()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +114,10 @@ mod tests {
         assert_eq!(home(said), Some(PathBuf::from("/tmp/c/a")));
         assert_eq!(boot("x\n… INFO booted in 312 ms\n"), Some(312.0));
         assert_eq!(boot(""), None);
+        let log = "2026-11-21T13:56:10.5Z  INFO node::pod: started container=\"mlserver\" pod=\"m\"\n\
+                   2026-11-21T13:56:11Z  INFO node::probes: ready container=\"agent\" pod=\"m\"\n\
+                   2026-11-21T13:56:12.75Z  INFO node::probes: ready container=\"mlserver\" pod=\"m\"\n";
+        assert_eq!(readying(log, "mlserver"), Some(2.25));
+        assert_eq!(readying(log, "agent"), None);
     }
 }

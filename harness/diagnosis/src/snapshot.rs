@@ -95,6 +95,11 @@ pub enum Look {
         /// The name.
         name: String,
     },
+    /// A name that nobody can have (below `.invalid`, RFC 6761), as busybox's nslookup asks for it.
+    NobodysName {
+        /// The name.
+        name: String,
+    },
     /// An HTTP GET through the mesh.
     Get {
         /// The path.

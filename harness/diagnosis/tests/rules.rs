@@ -250,6 +250,32 @@ fn a_dial_of_the_agent_is_not_the_controllers() {
 }
 
 #[rstest]
+#[case::nobody_asked(None, &[])]
+#[case::an_honest_resolver(Some(""), &[])]
+#[case::another_answer(Some("8.8.8.8"), &[])]
+#[case::the_same_answer(
+    Some("143.244.220.150"),
+    &["an external DNS record (nobody-has-this-name.invalid, which nobody can have, gets 143.244.220.150 too)"]
+)]
+fn a_record_is_ruled_out_when_a_name_nobody_has_was_seen_to_get_the_same(
+    #[case] answered: Option<&str>,
+    #[case] ruled_out: &[&str],
+) {
+    let look = Look::NobodysName { name: "nobody-has-this-name.invalid".into() };
+    let seen = answered.map(|address| {
+        let addresses: Vec<&str> = Some(address).filter(|address| !address.is_empty()).into_iter().collect();
+        sighting("seldon-system", "controller-0", look, OutcomeClass::Open, &addresses, None)
+    });
+    let text = dial("143.244.220.150:9004: i/o timeout");
+    let snapshot = Snapshot {
+        models: model("ModelProgressing", &text),
+        sightings: seen.into_iter().collect(),
+        ..healthy()
+    };
+    assert_eq!(diagnose(&snapshot, Profile::Flannel).unwrap().named.ruled_out, ruled_out);
+}
+
+#[rstest]
 #[case::another_address("143.244.220.150", true)]
 #[case::the_same_address("10.43.0.9", false)]
 fn nslookup_misleads_only_when_it_differs(#[case] shown: &str, #[case] misleads: bool) {

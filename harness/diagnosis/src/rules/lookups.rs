@@ -1,5 +1,7 @@
 //! Things that look broken and are not.
 
+use std::net::IpAddr;
+
 use reports::{Certainty, NamedCause};
 
 use crate::cause::{Cause, Diagnosis};
@@ -12,7 +14,11 @@ pub(super) fn misleading(snapshot: &Snapshot) -> Option<Diagnosis> {
         let foreign = shown.answer.addresses.first()?;
         let go = snapshot.sightings.iter().find_map(|other| match &other.look {
             Look::GoLookup { name: asked } if asked == name => other.answer.addresses.first(),
-            Look::GoLookup { .. } | Look::Dial { .. } | Look::Nslookup { .. } | Look::Get { .. } => None,
+            Look::GoLookup { .. }
+            | Look::Dial { .. }
+            | Look::Nslookup { .. }
+            | Look::NobodysName { .. }
+            | Look::Get { .. } => None,
         })?;
         let service = snapshot.services.iter().find(|service| Snapshot::cluster_ip(service) == Some(&go.to_string()))?;
         (go != foreign).then(|| Diagnosis {
@@ -31,11 +37,25 @@ pub(super) fn misleading(snapshot: &Snapshot) -> Option<Diagnosis> {
                         service.metadata.name.as_deref().unwrap_or_default()
                     ),
                 ],
-                ruled_out: vec!["an external DNS record (any unknown name gets the same address)".into()],
+                ruled_out: no_record(snapshot, *foreign).into_iter().collect(),
                 owner: "nobody: the mesh is healthy".into(),
                 fix: format!("look the name up as a program does: `getent hosts {name}`, or with its full name and a final dot"),
             },
         })
+    })
+}
+
+/// A name that nobody can have got `address` too: then no record made for one name is what answers.
+pub(super) fn no_record(snapshot: &Snapshot, address: IpAddr) -> Option<String> {
+    snapshot.sightings.iter().find_map(|sighting| match &sighting.look {
+        Look::NobodysName { name } if sighting.answer.addresses.contains(&address) => {
+            Some(format!("an external DNS record ({name}, which nobody can have, gets {address} too)"))
+        }
+        Look::NobodysName { .. }
+        | Look::GoLookup { .. }
+        | Look::Dial { .. }
+        | Look::Nslookup { .. }
+        | Look::Get { .. } => None,
     })
 }
 

@@ -9,6 +9,8 @@ use crate::cause::{Cause, Diagnosis};
 use crate::snapshot::Snapshot;
 use crate::text::{GoFailure, go_failure};
 
+use super::lookups::no_record;
+
 const SCHEDULER: &str = "seldon-scheduler";
 const SCHEDULER_PORT: i32 = 9004;
 
@@ -95,9 +97,7 @@ pub(super) fn foreign_address(snapshot: &Snapshot) -> Option<Diagnosis> {
             ),
             certainty: Certainty::Certain,
             evidence: vec![told, format!("{address} belongs to no Service and no pod of this cluster")],
-            ruled_out: vec![
-                "an external DNS record for the scheduler (every unknown name gets that address)".into(),
-            ],
+            ruled_out: no_record(snapshot, address).into_iter().collect(),
             owner: "whoever runs the upstream resolver; the mesh heals by itself at the next attempt".into(),
             fix: "nothing for this mesh; use an upstream resolver that does not rewrite NXDOMAIN".into(),
         },

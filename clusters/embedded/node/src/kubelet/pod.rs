@@ -215,6 +215,7 @@ impl PodRuntime {
         let state =
             State::Running { started_at: running.started_at, container_id: running.container_id.clone() };
         self.state().running.insert(container.to_owned(), running);
+        tracing::info!(container, pod = self.full_name(), "started");
         self.change(container, |it| {
             if let State::Terminated(ended) = &it.state {
                 it.last = Some(ended.clone());
@@ -228,6 +229,7 @@ impl PodRuntime {
     /// The process has ended: the record says how, once.
     pub(crate) fn end_run(&self, container: &str, exit_code: i32) -> Option<Termination> {
         let running = self.state().running.remove(container)?;
+        tracing::info!(container, exit_code, pod = self.full_name(), "ended");
         let message = self.termination_message(container, &running, exit_code);
         let it = Termination::of_run(exit_code, message, running.started_at, running.container_id);
         let ended = State::Terminated(it.clone());

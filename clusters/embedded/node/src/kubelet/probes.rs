@@ -155,6 +155,7 @@ impl Watched {
             }
             Which::Readiness => {
                 if self.runtime.record(name).is_some_and(|it| !it.ready) {
+                    tracing::info!(container = name, pod = self.runtime.full_name(), "ready");
                     self.runtime.change(name, |it| it.ready = true);
                 }
                 Next::Continue
@@ -167,6 +168,7 @@ impl Watched {
         let name = &self.container.name;
         if self.which == Which::Readiness {
             if self.runtime.record(name).is_some_and(|it| it.ready) {
+                tracing::info!(container = name, pod = self.runtime.full_name(), "no longer ready");
                 self.runtime.change(name, |it| it.ready = false);
             }
             return Next::Continue;
