@@ -48,7 +48,7 @@ impl Envoy {
         let process = Command::new(program())
             .arg("--config-path")
             .arg(&path)
-            .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "error"])
+            .args(["--disable-hot-restart", "--concurrency", "1", "--log-level", "warning"])
             .stdin(Stdio::null())
             .kill_on_drop(true)
             .spawn()
