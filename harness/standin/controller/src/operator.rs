@@ -1,6 +1,7 @@
 //! All controllers together.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use gonet::ConnectOptions;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
@@ -25,6 +26,8 @@ pub(crate) struct Operator {
     pub(crate) client: Client,
     pub(crate) journal: Journal,
     pub(crate) pace: Pace,
+    /// How long one reconcile may take.
+    pub(crate) reconcile_limit: Duration,
     /// The namespaces that are watched.
     pub(crate) reach: Reach,
     /// The own namespace, where configurations are looked for.
@@ -54,14 +57,14 @@ impl Operator {
     }
 
     fn start_dispatcher<K: Dispatch>(&self, cluster: &Cluster, schedulers: &Arc<Schedulers>) {
-        let queue = WorkQueue::new(self.pace);
+        let queue = WorkQueue::new(self.pace, self.reconcile_limit);
         sources::own::<K>(cluster, &self.reach, Predicate::NewGeneration, &queue);
         let reconciler = Dispatcher::<K>::new(cluster, schedulers);
         tokio::spawn(work(reconciler, queue, self.journal.clone()));
     }
 
     fn start_servers(&self, cluster: &Cluster, schedulers: &Arc<Schedulers>) {
-        let queue = WorkQueue::new(self.pace);
+        let queue = WorkQueue::new(self.pace, self.reconcile_limit);
         sources::own::<Server>(cluster, &self.reach, Predicate::Any, &queue);
         sources::owned::<StatefulSet, Server>(cluster, &self.reach, &queue);
         sources::owned::<Service, Server>(cluster, &self.reach, &queue);
@@ -79,7 +82,7 @@ impl Operator {
     }
 
     fn start_runtimes(&self, cluster: &Cluster, schedulers: &Arc<Schedulers>) {
-        let (queue, reach) = (WorkQueue::new(self.pace), &self.reach);
+        let (queue, reach) = (WorkQueue::new(self.pace, self.reconcile_limit), &self.reach);
         sources::own::<SeldonRuntime>(cluster, reach, Predicate::Any, &queue);
         sources::owned::<StatefulSet, SeldonRuntime>(cluster, reach, &queue);
         sources::owned::<Deployment, SeldonRuntime>(cluster, reach, &queue);

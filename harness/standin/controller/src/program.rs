@@ -16,7 +16,7 @@ use crate::journal::{Journal, Level};
 use crate::leader::Candidate;
 use crate::operator::Operator;
 use crate::probes;
-use crate::work_queue::random_uuid;
+use crate::work_queue::{random_uuid, reconcile_limit};
 
 /// The schedulers' plaintext port. Nothing configures it.
 const SCHEDULER_PORT: u16 = 9004;
@@ -101,6 +101,7 @@ async fn run(options: Options, journal: Journal) -> anyhow::Result<()> {
         client,
         journal,
         pace,
+        reconcile_limit: reconcile_limit(pace),
         reach,
         home,
         scheduler_port: SCHEDULER_PORT,

@@ -16,14 +16,15 @@ use crate::cluster::{Cluster, Kind};
 use crate::failure::Failure;
 use crate::journal::{Frame, Journal};
 
-/// The limit of one reconcile (`constants.ReconcileTimeout`).
+/// The limit of one reconcile in the real controller (`constants.ReconcileTimeout`).
 const LIMIT: Duration = Duration::from_secs(300);
 /// grpc-go's limit on one attempt to connect. Fifteen fit into a reconcile, at every pace: attempts cannot shrink as far
 /// as other waits, and a reconcile that waits for some of them must still be able to write what it found.
 const ATTEMPT: Duration = Duration::from_secs(20);
 const ATTEMPTS: u32 = 15;
 
-fn limit(pace: Pace) -> Duration {
+/// The limit of one reconcile at a pace, unless a test sets another.
+pub(crate) fn reconcile_limit(pace: Pace) -> Duration {
     pace.wait(LIMIT).max(pace.dial(ATTEMPT) * ATTEMPTS)
 }
 
@@ -86,13 +87,14 @@ pub(crate) struct WorkQueue {
     failures: Mutex<HashMap<Request, u32>>,
     added: Notify,
     pace: Pace,
+    reconcile_limit: Duration,
 }
 
 impl WorkQueue {
     /// An empty queue.
-    pub(crate) fn new(pace: Pace) -> Arc<WorkQueue> {
+    pub(crate) fn new(pace: Pace, reconcile_limit: Duration) -> Arc<WorkQueue> {
         let (waiting, failures) = (Mutex::default(), Mutex::default());
-        Arc::new(WorkQueue { waiting, failures, added: Notify::new(), pace })
+        Arc::new(WorkQueue { waiting, failures, added: Notify::new(), pace, reconcile_limit })
     }
 
     /// Adds an object.
@@ -155,7 +157,7 @@ pub(crate) async fn work<R: Reconcile>(reconciler: R, queue: Arc<WorkQueue>, jou
     loop {
         let request = queue.next().await;
         let journal = request_journal::<R>(&journal, &request);
-        let deadline = Instant::now() + limit(queue.pace);
+        let deadline = Instant::now() + queue.reconcile_limit;
         let context = Context { journal: journal.clone(), deadline };
         match reconciler.reconcile(&request, &context).await {
             Ok(()) => queue.forget(&request),
@@ -194,7 +196,7 @@ mod tests {
 
     #[test]
     fn a_reconcile_outlasts_as_many_dials_at_every_pace() {
-        assert_eq!(limit(Pace::REAL), LIMIT);
-        assert_eq!(limit(Pace::FAST), Pace::FAST.dial(ATTEMPT) * ATTEMPTS);
+        assert_eq!(reconcile_limit(Pace::REAL), LIMIT);
+        assert_eq!(reconcile_limit(Pace::FAST), Pace::FAST.dial(ATTEMPT) * ATTEMPTS);
     }
 }

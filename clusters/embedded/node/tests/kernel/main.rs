@@ -1,7 +1,7 @@
 //! Real pods on a real node: namespaces, mounts, packets. Each case runs in a process of its own that is root in fresh user,
 //! mount, PID, network, UTS and IPC namespaces, with an API server in the same process; when it ends, the kernel takes all of
-//! it away. Runs as root and as an ordinary user. Where namespaces are not to be had it says so and passes; with
-//! `CONFORMANCE_REQUIRE=kernel` it fails instead.
+//! it away. Runs as root and as an ordinary user. Where namespaces are not to be had it says so and the cases
+//! are ignored; with `CONFORMANCE_REQUIRE=kernel` it fails instead.
 //!
 //! `cargo test -p embedded-node --test kernel [FILTER]`
 
@@ -12,13 +12,15 @@ mod world;
 
 use std::process::{Command, ExitCode};
 
+use libtest_mimic::{Arguments, Failed, Trial};
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().collect();
     match arguments.get(1).map(String::as_str) {
         Some("builtin") => builtin(&arguments),
         Some("case") => world::run_case(&arguments[2]),
         Some("inside") => world::inside(&arguments[2]),
-        _ => run_all(&arguments[1..]),
+        _ => run_all(),
     }
 }
 
@@ -42,49 +44,27 @@ fn builtin(arguments: &[String]) -> ExitCode {
     }
 }
 
-fn run_all(arguments: &[String]) -> ExitCode {
-    let listing = arguments.iter().any(|it| it == "--list");
-    let filters: Vec<_> = arguments.iter().filter(|it| !it.starts_with('-')).collect();
-    let chosen: Vec<_> = cases::CASES
-        .iter()
-        .filter(|(name, _)| filters.is_empty() || filters.iter().any(|it| name.contains(it.as_str())))
-        .collect();
-    if listing {
-        chosen.iter().for_each(|(name, _)| println!("{name}: test"));
-        return ExitCode::SUCCESS;
-    }
-    if let Some(why) = world::obstacle() {
-        println!("kernel cases skipped: {why}");
+fn run_all() -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    // A case waits most of its time.
+    arguments.test_threads.get_or_insert(6);
+    let obstacle = world::obstacle();
+    if let Some(why) = &obstacle {
+        eprintln!("kernel cases are ignored: {why}");
         let required = std::env::var("CONFORMANCE_REQUIRE").unwrap_or_default();
-        let must = required.split(',').any(|need| need == "kernel");
-        return if must { ExitCode::FAILURE } else { ExitCode::SUCCESS };
-    }
-    let mut failed = Vec::new();
-    if filters.is_empty() || filters.iter().any(|it| "killed::nothing_is_left".contains(it.as_str())) {
-        let result = cases::killed::nothing_is_left();
-        println!(
-            "test killed::nothing_is_left ... {}",
-            result.as_ref().map_or_else(String::as_str, |()| "ok")
-        );
-        failed.extend(result.is_err().then_some("killed::nothing_is_left"));
-    }
-    for (name, _) in chosen {
-        let began = std::time::Instant::now();
-        let output = Command::new("/proc/self/exe").args(["case", name]).output().expect("run a case");
-        let passed = output.status.success();
-        println!(
-            "test {name} ... {} ({:.2} s)",
-            if passed { "ok" } else { "FAILED" },
-            began.elapsed().as_secs_f64()
-        );
-        if !passed {
-            println!(
-                "{}{}",
-                String::from_utf8_lossy(&output.stdout),
-                String::from_utf8_lossy(&output.stderr)
-            );
-            failed.push(*name);
+        if required.split(',').any(|need| need == "kernel") {
+            return ExitCode::FAILURE;
         }
     }
-    if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    let cases = cases::CASES.iter().map(|(name, _)| Trial::test(*name, || run_in_a_process_of_its_own(name)));
+    let killed = Trial::test("killed::nothing_is_left", || Ok(cases::killed::nothing_is_left()?));
+    let trials = cases.chain([killed]).map(|trial| trial.with_ignored_flag(obstacle.is_some()));
+    libtest_mimic::run(&arguments, trials.collect()).exit_code()
+}
+
+fn run_in_a_process_of_its_own(case: &str) -> Result<(), Failed> {
+    let output = Command::new("/proc/self/exe").args(["case", case]).output()?;
+    let said =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    if output.status.success() { Ok(()) } else { Err(format!("{}\n{said}", output.status).into()) }
 }

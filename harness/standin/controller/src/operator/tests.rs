@@ -1,6 +1,8 @@
 mod fake_scheduler;
 mod lab;
 
+use std::time::Duration;
+
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use kube::api::DeleteParams;
@@ -201,7 +203,7 @@ fn refusing() -> (tokio::net::TcpSocket, u16) {
 #[tokio::test]
 async fn a_broken_connection_leaves_statuses_stale() {
     let (lab, scheduler) = (Lab::new().await, Running::start().await);
-    lab.operate(scheduler.address.port(), Pace::new(0.002).unwrap());
+    lab.operate_within(scheduler.address.port(), Pace::FAST, Duration::from_secs(3));
     lab.apply::<Model>("iris", iris()).await;
     scheduler
         .until(|calls| calls.iter().filter(|call| call.starts_with("subscribe models")).count() == 2)

@@ -124,12 +124,21 @@ pub(crate) async fn calico_routes_and_polices() {
     polices(Profile::Calico, "timeout").await;
 }
 
+/// Hears a word on one connection before it answers: closing with bytes unread would reset the connection.
+const ECHO: &str = "exec python3 -u -c '
+import socket
+s = socket.socket(); s.bind((\"0.0.0.0\", 9004)); s.listen(1)
+print(\"up\")
+c, a = s.accept(); c.sendall(c.recv(16) + b\" from \" + a[0].encode()); c.close()'";
+
 pub(crate) async fn a_port_is_forwarded() {
-    let (world, _) = serving(Profile::Flannel).await;
+    let world = World::start(Profile::Flannel).await;
+    world.create("server", json!({"containers": [container("main", ECHO)]})).await;
+    world.log_with("server", "up").await;
     let mut forwarder = world.pods().portforward("server", &[9004]).await.unwrap();
     let mut stream = forwarder.take_stream(9004).unwrap();
     let mut seen = String::new();
     stream.write_all(b"x").await.unwrap();
     stream.read_to_string(&mut seen).await.unwrap();
-    assert_eq!(seen, "127.0.0.1");
+    assert_eq!(seen, "x from 127.0.0.1");
 }

@@ -21,7 +21,7 @@ pub(crate) async fn a_pod_runs_and_its_status_says_so() {
         (&json!(true), &json!(true), &json!(0))
     );
     assert_eq!(main["image"], "docker.io/library/busybox:1.36");
-    assert_eq!(world.logs("a").await, "hello\n");
+    world.log_with("a", "hello\n").await;
     world.event("a", "Started").await;
     let expected = [
         "Normal Pulled Container image \"busybox:1.36\" already present on machine",
@@ -55,7 +55,7 @@ pub(crate) async fn init_containers_run_one_after_the_other() {
         )
         .await;
     let pod = world.ready("a").await;
-    assert_eq!(world.logs("a").await, "1\n2\n3\n");
+    world.log_with("a", "1\n2\n3\n").await;
     let init = &pod["status"]["initContainerStatuses"];
     assert_eq!(
         (&init[0]["state"]["terminated"]["reason"], &init[1]["ready"]),

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 use crate::cluster::{Kind, Reach};
 use crate::journal::{Journal, Level};
 use crate::operator::Operator;
+use crate::work_queue::reconcile_limit;
 
 /// How long anything is waited for: above the longest limit that the operator has at any pace, on a busy machine.
 const LIMIT: Duration = Duration::from_secs(90);
@@ -57,16 +58,26 @@ impl Lab {
 
     /// Starts an operator whose schedulers are all on one loopback port.
     pub(super) fn operate(&self, port: u16, pace: Pace) {
-        self.operate_with_hosts(port, pace, &format!("127.0.0.1 seldon-scheduler.{NAMESPACE}"));
+        self.operate_within(port, pace, reconcile_limit(pace));
+    }
+
+    /// Starts an operator whose reconciles have this long.
+    pub(super) fn operate_within(&self, port: u16, pace: Pace, reconcile_limit: Duration) {
+        self.start(port, pace, reconcile_limit, &format!("127.0.0.1 seldon-scheduler.{NAMESPACE}"));
     }
 
     /// Starts an operator that finds schedulers in a hosts file, all on one port.
     pub(super) fn operate_with_hosts(&self, port: u16, pace: Pace, hosts: &str) {
+        self.start(port, pace, reconcile_limit(pace), hosts);
+    }
+
+    fn start(&self, port: u16, pace: Pace, reconcile_limit: Duration, hosts: &str) {
         let resolver = Resolver::from_resolv_conf("", pace).with_hosts(hosts);
         let operator = Operator {
             client: self.client.clone(),
             journal: self.journal.clone(),
             pace,
+            reconcile_limit,
             reach: Reach::All,
             home: NAMESPACE.to_owned(),
             scheduler_port: port,
