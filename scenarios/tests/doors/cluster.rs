@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rstest::rstest;
 
-use crate::door::{Answer, binary, start};
+use crate::door::{Answer, binary, from_terminal, start};
 use crate::kubectl::{self, Kubectl};
 use crate::machine::{Footprint, children, host, supervisor, until};
 use crate::place::Place;
@@ -291,21 +291,35 @@ fn clusters(place: &Place) -> PathBuf {
 }
 
 #[rstest]
-#[case::interrupted(Signal::SIGINT)]
-#[case::killed(Signal::SIGKILL)]
-fn an_up_that_is_ended_ends_what_it_began(#[case] signal: Signal) {
+#[case::interrupted("127.67.3.1", Signal::SIGINT)]
+#[case::killed("127.67.3.2", Signal::SIGKILL)]
+fn an_up_that_is_ended_ends_what_it_began(#[case] address: &str, #[case] signal: Signal) {
     let place = Place::new();
-    let up = start(binary(&place, &["cluster", "up", "begun", "--host-address", "127.67.3.1"]));
+    // What should come true here and does not must leave nothing behind either.
+    let _cluster = Begun(&place);
+    let mut up = start(from_terminal(&place, &["cluster", "up", "begun", "--host-address", address]));
     let mut footprint = Footprint::default();
     let begun = until(Duration::from_secs(60), || {
         footprint = Footprint::of(up.id());
-        children(up.id()).into_iter().any(|holder| supervisor(holder).is_some())
+        let ended = up.try_wait().unwrap().is_some();
+        ended || children(up.id()).into_iter().any(|holder| supervisor(holder).is_some())
     });
-    assert!(begun);
+    assert!(begun, "no supervisor within a minute");
+    if up.try_wait().unwrap().is_some() {
+        panic!("ended by itself: {:?}", crate::door::finish(up));
+    }
     kill(Pid::from_raw(i32::try_from(up.id()).unwrap()), signal).unwrap();
     assert_eq!(crate::door::finish(up).code, None);
     footprint.assert_gone();
     assert!(until(Duration::from_secs(2), || is_empty(&clusters(&place))));
+}
+
+struct Begun<'a>(&'a Place);
+
+impl Drop for Begun<'_> {
+    fn drop(&mut self) {
+        drop(Answer::of(&mut binary(self.0, &["cluster", "down", "begun"])));
+    }
 }
 
 fn is_empty(directory: &Path) -> bool {

@@ -50,6 +50,15 @@ pub(crate) fn binary(place: &Place, arguments: &[&str]) -> Command {
     command
 }
 
+/// The binary as a terminal starts it: it heeds an interruption even where the tester, as a job in the background, is
+/// made to ignore it.
+pub(crate) fn from_terminal(place: &Place, arguments: &[&str]) -> Command {
+    let mut command = Command::new("env");
+    command.args(["--default-signal=INT", env!("CARGO_BIN_EXE_seldon-conformance")]).args(arguments);
+    at_home(&mut command, place);
+    command
+}
+
 /// The binary inside `wrapper`, a shell script that ends with `exec "$@"`, in namespaces of its own where the tester
 /// is root.
 pub(crate) fn wrapped(place: &Place, wrapper: &str, arguments: &[&str]) -> Command {

@@ -9,12 +9,16 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
 use tokio::net::unix::pipe;
 use tokio::sync::{mpsc, watch};
 
 mod lines;
 pub(crate) use lines::{Filter, Line, Timestamps};
+
+/// How long an entry's text may be; a longer line becomes several entries (containerd's
+/// `max_container_log_line_size`).
+const LONGEST: usize = 16 * 1024;
 
 /// How much of a run's log is on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,17 +102,18 @@ async fn copy(
     let mut stream = BufReader::new(stream);
     let mut line = Vec::new();
     loop {
-        line.clear();
-        match stream.read_until(b'\n', &mut line).await {
-            Ok(0) | Err(_) => break,
-            Ok(_) => {
-                let entry = lines::encode(Timestamp::now(), name, &line);
-                // A full disk loses log lines and nothing else.
-                let written = file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&entry).is_ok();
-                if written {
-                    progress.send_modify(|it| it.bytes += entry.len() as u64);
-                }
-            }
+        let room = LONGEST + 1 - line.len();
+        let read = (&mut stream).take(room as u64).read_until(b'\n', &mut line).await.unwrap_or_default();
+        if read == 0 && line.is_empty() {
+            break;
+        }
+        let end = if line.ends_with(b"\n") { line.len() } else { line.len().min(LONGEST) };
+        let entry = lines::encode(Timestamp::now(), name, &line[..end]);
+        line.drain(..end);
+        // A full disk loses log lines and nothing else.
+        let written = file.lock().unwrap_or_else(PoisonError::into_inner).write_all(&entry).is_ok();
+        if written {
+            progress.send_modify(|it| it.bytes += entry.len() as u64);
         }
     }
     progress.send_modify(|it| it.open_streams -= 1);
@@ -183,4 +188,35 @@ fn read_from(path: &Path, start: u64, end: u64) -> io::Result<Vec<u8>> {
     let mut buffer = vec![0; usize::try_from(end - start).unwrap_or_default()];
     File::open(path)?.read_exact_at(&mut buffer, start)?;
     Ok(buffer)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    /// The entries of what a process writes to stdout, as tag and length of the text.
+    #[rstest]
+    #[case::short(b"one\ntwo".to_vec(), &[("F", 3), ("P", 3)])]
+    #[case::longest([vec![b'x'; LONGEST], b"\n".to_vec()].concat(), &[("F", LONGEST)])]
+    #[case::longer([vec![b'x'; LONGEST + 1], b"\n".to_vec()].concat(), &[("P", LONGEST), ("F", 1)])]
+    #[case::endless(vec![b'x'; 2 * LONGEST + 1], &[("P", LONGEST), ("P", LONGEST), ("P", 1)])]
+    #[tokio::test]
+    async fn a_long_line_is_several_entries(#[case] written: Vec<u8>, #[case] expected: &[(&str, usize)]) {
+        let directory = tempfile::tempdir().unwrap();
+        let logs = ContainerLogs::new(directory.path().to_owned());
+        let (out, _) = logs.begin(0).unwrap();
+        let writing = tokio::task::spawn_blocking(move || File::from(out).write_all(&written).unwrap());
+        let mut run = logs.run(Run::Present).unwrap();
+        writing.await.unwrap();
+        run.progress.wait_for(|it| it.open_streams == 0).await.unwrap();
+        let text = std::fs::read_to_string(run.path).unwrap();
+        let entry = |line: &'_ str| -> (String, usize) {
+            let parts: Vec<&str> = line.splitn(4, ' ').collect();
+            (parts[2].to_owned(), parts[3].len())
+        };
+        let entries: Vec<_> = text.lines().map(entry).collect();
+        let expected: Vec<_> = expected.iter().map(|(tag, length)| ((*tag).to_owned(), *length)).collect();
+        assert_eq!(entries, expected);
+    }
 }

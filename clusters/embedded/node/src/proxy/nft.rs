@@ -2,8 +2,12 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
+
+/// Far longer than the largest rule set takes on a busy machine; a program that needs it hangs.
+const LIMIT: Duration = Duration::from_secs(30);
 
 /// Why a rule set was not applied.
 #[derive(Debug, thiserror::Error)]
@@ -12,10 +16,21 @@ pub(super) enum NftError {
     Run { program: String, source: std::io::Error },
     #[error("nft refused the rules: {0}")]
     Refused(String),
+    #[error("{program} did not end within {limit:?} and was killed")]
+    Late { program: String, limit: Duration },
 }
 
 /// Applies a script as one transaction: all of it or nothing.
 pub(super) async fn apply(program: &Path, script: &str) -> Result<(), NftError> {
+    within(LIMIT, program, script).await
+}
+
+async fn within(limit: Duration, program: &Path, script: &str) -> Result<(), NftError> {
+    let late = |_| NftError::Late { program: program.display().to_string(), limit };
+    tokio::time::timeout(limit, run_to_end(program, script)).await.map_err(late)?
+}
+
+async fn run_to_end(program: &Path, script: &str) -> Result<(), NftError> {
     let run = |source| NftError::Run { program: program.display().to_string(), source };
     let mut child = tokio::process::Command::new(program)
         .args(["-f", "-"])
@@ -34,5 +49,38 @@ pub(super) async fn apply(program: &Path, script: &str) -> Result<(), NftError> 
         Ok(())
     } else {
         Err(NftError::Refused(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    /// A shell given nft's arguments reads its script from the same place.
+    #[rstest]
+    #[case::applied("/bin/sh", "exit 0", None)]
+    #[case::refused("/bin/sh", "echo no >&2; exit 1", Some("nft refused the rules: no"))]
+    #[case::absent(
+        "/no/nft",
+        "",
+        Some(
+            "cannot run /no/nft: No such file or directory (os error 2); install nftables or name the program in the settings"
+        )
+    )]
+    #[tokio::test]
+    async fn a_script_is_applied_or_its_failure_told(
+        #[case] program: &str,
+        #[case] script: &str,
+        #[case] expected: Option<&str>,
+    ) {
+        let result = apply(Path::new(program), script).await;
+        assert_eq!(result.map_err(|error| error.to_string()).err().as_deref(), expected);
+    }
+
+    #[tokio::test]
+    async fn a_program_that_hangs_is_killed() {
+        let result = within(Duration::from_millis(10), Path::new("/bin/sh"), "exec sleep 600").await;
+        assert_eq!(result.unwrap_err().to_string(), "/bin/sh did not end within 10ms and was killed");
     }
 }

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use bytes::Bytes;
+use bytes::{Buf as _, Bytes};
 use embedded_api::{ExecExit, ExecOutput, NodeError, TerminalSize};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -12,6 +12,9 @@ use tokio::sync::mpsc;
 
 use crate::container::{Process, Stdio, Terminal};
 use crate::kubelet::{KillOnDrop, Running, exec_request};
+
+/// What a terminal reads as the end of its input.
+const END_OF_FILE: Bytes = Bytes::from_static(&[4]);
 
 fn failed(error: impl std::fmt::Display) -> NodeError {
     NodeError::Internal(format!("error executing command in container: failed to exec in container: {error}"))
@@ -93,9 +96,9 @@ async fn pump(
 pub(super) async fn in_terminal(
     running: &Running,
     command: Vec<String>,
-    mut stdin: Option<mpsc::Receiver<Bytes>>,
+    stdin: Option<mpsc::Receiver<Bytes>>,
     output: mpsc::Sender<ExecOutput>,
-    mut resize: mpsc::Receiver<TerminalSize>,
+    resize: mpsc::Receiver<TerminalSize>,
 ) -> Result<ExecExit, NodeError> {
     let pair = nix::pty::openpty(None, None).map_err(failed)?;
     let slave = pair.slave;
@@ -104,45 +107,57 @@ pub(super) async fn in_terminal(
         error: slave.try_clone().map_err(failed)?,
         input: Some(slave),
     };
-    set_nonblocking(&pair.master).map_err(failed)?;
     let master = watch(pair.master)?;
     let request = exec_request(running, command, Terminal::Controlling);
     let process = Process::start(request, None, streams).await.map_err(not_started)?;
     let guard = KillOnDrop(&process);
+    carry(&master, stdin, output, resize).await?;
+    let code = process.ended().await;
+    std::mem::forget(guard);
+    Ok(ExecExit { code })
+}
+
+/// Carries bytes both ways until the last process has left the terminal.
+async fn carry(
+    master: &AsyncFd<OwnedFd>,
+    mut stdin: Option<mpsc::Receiver<Bytes>>,
+    output: mpsc::Sender<ExecOutput>,
+    mut resize: mpsc::Receiver<TerminalSize>,
+) -> Result<(), NodeError> {
     let mut buffer = vec![0; 16 * 1024];
     let mut resizes = true;
+    // What is typed and not yet taken. Whoever waits for room must go on reading: the terminal echoes.
+    let mut ahead = Bytes::new();
     loop {
         tokio::select! {
             () = output.closed() => return Err(failed("the caller has left")),
-            read = read(&master, &mut buffer) => match read {
+            read = read(master, &mut buffer) => match read {
                 // A terminal whose last process has left reads as an error.
-                Ok(0) | Err(_) => break,
+                Ok(0) | Err(_) => return Ok(()),
                 Ok(length) => {
                     let piece = ExecOutput::Stdout(Bytes::copy_from_slice(&buffer[..length]));
                     output.send(piece).await.map_err(|_| failed("the caller has left"))?;
                 }
             },
-            typed = typed(&mut stdin) => match typed {
-                Some(bytes) => write_all(&master, &bytes).await.map_err(failed)?,
-                // As a terminal's end of file.
+            typed = typed(&mut stdin), if ahead.is_empty() => match typed {
+                Some(bytes) => ahead = bytes,
                 None => {
                     stdin = None;
-                    write_all(&master, &[4]).await.map_err(failed)?;
+                    ahead = END_OF_FILE;
                 }
             },
+            written = write(master, &ahead), if !ahead.is_empty() => ahead.advance(written.map_err(failed)?),
             size = resize.recv(), if resizes => match size {
                 Some(size) => set_size(master.get_ref(), size),
                 None => resizes = false,
             },
         }
     }
-    let code = process.ended().await;
-    std::mem::forget(guard);
-    Ok(ExecExit { code })
 }
 
 #[expect(unsafe_code, reason = "AsyncFd wants a promise about the descriptor's life that OwnedFd keeps")]
 fn watch(fd: OwnedFd) -> Result<AsyncFd<OwnedFd>, NodeError> {
+    set_nonblocking(&fd).map_err(failed)?;
     // SAFETY: the value owns its descriptor, and nothing closes or replaces it while the AsyncFd holds it.
     unsafe { AsyncFd::register(fd) }.map_err(failed)
 }
@@ -160,14 +175,10 @@ async fn read(master: &AsyncFd<OwnedFd>, buffer: &mut [u8]) -> io::Result<usize>
         .await
 }
 
-async fn write_all(master: &AsyncFd<OwnedFd>, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        let written = master
-            .async_io(tokio::io::Interest::WRITABLE, |fd| nix::unistd::write(fd, bytes).map_err(Into::into))
-            .await?;
-        bytes = &bytes[written..];
-    }
-    Ok(())
+async fn write(master: &AsyncFd<OwnedFd>, bytes: &[u8]) -> io::Result<usize> {
+    master
+        .async_io(tokio::io::Interest::WRITABLE, |fd| nix::unistd::write(fd, bytes).map_err(Into::into))
+        .await
 }
 
 fn set_nonblocking(fd: &OwnedFd) -> nix::Result<()> {
@@ -182,5 +193,41 @@ fn set_size(master: &OwnedFd, size: TerminalSize) {
     // SAFETY: the descriptor is open and the structure lives through the call. A refusal leaves the old size.
     unsafe {
         libc::ioctl(master.as_raw_fd(), libc::TIOCSWINSZ, &raw const size);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The terminal echoes and the program answers while more is typed than fits on the way.
+    #[tokio::test]
+    async fn a_terminal_takes_all_that_is_typed() {
+        const LINE: &[u8] = b"a line of some forty characters, typed in\n";
+        const LINES: usize = 5000;
+        let pair = nix::pty::openpty(None, None).unwrap();
+        let master = watch(pair.master).unwrap();
+        let mut tr = std::process::Command::new("tr");
+        let streams = tr.args(["a-z", "A-Z"]).stdin(pair.slave.try_clone().unwrap()).stdout(pair.slave);
+        let mut program = streams.spawn().unwrap();
+        // It holds the terminal open.
+        drop(tr);
+        let (typing, stdin) = mpsc::channel(2);
+        let (output, mut heard) = mpsc::channel(2);
+        let (_, resize) = mpsc::channel(1);
+        typing.try_send(Bytes::from(LINE.repeat(LINES))).unwrap();
+        drop(typing);
+        let hearing = async {
+            let mut letters = 0;
+            while let Some(ExecOutput::Stdout(bytes)) = heard.recv().await {
+                // The echo is in small letters.
+                letters += bytes.iter().filter(|byte| byte.is_ascii_uppercase()).count();
+            }
+            letters
+        };
+        let (carried, letters) = tokio::join!(carry(&master, Some(stdin), output, resize), hearing);
+        carried.unwrap();
+        assert_eq!(letters, LINES * LINE.iter().filter(|byte| byte.is_ascii_alphabetic()).count());
+        assert!(program.wait().unwrap().success());
     }
 }

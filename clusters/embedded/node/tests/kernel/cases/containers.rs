@@ -3,6 +3,7 @@
 use kube::api::{AttachParams, LogParams};
 use netmodel::Profile;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::world::{World, container, create, is_ready};
 
@@ -164,11 +165,11 @@ pub(crate) async fn exec_passes_streams_and_exit_codes() {
     let (mut stdin, mut stdout, mut stderr) =
         (process.stdin().unwrap(), process.stdout().unwrap(), process.stderr().unwrap());
     let status = process.take_status().unwrap();
-    tokio::io::AsyncWriteExt::write_all(&mut stdin, b"typed\n").await.unwrap();
-    tokio::io::AsyncWriteExt::shutdown(&mut stdin).await.unwrap();
+    stdin.write_all(b"typed\n").await.unwrap();
+    stdin.shutdown().await.unwrap();
     let (mut out, mut err) = (String::new(), String::new());
-    tokio::io::AsyncReadExt::read_to_string(&mut stdout, &mut out).await.unwrap();
-    tokio::io::AsyncReadExt::read_to_string(&mut stderr, &mut err).await.unwrap();
+    stdout.read_to_string(&mut out).await.unwrap();
+    stderr.read_to_string(&mut err).await.unwrap();
     assert_eq!((out.as_str(), err.as_str()), ("typed\n", "oops\n"));
     let status = serde_json::to_value(status.await.unwrap()).unwrap();
     assert_eq!(status["details"]["causes"][0]["message"], "9", "{status}");
@@ -176,7 +177,7 @@ pub(crate) async fn exec_passes_streams_and_exit_codes() {
     let mut process =
         world.pods().exec("a", ["/bin/sh", "-c", "test -t 0 && echo yes"], &terminal).await.unwrap();
     let mut out = String::new();
-    tokio::io::AsyncReadExt::read_to_string(&mut process.stdout().unwrap(), &mut out).await.unwrap();
+    process.stdout().unwrap().read_to_string(&mut out).await.unwrap();
     assert!(out.ends_with("\r\n"), "a terminal ends lines so: {out:?}");
 }
 

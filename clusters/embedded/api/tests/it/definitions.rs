@@ -1,7 +1,5 @@
 //! Custom kinds, from their definition to their end.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::time::Duration;
 
 use embedded_api::{ApiServer, Config};
@@ -16,7 +14,7 @@ use kube::{Client, ResourceExt as _};
 use rstest::rstest;
 use serde_json::{Value, json};
 
-const DEFINITION: &str = include_str!("support/widgets.yaml");
+const DEFINITION: &str = include_str!("widgets.yaml");
 
 fn resource(version: &str) -> ApiResource {
     ApiResource::from_gvk(&GroupVersionKind::gvk("example.com", version, "Widget"))

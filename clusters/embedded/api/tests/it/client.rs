@@ -1,7 +1,5 @@
 //! What tests through `kube` share.
 
-#![allow(dead_code, reason = "each test takes what it needs")]
-
 use std::collections::BTreeMap;
 use std::time::Duration;
 

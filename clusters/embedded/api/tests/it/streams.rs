@@ -1,7 +1,5 @@
 //! Logs, exec, attach and port-forward through `kube`, in process and over TLS.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::time::Duration;
 
 use embedded_api::{ApiServer, Config, TlsIdentity};
@@ -12,8 +10,7 @@ use rstest::rstest;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-#[path = "support/echo_node.rs"]
-mod echo_node;
+use crate::echo_node;
 
 /// How a client reaches the server.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,5 @@
 //! The server through a plain `kube::Client`, without a socket.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::collections::BTreeMap;
 
 use embedded_api::{ApiServer, Config};
@@ -15,8 +13,7 @@ use kube::api::{
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
 use serde_json::json;
 
-#[path = "support/client.rs"]
-mod client;
+use crate::client;
 
 use client::{api_error, client, config_map, pod, soon, with_account};
 

@@ -3,8 +3,6 @@
 //! The test executable starts itself again through `unshare`, for the one test. Where that or
 //! `nft` is not to be had the test says why and passes; with `CONFORMANCE_REQUIRE=kernel` it
 //! fails instead.
-#![allow(dead_code, reason = "each test file uses its own part")]
-
 use std::io::Write;
 use std::process::{Command, Output, Stdio};
 

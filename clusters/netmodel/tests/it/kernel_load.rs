@@ -1,9 +1,7 @@
 //! The kernel and `nft` take every compiled script, again and again.
 
-#[path = "support/namespace.rs"]
-mod namespace;
-#[path = "support/views.rs"]
-mod views;
+use crate::namespace;
+use crate::views;
 
 use std::process::Command;
 
@@ -44,7 +42,7 @@ fn nothing() -> ClusterView {
 
 #[test]
 fn every_script_loads_and_replaces_itself() {
-    namespace::run("every_script_loads_and_replaces_itself", || {
+    namespace::run("kernel_load::every_script_loads_and_replaces_itself", || {
         for profile in Profile::ALL {
             for view in [full(), nothing(), views::view(&POLICIES)] {
                 let script = compile(&view, &profile);
@@ -64,7 +62,7 @@ fn every_script_loads_and_replaces_itself() {
 /// A script that fails half-way changes nothing.
 #[test]
 fn a_broken_script_changes_nothing() {
-    namespace::run("a_broken_script_changes_nothing", || {
+    namespace::run("kernel_load::a_broken_script_changes_nothing", || {
         let script = compile(&full(), &Profile::Flannel);
         namespace::nft(&["-f", "-"], &script);
         let before = namespace::nft(&["list", "ruleset"], "");
@@ -79,7 +77,7 @@ fn a_broken_script_changes_nothing() {
 /// An ordinary user cannot enlarge the netlink socket's buffer: a crowded node has to fit.
 #[test]
 fn a_crowded_node_fits_into_one_transaction() {
-    namespace::run("a_crowded_node_fits_into_one_transaction", || {
+    namespace::run("kernel_load::a_crowded_node_fits_into_one_transaction", || {
         let specs: Vec<String> = (0..20)
             .map(|index| {
                 format!(

@@ -1,7 +1,6 @@
 //! The compiled scripts, for people to read.
 
-#[path = "support/views.rs"]
-mod views;
+use crate::views;
 
 use netmodel::{Profile, compile};
 use rstest::rstest;

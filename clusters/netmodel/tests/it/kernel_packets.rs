@@ -1,12 +1,9 @@
 //! Real packets between real network namespaces meet the forecast: the model and the rules that
 //! are compiled from it agree, flow by flow.
 
-#[path = "support/namespace.rs"]
-mod namespace;
-#[path = "support/rig.rs"]
-mod rig;
-#[path = "support/views.rs"]
-mod views;
+use crate::namespace;
+use crate::rig;
+use crate::views;
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -130,7 +127,7 @@ fn assert_rows(seen: &[String], expected: &[String], policies: &[&str]) {
 
 #[test]
 fn flannel_packets_meet_the_forecast() {
-    namespace::run("flannel_packets_meet_the_forecast", || {
+    namespace::run("kernel_packets::flannel_packets_meet_the_forecast", || {
         start(Profile::Flannel);
         packets_meet_the_forecast(Profile::Flannel);
     });
@@ -138,7 +135,7 @@ fn flannel_packets_meet_the_forecast() {
 
 #[test]
 fn flannel_packets_meet_the_forecast_without_bridge_filter() {
-    namespace::run("flannel_packets_meet_the_forecast_without_bridge_filter", || {
+    namespace::run("kernel_packets::flannel_packets_meet_the_forecast_without_bridge_filter", || {
         start(Profile::Flannel);
         rig::route_between_bridge_ports();
         packets_meet_the_forecast(Profile::Flannel);
@@ -147,7 +144,7 @@ fn flannel_packets_meet_the_forecast_without_bridge_filter() {
 
 #[test]
 fn calico_packets_meet_the_forecast() {
-    namespace::run("calico_packets_meet_the_forecast", || {
+    namespace::run("kernel_packets::calico_packets_meet_the_forecast", || {
         start(Profile::Calico);
         packets_meet_the_forecast(Profile::Calico);
     });
@@ -178,12 +175,12 @@ fn sources(profile: Profile) {
 
 #[test]
 fn flannel_sources() {
-    namespace::run("flannel_sources", || sources(Profile::Flannel));
+    namespace::run("kernel_packets::flannel_sources", || sources(Profile::Flannel));
 }
 
 #[test]
 fn calico_sources() {
-    namespace::run("calico_sources", || sources(Profile::Calico));
+    namespace::run("kernel_packets::calico_sources", || sources(Profile::Calico));
 }
 
 /// A connection that stands when a policy comes goes on; the next dial is denied.
@@ -207,14 +204,14 @@ fn standing_connections_go_on(profile: Profile, denied: OutcomeClass) {
 
 #[test]
 fn flannel_standing_connections_go_on() {
-    namespace::run("flannel_standing_connections_go_on", || {
+    namespace::run("kernel_packets::flannel_standing_connections_go_on", || {
         standing_connections_go_on(Profile::Flannel, OutcomeClass::Refused);
     });
 }
 
 #[test]
 fn calico_standing_connections_go_on() {
-    namespace::run("calico_standing_connections_go_on", || {
+    namespace::run("kernel_packets::calico_standing_connections_go_on", || {
         standing_connections_go_on(Profile::Calico, OutcomeClass::Timeout);
     });
 }
@@ -242,14 +239,14 @@ fn unknown_pods(profile: Profile, unpoliced: OutcomeClass, as_peer: OutcomeClass
 
 #[test]
 fn flannel_unknown_pods() {
-    namespace::run("flannel_unknown_pods", || {
+    namespace::run("kernel_packets::flannel_unknown_pods", || {
         unknown_pods(Profile::Flannel, OutcomeClass::Open, OutcomeClass::Refused);
     });
 }
 
 #[test]
 fn calico_unknown_pods() {
-    namespace::run("calico_unknown_pods", || {
+    namespace::run("kernel_packets::calico_unknown_pods", || {
         unknown_pods(Profile::Calico, OutcomeClass::Timeout, OutcomeClass::Timeout);
     });
 }
@@ -258,7 +255,7 @@ fn calico_unknown_pods() {
 /// the kernel sends their SYN again, a second later.
 #[test]
 fn flannel_refusals_are_limited() {
-    namespace::run("flannel_refusals_are_limited", || {
+    namespace::run("kernel_packets::flannel_refusals_are_limited", || {
         start(Profile::Flannel);
         rig::limit_refusals();
         load(&views::view(&["{podSelector: {}, policyTypes: [Ingress]}"]), Profile::Flannel);

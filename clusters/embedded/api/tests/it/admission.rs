@@ -1,7 +1,5 @@
 //! What the server checks and adds on its own account.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use embedded_api::{ApiServer, Authorization, Config};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
@@ -9,8 +7,7 @@ use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde_json::json;
 
-#[path = "support/client.rs"]
-mod client;
+use crate::client;
 
 use client::{api_error, client, config_map, pod, with_account};
 

@@ -1,7 +1,6 @@
 //! Who may talk to whom: the rows seen on kube-router 2.2.1 (k3s 1.33.1) and on Calico 3.28.5.
 
-#[path = "support/views.rs"]
-mod views;
+use crate::views;
 
 use std::net::Ipv4Addr;
 

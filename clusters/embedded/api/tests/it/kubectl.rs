@@ -1,7 +1,5 @@
 //! The server under the real `kubectl`, where it is installed.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::path::Path;
 use std::process::{Output, Stdio};
 use std::time::Duration;
@@ -10,11 +8,10 @@ use embedded_api::{ApiServer, Config, TlsIdentity};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 
-#[path = "support/echo_node.rs"]
-mod echo_node;
+use crate::echo_node;
 
-const WIDGETS: &str = include_str!("support/widgets.yaml");
-const WORKLOADS: &str = include_str!("support/workloads.yaml");
+const WIDGETS: &str = include_str!("widgets.yaml");
+const WORKLOADS: &str = include_str!("workloads.yaml");
 
 /// A served cluster and a directory with its kubeconfig.
 struct Cluster {

@@ -1,6 +1,4 @@
 //! A small cluster to judge: one node, two namespaces, a client, a server and a stranger.
-#![allow(dead_code, reason = "each test file uses its own part")]
-
 use std::net::Ipv4Addr;
 
 use k8s_openapi::serde::de::DeserializeOwned;

@@ -1,6 +1,6 @@
 //! One node with four pods and a machine outside, in network namespaces of the kernel.
 //!
-//! Only for the inner process of [`super::namespace::run`].
+//! Only for the inner process of [`crate::namespace::run`].
 
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
