@@ -1,5 +1,8 @@
 //! What people do to a mesh: repairs that help, and repairs that do not.
 
+use std::net::IpAddr;
+
+use anyhow::Context;
 use k8s_openapi::api::core::v1::Pod;
 use kube::Api;
 use kube::api::DeleteParams;
@@ -106,7 +109,7 @@ impl World {
         let patch = json!({"metadata": {"labels": {"name": null}}});
         self.undo_later(Undo::Merge { object: object.clone(), patch });
         object.merge(self.client(), &json!({"metadata": {"labels": {"name": "kube-system"}}})).await?;
-        self.eventually(mesh.resolves_scheduler()).await.map(|_| ())
+        self.resolves_scheduler(mesh).await
     }
 
     /// Takes the label away again and waits until names no longer resolve.
@@ -245,19 +248,28 @@ impl World {
         });
         self.eventually(gone).await.map(|_| ())
     }
+
+    /// Waits until the scheduler's name resolves, as Go asks for it, to its Service's address and nothing else.
+    ///
+    /// # Errors
+    /// When the scheduler has no Service, that has no address, or the name never resolves to it.
+    pub async fn resolves_scheduler(&self, mesh: &InstalledMesh) -> anyhow::Result<()> {
+        let look = mesh.look_up(DnsStyle::Go, &mesh.scheduler_name());
+        let address = self.scheduler_address(mesh).await?;
+        self.eventually(dns::resolves_to(look, address)).await.map(|_| ())
+    }
+
+    /// The address of the scheduler's Service.
+    pub(crate) async fn scheduler_address(&self, mesh: &InstalledMesh) -> anyhow::Result<IpAddr> {
+        let service = ObjectRef::new(Kind::Service, mesh.tenant(), "seldon-scheduler");
+        let found = self.look(&Look::Object(service.clone())).await;
+        let Seen::Object(object) = found else { anyhow::bail!("{service}: {found}") };
+        let address = object["spec"]["clusterIP"].as_str().and_then(|address| address.parse().ok());
+        address.with_context(|| format!("{service} has no address"))
+    }
 }
 
 impl InstalledMesh {
-    /// The scheduler's name resolves, as Go asks for it, to its Service's address.
-    pub fn resolves_scheduler(&self) -> Claim {
-        let look = self.look_up(DnsStyle::Go, &self.scheduler_name());
-        Claim::new(format!("{} resolves to a cluster address", self.scheduler_name()), look, |seen| {
-            let Seen::Observed(observation) = seen else { return false };
-            let addresses = observation.addresses();
-            !addresses.is_empty() && addresses.iter().all(|address| address.to_string().starts_with("10.43."))
-        })
-    }
-
     /// nslookup finds no address for the scheduler's short name: it asks for it as it stands.
     pub fn nslookup_finds_nothing(&self) -> Claim {
         let look = self.look_up(DnsStyle::BusyboxNslookup, &self.scheduler_name());

@@ -2,7 +2,6 @@
 
 use std::fmt;
 
-use anyhow::Context;
 use netmodel::resolve::GaiCode;
 use netmodel::symptom::{Client, Traffic, denied};
 use netmodel::{OutcomeClass, Profile};
@@ -11,7 +10,6 @@ use toolbox::DnsStyle;
 use crate::claim::Claim;
 use crate::look::Seen;
 use crate::mesh::InstalledMesh;
-use crate::object::{Kind, ObjectRef};
 use crate::world::World;
 
 /// The cluster's name server, where k3s has it.
@@ -54,12 +52,7 @@ impl World {
     /// # Errors
     /// When the scheduler has no Service, or that has no address.
     pub async fn denied_dial(&self, mesh: &InstalledMesh) -> anyhow::Result<Words> {
-        let service = ObjectRef::new(Kind::Service, mesh.tenant(), "seldon-scheduler");
-        let found = self.look(&crate::look::Look::Object(service.clone())).await;
-        let Seen::Object(object) = found else { anyhow::bail!("{service}: {found}") };
-        let address =
-            object["spec"]["clusterIP"].as_str().with_context(|| format!("{service} has no address"))?;
-        let dialled = format!("{address}:9004");
+        let dialled = format!("{}:9004", self.scheduler_address(mesh).await?);
         Ok(Words::of(self.profile(), Client::GrpcGo, Traffic::Tcp, &[("{address}", &dialled)]))
     }
 

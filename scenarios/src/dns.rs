@@ -24,7 +24,7 @@ pub(crate) async fn hijacking_upstream_misleads_nslookup(world: &World) -> Resul
     world.eventually(model.is_ready()).await?;
     world.eventually(mesh.infer("baseline-predictor").answers_200_in_a_row(5)).await?;
     world.eventually(mesh.nslookup_shows_the_hijacker()).await?;
-    world.eventually(mesh.resolves_scheduler()).await?;
+    world.resolves_scheduler(&mesh).await?;
     world
         .names(&mesh, "the misleading look-up", |cause| matches!(cause, Cause::MisleadingLookup { .. }))
         .await?;

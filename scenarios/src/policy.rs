@@ -80,7 +80,7 @@ pub(crate) async fn live_connection_outlives_policy(world: &World) -> Result {
 /// Fix:    give the namespace the label; or, once that is gone again, ask for the label that every namespace carries.
 pub(crate) async fn dns_to_a_label_nobody_has(world: &World) -> Result {
     let mesh = world.install(Mesh::cluster_wide("financial-ml").without_server()).await?;
-    world.eventually(mesh.resolves_scheduler()).await?;
+    world.resolves_scheduler(&mesh).await?;
 
     let denied = world.inject(policy::dns_allowed_to_a_label_nobody_has(world, &mesh).await?).await?;
     for style in DnsStyle::ALL {
