@@ -7,9 +7,7 @@ use kube::ResourceExt as _;
 use kube::api::{Api, DeleteParams, ListParams, PostParams};
 use serde_json::json;
 
-use crate::client;
-
-use client::{api_error, client, config_map, pod, with_account};
+use crate::client::{api_error, client, config_map, pod, with_account};
 
 #[tokio::test]
 async fn a_pod_gets_its_account_and_token() {

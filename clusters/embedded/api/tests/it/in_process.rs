@@ -13,9 +13,7 @@ use kube::api::{
 use kube::runtime::{WatchStreamExt as _, reflector, watcher};
 use serde_json::json;
 
-use crate::client;
-
-use client::{api_error, client, config_map, pod, soon, with_account};
+use crate::client::{api_error, client, config_map, pod, soon, with_account};
 
 #[tokio::test]
 async fn a_new_cluster_has_its_namespaces_and_the_kubernetes_service() {

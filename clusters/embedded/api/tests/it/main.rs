@@ -1,4 +1,4 @@
-//! The API server from outside, in one executable: a link costs more than these tests run.
+//! The API server from outside, in one executable, linked once.
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 

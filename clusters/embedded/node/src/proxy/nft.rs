@@ -56,6 +56,7 @@ async fn run_to_end(program: &Path, script: &str) -> Result<(), NftError> {
 mod tests {
     use super::*;
     use rstest::rstest;
+    use tokio::io::AsyncReadExt;
 
     /// A shell given nft's arguments reads its script from the same place.
     #[rstest]
@@ -79,8 +80,30 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_program_that_hangs_is_killed() {
+    async fn a_program_that_hangs_is_given_up() {
         let result = within(Duration::from_millis(10), Path::new("/bin/sh"), "exec sleep 600").await;
         assert_eq!(result.unwrap_err().to_string(), "/bin/sh did not end within 10ms and was killed");
+    }
+
+    #[tokio::test]
+    async fn a_program_given_up_is_killed() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let mut held = tokio::net::unix::pipe::OpenOptions::new().open_receiver(&fifo).unwrap();
+        let script = format!("exec > {}; echo up; exec sleep 600", fifo.display());
+        let mut up = [0; 3];
+        {
+            let hangs = apply(Path::new("/bin/sh"), &script);
+            tokio::select! {
+                ended = hangs => panic!("{ended:?}"),
+                read = async {
+                    held.readable().await.unwrap();
+                    held.read_exact(&mut up).await
+                } => drop(read.unwrap()),
+            }
+        }
+        // The end of the pipe is the end of whoever held it.
+        assert_eq!(held.read_to_end(&mut Vec::new()).await.unwrap(), 0);
     }
 }
