@@ -199,6 +199,7 @@ fn set_size(master: &OwnedFd, size: TerminalSize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     /// The terminal echoes and the program answers while more is typed than fits on the way.
     #[tokio::test]
@@ -225,7 +226,9 @@ mod tests {
             }
             letters
         };
-        let (carried, letters) = tokio::join!(carry(&master, Some(stdin), output, resize), hearing);
+        let both = async { tokio::join!(carry(&master, Some(stdin), output, resize), hearing) };
+        let both = tokio::time::timeout(Duration::from_secs(20), both);
+        let (carried, letters) = both.await.expect("reading goes on while writing waits");
         carried.unwrap();
         assert_eq!(letters, LINES * LINE.iter().filter(|byte| byte.is_ascii_alphabetic()).count());
         assert!(program.wait().unwrap().success());
