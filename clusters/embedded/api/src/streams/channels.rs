@@ -17,6 +17,8 @@ const CLOSE: u8 = 255;
 pub(super) enum Incoming {
     Data(u8, Bytes),
     Closed(u8),
+    /// The answer to [`Sender::ping`].
+    Pong,
 }
 
 /// The receiving half.
@@ -32,7 +34,8 @@ impl Receiver {
                 Message::Text(text) => Bytes::copy_from_slice(text.as_bytes()),
                 Message::Close(_) => return None,
                 // Answered by the WebSocket itself.
-                Message::Ping(_) | Message::Pong(_) => continue,
+                Message::Ping(_) => continue,
+                Message::Pong(_) => return Some(Incoming::Pong),
             };
             let Some(&channel) = bytes.first() else { continue };
             let data = bytes.split_off(1);
@@ -59,6 +62,11 @@ impl Sender {
         message.put_u8(channel);
         message.put_slice(data);
         self.0.send(Message::Binary(message.freeze())).await.map_err(|_| Left)
+    }
+
+    /// Asks for a [`Incoming::Pong`].
+    pub(super) async fn ping(&mut self) -> Result<(), Left> {
+        self.0.send(Message::Ping(Bytes::new())).await.map_err(|_| Left)
     }
 
     /// Ends the WebSocket.

@@ -1,9 +1,12 @@
 //! `pods/exec` and `pods/attach`.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::ws::WebSocket;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::USER_AGENT;
+use http::{HeaderMap, Request, Response};
 use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot};
 
@@ -58,12 +61,13 @@ pub(super) async fn open(call: Call, request: Request<Body>, what: What) -> Outc
             "cannot exec into a container in a completed pod; current phase is {phase}"
         )));
     }
+    let settling = Settling::of(request.headers());
     let upgrade = super::upgrade(request).await?;
     let (asked, pipes) = ask(&call, container, command, what);
     let state = call.state.clone();
     Ok(upgrade.on_upgrade(move |socket| async move {
         tokio::select! {
-            () = converse(&state, asked, pipes, socket) => {}
+            () = converse(&state, asked, pipes, socket, settling) => {}
             () = state.stop.cancelled() => {}
         }
     }))
@@ -98,22 +102,73 @@ fn ask(call: &Call, container: String, command: Vec<String>, what: What) -> (Nod
     (request, Pipes { stdin: with_stdin.then_some(stdin_sender), resize: resize_sender, output, exit })
 }
 
+/// Whether the caller knows its channels by now.
+///
+/// client-go before v0.34 (kubectl before 1.34) begins to read before it has made its streams, and throws away what comes
+/// for a stream it has not made ("Unknown stream id 1, discarding message", `tools/remotecommand/websocket.go`). With a
+/// real container runtime nothing comes that early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settling {
+    /// A Go program, which gets [`SETTLING`] from its first sign of reading on.
+    Awaited,
+    Done,
+}
+
+impl Settling {
+    /// client-go tells the commit it was built from, unless its user says otherwise:
+    /// `kubectl/v1.32.4 (linux/amd64) kubernetes/59526cd`.
+    fn of(headers: &HeaderMap) -> Settling {
+        let agent = headers.get(USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        if agent.contains(" kubernetes/") { Settling::Awaited } else { Settling::Done }
+    }
+}
+
+/// How long a caller that reads may take to make its streams: several turns of a busy scheduler.
+const SETTLING: Duration = Duration::from_millis(50);
+
+/// How long the first sign of reading is waited for.
+const FIRST_SIGN: Duration = Duration::from_secs(1);
+
+/// Ends [`SETTLING`] after the caller was seen to read.
+async fn settle(reads: oneshot::Receiver<()>) {
+    // The sender is dropped, not used. Who never answers a ping is served all the same.
+    let _ = tokio::time::timeout(FIRST_SIGN, reads).await;
+    tokio::time::sleep(SETTLING).await;
+}
+
 /// Carries bytes both ways until the process ends or the caller leaves.
-async fn converse(state: &State, request: NodeRequest, pipes: Pipes, socket: WebSocket) {
+async fn converse(
+    state: &State,
+    request: NodeRequest,
+    pipes: Pipes,
+    socket: WebSocket,
+    mut settling: Settling,
+) {
     let (mut sender, receiver) = channels::split(socket);
     let Pipes { stdin, resize, mut output, mut exit } = pipes;
     // An empty message tells the caller that the connection stands.
-    if sender.send(STDOUT, &[]).await.is_err() {
+    let greeted = match settling {
+        Settling::Awaited => sender.ping().await,
+        Settling::Done => sender.send(STDOUT, &[]).await,
+    };
+    if greeted.is_err() {
         return;
     }
     let sent = node::send(state, request).await;
-    let left = listen(receiver, stdin, resize);
-    tokio::pin!(left);
+    let (reads, pong) = oneshot::channel();
+    let left = listen(receiver, reads, stdin, resize);
+    let settle = settle(pong);
+    tokio::pin!(left, settle);
     let ended = loop {
+        let settled = settling == Settling::Done;
         tokio::select! {
             biased;
-            Some(piece) = output.recv() => if put(&mut sender, piece).await.is_err() { return },
-            ended = &mut exit => break ended,
+            () = &mut settle, if !settled => {
+                settling = Settling::Done;
+                if sender.send(STDOUT, &[]).await.is_err() { return }
+            }
+            Some(piece) = output.recv(), if settled => if put(&mut sender, piece).await.is_err() { return },
+            ended = &mut exit, if settled => break ended,
             // Whoever leaves takes the output's receiver along, which tells the node.
             () = &mut left => return,
         }
@@ -144,13 +199,14 @@ async fn put(sender: &mut channels::Sender, piece: ExecOutput) -> Result<(), Lef
     }
 }
 
-/// Hands on what the caller sends, until it leaves.
+/// Hands on what the caller sends, until it leaves, and tells once that it `reads`.
 async fn listen(
     mut receiver: channels::Receiver,
+    reads: oneshot::Sender<()>,
     stdin: Option<mpsc::Sender<Bytes>>,
     resize: mpsc::Sender<TerminalSize>,
 ) {
-    let mut stdin = stdin;
+    let (mut stdin, mut reads) = (stdin, Some(reads));
     while let Some(message) = receiver.next().await {
         match message {
             Incoming::Data(STDIN, data) => {
@@ -168,6 +224,7 @@ async fn listen(
                 }
             }
             Incoming::Closed(STDIN) => stdin = None,
+            Incoming::Pong => drop(reads.take()),
             Incoming::Data(..) | Incoming::Closed(_) => {}
         }
     }

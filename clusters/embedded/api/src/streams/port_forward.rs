@@ -131,7 +131,7 @@ async fn listen(mut receiver: channels::Receiver, mut writers: Vec<WriteHalf<Dup
                     let _ = writer.shutdown().await;
                 }
             }
-            Incoming::Data(..) => {}
+            Incoming::Data(..) | Incoming::Pong => {}
         }
     }
 }

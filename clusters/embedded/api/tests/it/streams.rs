@@ -94,6 +94,49 @@ async fn exec_tells_output_and_exit_code(#[values(Way::InProcess, Way::Tls)] way
     assert_eq!(status.message.as_deref(), Some("Internal error occurred: exec: no such program"));
 }
 
+/// What a bare WebSocket hears from `echo`: how long after the call, in milliseconds, and what.
+async fn heard(agent: Option<&str>) -> Vec<(u128, String)> {
+    let (_server, api) = pods(Way::InProcess).await;
+    let mut request =
+        http::Request::get("/api/v1/namespaces/default/pods/p/exec?command=echo&command=a&stdout=true");
+    if let Some(agent) = agent {
+        request = request.header(http::header::USER_AGENT, agent);
+    }
+    let start = tokio::time::Instant::now();
+    let connection = api.into_client().connect(request.body(Vec::new()).unwrap()).await.unwrap();
+    let mut messages = connection.into_stream();
+    let mut heard = Vec::new();
+    while let Some(Ok(message)) = messages.next().await {
+        let text = match &message {
+            message if message.is_ping() => "ping".to_owned(),
+            message if message.is_close() => "close".to_owned(),
+            message => String::from_utf8_lossy(&message.clone().into_data()).into_owned(),
+        };
+        heard.push((start.elapsed().as_millis(), text));
+    }
+    heard
+}
+
+const SUCCESS: &str = "\u{3}{\"metadata\":{},\"status\":\"Success\"}";
+
+/// Time stands still while anything can happen, so these milliseconds are exact.
+#[rstest]
+#[case::of_itself(None, &[(0, "\u{1}"), (0, "\u{1}a\n"), (0, SUCCESS), (0, "close")])]
+#[case::another(Some("curl/8"), &[(0, "\u{1}"), (0, "\u{1}a\n"), (0, SUCCESS), (0, "close")])]
+#[case::kubectl(
+    Some("kubectl/v1.32.4 (linux/amd64) kubernetes/59526cd"),
+    &[(0, "ping"), (50, "\u{1}"), (50, "\u{1}a\n"), (50, SUCCESS), (50, "close")]
+)]
+#[tokio::test(start_paused = true)]
+async fn a_go_client_hears_nothing_before_it_can_have_made_its_streams(
+    #[case] agent: Option<&str>,
+    #[case] expected: &[(u128, &str)],
+) {
+    let heard = heard(agent).await;
+    let heard: Vec<_> = heard.iter().map(|(time, text)| (*time, text.as_str())).collect();
+    assert_eq!(heard, expected);
+}
+
 #[rstest]
 #[tokio::test]
 async fn exec_takes_input_until_it_ends(#[values(Way::InProcess, Way::Tls)] way: Way) {
