@@ -94,7 +94,7 @@ impl Patience {
             case: seconds(180),
             undo: seconds(15),
             quiet: Duration::from_millis(1500),
-            interval: Duration::from_millis(40),
+            interval: Duration::from_millis(100),
         }
     }
 }

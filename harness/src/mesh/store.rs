@@ -13,7 +13,7 @@ pub(super) fn manifests() -> Vec<Value> {
         "name": "store",
         "image": images::STORE,
         "ports": [{"name": "s3", "containerPort": 9000}],
-        "readinessProbe": {"tcpSocket": {"port": 9000}, "periodSeconds": 1},
+        "readinessProbe": {"tcpSocket": {"port": 9000}, "periodSeconds": 5},
     });
     vec![
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}),

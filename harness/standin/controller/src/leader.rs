@@ -15,22 +15,27 @@ use crate::journal::{Journal, klog};
 pub(crate) const LEASE: &str = "e98130ae.seldon.io";
 /// How long a silent holder keeps the Lease. It is not given back at the end: the next operator waits it out.
 const DURATION: Duration = Duration::from_secs(15);
+/// Between two attempts.
+const RETRY: Duration = Duration::from_secs(2);
 /// How long renewing may fail before the program gives up.
 const RENEW_LIMIT: Duration = Duration::from_secs(10);
 
 /// The times of an election.
 ///
-/// The Lease's duration and the interval of its renewal shrink together; neither below what a busy machine needs.
+/// They shrink with the pace, but not below what a busy machine needs.
 #[derive(Debug, Clone, Copy)]
 struct Times {
     duration: Duration,
+    /// Between two attempts to get the Lease.
     retry: Duration,
+    /// Between two renewals.
+    renew: Duration,
 }
 
 impl Times {
     fn new(pace: Pace) -> Times {
         let duration = pace.wait(DURATION).max(Duration::from_millis(1500).min(DURATION));
-        Times { duration, retry: duration.mul_f64(2.0 / 15.0) }
+        Times { duration, retry: duration.mul_f64(2.0 / 15.0), renew: pace.network(RETRY) }
     }
 }
 
@@ -43,10 +48,19 @@ pub(crate) struct Candidate {
     times: Times,
 }
 
-/// A foreign holder's record, and since when it has not changed.
+/// What a candidate remembers between two attempts.
 struct Observed {
+    /// A foreign holder's record, and since when it has not changed.
     record: Option<LeaseSpec>,
     since: Instant,
+    /// The Lease as this candidate last wrote it.
+    own: Option<Lease>,
+}
+
+impl Observed {
+    fn nothing() -> Observed {
+        Observed { record: None, since: Instant::now(), own: None }
+    }
 }
 
 impl Candidate {
@@ -70,7 +84,7 @@ impl Candidate {
             "leaderelection.go:257",
             &format!("attempting to acquire leader lease {name}..."),
         );
-        let mut observed = Observed { record: None, since: Instant::now() };
+        let mut observed = Observed::nothing();
         while !self.attempt(&mut observed).await {
             sleep(self.times.retry).await;
         }
@@ -80,9 +94,9 @@ impl Candidate {
     /// Renews the Lease until that fails for too long.
     pub(crate) async fn hold(&self) {
         let mut renewed = Instant::now();
-        let mut observed = Observed { record: None, since: Instant::now() };
+        let mut observed = Observed::nothing();
         loop {
-            sleep(self.times.retry).await;
+            sleep(self.times.renew).await;
             if self.attempt(&mut observed).await {
                 renewed = Instant::now();
             } else if renewed.elapsed() >= RENEW_LIMIT {
@@ -107,8 +121,22 @@ impl Candidate {
 
     async fn take(&self, observed: &mut Observed) -> Result<bool, Failure> {
         let now = jiff::Timestamp::now();
+        if let Some(mut lease) = observed.own.take() {
+            lease.spec.get_or_insert_default().renew_time = Some(MicroTime(now));
+            match self.cluster.update(&lease).await {
+                Ok(lease) => {
+                    observed.own = Some(lease);
+                    return Ok(true);
+                }
+                Err(failure) => {
+                    let text =
+                        format!("Failed to update lock optimistically: {failure}, falling back to slow path");
+                    klog(&self.journal, 'E', "leaderelection.go:429", &text);
+                }
+            }
+        }
         let Some(mut lease) = self.cluster.find::<Lease>(&self.namespace, LEASE).await? else {
-            self.cluster.create(&self.first(now)).await?;
+            observed.own = Some(self.cluster.create(&self.first(now)).await?);
             return Ok(true);
         };
         let spec = lease.spec.get_or_insert_default();
@@ -126,7 +154,10 @@ impl Candidate {
         spec.holder_identity = Some(self.identity.clone());
         spec.renew_time = Some(MicroTime(now));
         match self.cluster.update(&lease).await {
-            Ok(_) => Ok(true),
+            Ok(lease) => {
+                observed.own = Some(lease);
+                Ok(true)
+            }
             Err(failure) if failure.is_conflict() => Ok(false),
             Err(failure) => Err(failure),
         }
@@ -135,7 +166,7 @@ impl Candidate {
     /// Clocks are not compared: a record lapses when this candidate has not seen it change for the duration.
     fn has_lapsed(&self, spec: &LeaseSpec, observed: &mut Observed) -> bool {
         if observed.record.as_ref() != Some(spec) {
-            *observed = Observed { record: Some(spec.clone()), since: Instant::now() };
+            *observed = Observed { record: Some(spec.clone()), ..Observed::nothing() };
         }
         observed.since.elapsed() >= self.times.duration
     }
@@ -171,7 +202,11 @@ mod tests {
             namespace: "default".to_owned(),
             identity: identity.to_owned(),
             journal: Journal::memory(Level::Info).0,
-            times: Times { duration: Duration::from_millis(300), retry: Duration::from_millis(40) },
+            times: Times {
+                duration: Duration::from_millis(300),
+                retry: Duration::from_millis(40),
+                renew: Duration::from_millis(40),
+            },
         }
     }
 
@@ -189,6 +224,22 @@ mod tests {
         assert!(begin.elapsed() >= Duration::from_millis(300), "{:?}", begin.elapsed());
         let spec = holder(&client).await;
         assert_eq!((spec.holder_identity.as_deref(), spec.lease_transitions), (Some("new"), Some(1)));
+    }
+
+    #[tokio::test]
+    async fn who_finds_its_lease_changed_reads_it_again() {
+        let client = ApiServer::new(Config::default()).client();
+        let first = candidate(&client, "first");
+        let mut observed = Observed::nothing();
+        assert!(first.attempt(&mut observed).await);
+        let mut lease: Lease = first.cluster.get("default", LEASE).await.unwrap();
+        lease.metadata.labels = Some([("touched".to_owned(), "yes".to_owned())].into());
+        first.cluster.update(&lease).await.unwrap();
+        assert!(first.attempt(&mut observed).await, "the second look sees its own name");
+        lease = first.cluster.get("default", LEASE).await.unwrap();
+        lease.spec.as_mut().unwrap().holder_identity = Some("second".to_owned());
+        first.cluster.update(&lease).await.unwrap();
+        assert!(!first.attempt(&mut observed).await, "it is another's now");
     }
 
     #[tokio::test]

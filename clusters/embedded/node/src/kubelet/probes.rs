@@ -90,17 +90,15 @@ impl Watched {
     async fn watch(self) {
         let pace = self.runtime.shared.settings.pace;
         let delay = pace.wait(Duration::from_secs(whole(self.probe.initial_delay_seconds, 0)));
-        let period = pace.wait(Duration::from_secs(whole(self.probe.period_seconds, 10)));
+        let real = Duration::from_secs(whole(self.probe.period_seconds, 10));
         let (to_succeed, to_fail) =
             (whole(self.probe.success_threshold, 1), whole(self.probe.failure_threshold, 3));
         let (mut successes, mut failures) = (0, 0);
         let mut failing_since = None;
         tokio::time::sleep_until(self.began + delay).await;
         self.wait_started().await;
-        let mut ticks = tokio::time::interval(period.max(Duration::from_millis(1)));
-        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            ticks.tick().await;
+            let last = tokio::time::Instant::now();
             match self.probe_once().await {
                 Ok(()) => {
                     (successes, failures) = (successes + 1, 0);
@@ -120,6 +118,10 @@ impl Watched {
                     }
                 }
             }
+            // What is known to be well is not asked at every step of a fast pace: three seconds of failures are needed
+            // to change that.
+            let period = if successes >= to_succeed { pace.network(real) } else { pace.wait(real) };
+            tokio::time::sleep_until(last + period.max(Duration::from_millis(1))).await;
         }
     }
 
