@@ -4,19 +4,21 @@
 //! crate's business: it is handed a table of program images and does not know what the programs are for.
 
 mod cache;
+mod cluster;
 mod command;
 mod doctor;
-mod embedded_cluster;
+mod given_cluster;
 mod process;
 mod programs;
 
 pub use cache::{Cache, CacheError};
+pub use cluster::{Cluster, ClusterRequest, LeverError, kubeconfig};
 pub use command::{Command, CommandError, Output};
 pub use doctor::{Finding, State, examine};
 pub use embedded::{
     Access, Builtin, ClusterError, HostPorts, Profile, Program, ProgramImage, UpstreamMode, UpstreamQuestion,
     intercept, try_namespaces,
 };
-pub use embedded_cluster::{Cluster, ClusterRequest, client_for, kubeconfig};
+pub use given_cluster::{GivenCluster, GivenError};
 pub use process::{end_process, wait_until_unread};
 pub use programs::{Programs, ProvisionError, provision};

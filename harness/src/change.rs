@@ -106,8 +106,14 @@ impl World {
     pub async fn label_kube_system(&self, mesh: &InstalledMesh) -> anyhow::Result<()> {
         self.step("label kube-system with name=kube-system")?;
         let object = ObjectRef::new(Kind::Namespace, "", "kube-system");
-        let patch = json!({"metadata": {"labels": {"name": null}}});
-        self.undo_later(Undo::Merge { object: object.clone(), patch });
+        let found = object.read(self.client()).await?.unwrap_or_default();
+        let before = &found["metadata"]["labels"]["name"];
+        let patch = json!({"metadata": {"labels": {"name": before}}});
+        let undo = Undo::Merge { object: object.clone(), patch };
+        if let Some(foothold) = self.foothold() {
+            foothold.before(self.client(), undo.clone()).await?;
+        }
+        self.undo_later(undo);
         object.merge(self.client(), &json!({"metadata": {"labels": {"name": "kube-system"}}})).await?;
         self.resolves_scheduler(mesh).await
     }

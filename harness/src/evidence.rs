@@ -62,7 +62,15 @@ impl World {
     }
 
     async fn objects(&self, controller_namespace: &str) -> anyhow::Result<Snapshot> {
+        // On a shared cluster other people's meshes have troubles of their own.
+        let ours = |object: &Value| {
+            let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+            self.namespaces().placed(namespace)
+        };
         let all = async |kind| object::list(self.client(), kind, "", "").await;
+        let of_ours = async |kind| -> kube::Result<Vec<Value>> {
+            Ok(all(kind).await?.into_iter().filter(ours).collect())
+        };
         Ok(Snapshot {
             controller_namespace: controller_namespace.into(),
             namespaces: typed(all(Kind::Namespace).await?)?,
@@ -70,9 +78,9 @@ impl World {
             services: typed(all(Kind::Service).await?)?,
             endpoint_slices: typed(all(Kind::EndpointSlice).await?)?,
             policies: typed(all(Kind::NetworkPolicy).await?)?,
-            models: all(Kind::Model).await?,
-            servers: all(Kind::Server).await?,
-            runtimes: all(Kind::SeldonRuntime).await?,
+            models: of_ours(Kind::Model).await?,
+            servers: of_ours(Kind::Server).await?,
+            runtimes: of_ours(Kind::SeldonRuntime).await?,
             ..Snapshot::default()
         })
     }

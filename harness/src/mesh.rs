@@ -14,10 +14,11 @@ use toolbox::{DnsStyle, Observation, Probe};
 
 use crate::claim::Claim;
 use crate::look::{Look, PodQuery, Seen};
+use crate::namespaces::Namespaces;
 use crate::object::{Kind, ObjectRef};
 use crate::world::Topology;
 
-/// Namespace of a controller that watches the whole cluster.
+/// Namespace of a controller that watches other namespaces than its own.
 const SYSTEM: &str = "seldon-system";
 
 /// Whether a mesh comes with a Server.
@@ -45,6 +46,12 @@ enum Runtime {
 pub struct Mesh {
     topology: Topology,
     tenant: String,
+    /// The controller's namespace.
+    home: String,
+    /// The artefact store's.
+    store: String,
+    /// On a shared cluster no controller watches what is not its case's.
+    namespaces: Namespaces,
     servers: Servers,
     runtime: Runtime,
     /// Namespaces that a cluster-wide controller watches besides the tenant's, and no others; none means all.
@@ -54,9 +61,16 @@ pub struct Mesh {
 impl Mesh {
     /// A mesh for `tenant` in the given layout.
     pub fn new(topology: Topology, tenant: &str) -> Mesh {
+        let home = match topology {
+            Topology::PerNamespace => tenant,
+            Topology::ClusterWide => SYSTEM,
+        };
         Mesh {
             topology,
             tenant: tenant.into(),
+            home: home.into(),
+            store: store::NAMESPACE.into(),
+            namespaces: Namespaces::plain(),
             servers: Servers::One,
             runtime: Runtime::Controller,
             neighbours: Vec::new(),
@@ -105,11 +119,14 @@ impl Mesh {
         self
     }
 
-    fn controller_namespace(&self) -> &str {
-        match self.topology {
-            Topology::PerNamespace => &self.tenant,
-            Topology::ClusterWide => SYSTEM,
+    /// The same mesh in namespaces that are called as `namespaces` say.
+    fn placed(mut self, namespaces: &Namespaces) -> Mesh {
+        let names = [&mut self.tenant, &mut self.home, &mut self.store];
+        for name in names.into_iter().chain(&mut self.neighbours) {
+            *name = namespaces.place(name);
         }
+        self.namespaces = namespaces.clone();
+        self
     }
 }
 
@@ -124,12 +141,7 @@ impl fmt::Display for Mesh {
             Servers::One => " + mlserver-0",
             Servers::None => "",
         };
-        write!(
-            formatter,
-            "controller in {} ──9004──► {}: {scheduler}{server}",
-            self.controller_namespace(),
-            self.tenant
-        )
+        write!(formatter, "controller in {} ──9004──► {}: {scheduler}{server}", self.home, self.tenant)
     }
 }
 
@@ -140,19 +152,22 @@ pub struct InstalledMesh {
     tenant: String,
     /// Namespace of the pod that sends requests.
     visitors: String,
+    store: String,
+    namespaces: Namespaces,
 }
 
 impl InstalledMesh {
     /// The same controller, seen from another namespace that it watches.
     #[must_use]
     pub fn neighbour(&self, namespace: &str) -> InstalledMesh {
-        InstalledMesh { tenant: namespace.into(), visitors: namespace.into(), ..self.clone() }
+        let namespace = self.namespaces.place(namespace);
+        InstalledMesh { tenant: namespace.clone(), visitors: namespace, ..self.clone() }
     }
 
     /// The same mesh with its visitor in another namespace that the controller watches.
     #[must_use]
     pub fn visited_from(&self, namespace: &str) -> InstalledMesh {
-        InstalledMesh { visitors: namespace.into(), ..self.clone() }
+        InstalledMesh { visitors: self.namespaces.place(namespace), ..self.clone() }
     }
 
     /// The tenant's namespace.
@@ -187,7 +202,7 @@ impl InstalledMesh {
 
     /// The artefact store, in a namespace of its own.
     pub fn store(&self) -> PodQuery {
-        pod("the artefact store", store::NAMESPACE, "app=store", "store")
+        pod("the artefact store", &self.store, "app=store", "store")
     }
 
     /// A pod that sends requests: one of the tenant's, unless said otherwise.

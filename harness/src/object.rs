@@ -3,10 +3,13 @@
 use std::fmt;
 
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Secret, Service, ServiceAccount};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, Resource};
 use serde_json::Value;
@@ -28,6 +31,10 @@ pub enum Kind {
     Deployment,
     StatefulSet,
     NetworkPolicy,
+    Lease,
+    ClusterRole,
+    ClusterRoleBinding,
+    CustomResourceDefinition,
     Model,
     Server,
     ServerConfig,
@@ -48,6 +55,10 @@ impl Kind {
             Kind::Deployment => ApiResource::erase::<Deployment>(&()),
             Kind::StatefulSet => ApiResource::erase::<StatefulSet>(&()),
             Kind::NetworkPolicy => ApiResource::erase::<NetworkPolicy>(&()),
+            Kind::Lease => ApiResource::erase::<Lease>(&()),
+            Kind::ClusterRole => ApiResource::erase::<ClusterRole>(&()),
+            Kind::ClusterRoleBinding => ApiResource::erase::<ClusterRoleBinding>(&()),
+            Kind::CustomResourceDefinition => ApiResource::erase::<CustomResourceDefinition>(&()),
             Kind::Model => ApiResource::erase::<seldon_crds::Model>(&()),
             Kind::Server => ApiResource::erase::<seldon_crds::Server>(&()),
             Kind::ServerConfig => ApiResource::erase::<seldon_crds::ServerConfig>(&()),
@@ -96,6 +107,21 @@ impl ObjectRef {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => Err(error),
         }
+    }
+
+    /// Creates the object, or replaces the version of it that `whole` names.
+    ///
+    /// # Errors
+    /// kube's; a conflict when somebody else was quicker.
+    pub(crate) async fn put(&self, client: &Client, whole: &Value, exists: bool) -> anyhow::Result<()> {
+        let object: DynamicObject = serde_json::from_value(whole.clone())?;
+        let api = self.api(client);
+        if exists {
+            api.replace(&self.name, &PostParams::default(), &object).await?;
+        } else {
+            api.create(&PostParams::default(), &object).await?;
+        }
+        Ok(())
     }
 
     /// Applies a strategic merge patch.
@@ -153,20 +179,60 @@ pub async fn list(client: &Client, kind: Kind, namespace: &str, selector: &str) 
 /// # Errors
 /// The API server's own `Status`, as `kubectl` would show it.
 pub async fn apply(client: &Client, manifest: &Value) -> anyhow::Result<()> {
-    let object: DynamicObject = serde_json::from_value(manifest.clone())?;
-    let types =
-        object.types.clone().ok_or_else(|| anyhow::anyhow!("a manifest has no apiVersion and kind"))?;
-    let name = object.metadata.name.clone().ok_or_else(|| anyhow::anyhow!("a {} has no name", types.kind))?;
-    let kind = GroupVersionKind::try_from(&types)?;
-    let resource = ApiResource::from_gvk(&kind);
-    let namespace = object.metadata.namespace.clone().unwrap_or_default();
-    let parameters = PatchParams::apply(MANAGER).force().validation_strict();
-    let place = api(client, &resource, &namespace);
-    place
-        .patch(&name, &parameters, &Patch::Apply(manifest))
-        .await
-        .map_err(|error| anyhow::anyhow!("cannot apply {} {namespace}/{name}: {error}", types.kind))?;
-    Ok(())
+    Manifest::of(client, manifest)?.apply(Trial::ForGood).await
+}
+
+/// Whether what is applied stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trial {
+    /// The API server only says whether it would take it.
+    DryRun,
+    /// It stays.
+    ForGood,
+}
+
+/// A manifest and the place where it belongs.
+#[derive(Debug)]
+pub(crate) struct Manifest<'a> {
+    /// Kind, as it is written.
+    pub(crate) kind: String,
+    /// Namespace; empty for cluster-scoped kinds.
+    pub(crate) namespace: String,
+    /// Name.
+    pub(crate) name: String,
+    place: Api<DynamicObject>,
+    whole: &'a Value,
+}
+
+impl<'a> Manifest<'a> {
+    /// Reads the place from the manifest.
+    ///
+    /// # Errors
+    /// That it has no kind or no name.
+    pub(crate) fn of(client: &Client, whole: &'a Value) -> anyhow::Result<Manifest<'a>> {
+        let object: DynamicObject = serde_json::from_value(whole.clone())?;
+        let types = object.types.ok_or_else(|| anyhow::anyhow!("a manifest has no apiVersion and kind"))?;
+        let name = object.metadata.name.ok_or_else(|| anyhow::anyhow!("a {} has no name", types.kind))?;
+        let namespace = object.metadata.namespace.unwrap_or_default();
+        let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(&types)?);
+        let place = api(client, &resource, &namespace);
+        Ok(Manifest { kind: types.kind, namespace, name, place, whole })
+    }
+
+    /// Server-side applies it, strictly.
+    ///
+    /// # Errors
+    /// The API server's own `Status`.
+    pub(crate) async fn apply(&self, trial: Trial) -> anyhow::Result<()> {
+        let mut parameters = PatchParams::apply(MANAGER).force().validation_strict();
+        parameters.dry_run = trial == Trial::DryRun;
+        let Manifest { kind, namespace, name, .. } = self;
+        self.place
+            .patch(name, &parameters, &Patch::Apply(self.whole))
+            .await
+            .map_err(|error| anyhow::anyhow!("cannot apply {kind} {namespace}/{name}: {error}"))?;
+        Ok(())
+    }
 }
 
 fn api(client: &Client, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {

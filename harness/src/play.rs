@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use clusters::{Cluster, ClusterRequest, HostPorts, Programs, UpstreamMode, client_for};
+use clusters::{Cluster, ClusterRequest, HostPorts, Programs, UpstreamMode};
 use netmodel::Profile;
 use pace::Pace;
 use reports::Journal;
@@ -12,10 +12,11 @@ use serde_json::json;
 use crate::images;
 use crate::mesh::Mesh;
 use crate::model::iris;
+use crate::namespaces::Namespaces;
 use crate::patience::Patience;
 use crate::progress::Progress;
 use crate::run::case_id;
-use crate::world::{Parts, Topology, World};
+use crate::world::{K3S_NAME_SERVER, Parts, Topology, World};
 
 /// NodePort under which the mesh is reached from the host.
 pub const MESH_PORT: u16 = 30080;
@@ -92,10 +93,13 @@ pub async fn play(wanted: &Play) -> anyhow::Result<Playground> {
     let log = wanted.directory.join("cluster.log");
     let cluster = Cluster::start_embedded(request, &wanted.programs, Some(&log)).await?;
     let topology = wanted.topology.unwrap_or(Topology::PerNamespace);
-    let case = case_id("play", "a cluster to play with", wanted.profile, topology);
+    let case = case_id("play", "a cluster to play with", wanted.profile, topology, "embedded");
     let world = World::new(Parts {
-        client: client_for(cluster.access()).await?,
+        client: cluster.client().await?,
         cluster,
+        foothold: None,
+        namespaces: Namespaces::plain(),
+        name_server: K3S_NAME_SERVER.into(),
         profile: wanted.profile,
         topology,
         patience: wanted.patience,

@@ -4,8 +4,10 @@ use std::any::Any;
 use std::net::Ipv4Addr;
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use clusters::{Cluster, ClusterRequest, HostPorts, Programs, UpstreamMode, client_for};
+use anyhow::Context;
+use clusters::{Cluster, ClusterRequest, HostPorts, Programs, UpstreamMode};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use netmodel::Profile;
@@ -13,17 +15,20 @@ use pace::Pace;
 use reports::{Case, Event, Journal, Phase, Record, Verdict};
 use tokio_util::sync::CancellationToken;
 
+use crate::given::{ClusterScope, Foothold};
 use crate::images;
+use crate::namespaces::Namespaces;
+use crate::object::{Kind, ObjectRef};
 use crate::patience::Patience;
 use crate::progress::Progress;
-use crate::world::{Parts, Topology, World};
+use crate::world::{K3S_NAME_SERVER, Parts, Topology, World};
 
 /// What does not change from case to case.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Provisioned programs.
-    pub programs: Programs,
-    /// Factor for long timers on embedded clusters.
+    /// Where cases run.
+    pub ground: Ground,
+    /// Factor for long timers; on a given cluster, the one it was started with.
     pub pace: Pace,
     /// Upper ends of waits.
     pub patience: Patience,
@@ -31,6 +36,46 @@ pub struct Settings {
     pub records: PathBuf,
     /// Which clusters survive their case.
     pub keep: Keep,
+}
+
+/// Where cases run.
+#[derive(Debug, Clone)]
+pub enum Ground {
+    /// Each on an embedded cluster of its own, with these provisioned programs.
+    Embedded(Programs),
+    /// One after the other on a cluster that exists.
+    Given(Arc<Foothold>),
+}
+
+/// What a scenario needs that not every cluster has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// A name server outside whose answers can be changed.
+    UpstreamNameServer,
+    /// Leave to change a label of kube-system.
+    LabelOfKubeSystem,
+}
+
+impl Ground {
+    /// The word for it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Ground::Embedded(_) => "embedded",
+            Ground::Given(_) => "given",
+        }
+    }
+
+    /// Why a scenario that needs `need` cannot be run here.
+    fn lacks(&self, need: Need) -> Option<&'static str> {
+        let Ground::Given(foothold) = self else { return None };
+        match (need, foothold.scope()) {
+            (Need::UpstreamNameServer, _) => Some("a given cluster's name server outside cannot be changed"),
+            (Need::LabelOfKubeSystem, ClusterScope::Forbidden) => {
+                Some("it changes a label of kube-system; allow that with --allow-cluster-scope")
+            }
+            (Need::LabelOfKubeSystem, ClusterScope::Allowed) => None,
+        }
+    }
 }
 
 /// Which clusters survive their case.
@@ -53,6 +98,8 @@ pub struct CaseSpec {
     pub claim: String,
     /// Escalations it re-enacts.
     pub seeds: &'static [&'static str],
+    /// What it needs that not every cluster has.
+    pub needs: &'static [Need],
     /// The network it runs on.
     pub profile: Profile,
     /// The layout it runs on.
@@ -62,14 +109,14 @@ pub struct CaseSpec {
 /// A scenario's body.
 pub type Body = for<'world> fn(&'world World) -> LocalBoxFuture<'world, anyhow::Result<()>>;
 
-/// The id of a case on an embedded cluster.
-pub fn case_id(family: &str, name: &str, profile: Profile, topology: Topology) -> Case {
+/// The id of a case on a `cluster` of that kind.
+pub fn case_id(family: &str, name: &str, profile: Profile, topology: Topology, cluster: &str) -> Case {
     Case {
         name: name.into(),
         family: family.into(),
         cni: profile.to_string(),
         topology: topology.to_string(),
-        cluster: "embedded".into(),
+        cluster: cluster.into(),
     }
 }
 
@@ -109,6 +156,9 @@ pub async fn run_case(
     stop: &CancellationToken,
 ) -> anyhow::Result<Finished> {
     let journal = Journal::open(&settings.records, spec.case.clone(), &spec.claim, spec.seeds)?;
+    if let Some(lack) = spec.needs.iter().find_map(|need| settings.ground.lacks(*need)) {
+        return Ok(Finished { record: journal.close(Verdict::Skipped, Some(lack.into()))?, kept: None });
+    }
     let mut world = match gate(settings, spec, journal, progress, stop).await {
         Ok(world) => world,
         Err((journal, why)) => {
@@ -125,6 +175,11 @@ pub async fn run_case(
         }
     }
     undo(&mut world).await;
+    if let Err(left) = leave_as_it_was(&world).await {
+        // A cluster that is not as it was makes nothing that follows on it worth a verdict.
+        verdict = Verdict::Inconclusive;
+        message = Some(format!("the given cluster is not as it was: {left:#}"));
+    }
     let keep = match settings.keep {
         Keep::Never => false,
         Keep::Failed => verdict != Verdict::Passed,
@@ -150,11 +205,15 @@ async fn gate(
     stop: &CancellationToken,
 ) -> Result<World, (Journal, String)> {
     progress.waiting_for("the cluster");
+    let programs = match &settings.ground {
+        Ground::Embedded(programs) => programs,
+        Ground::Given(foothold) => return on_given(settings, spec, foothold, journal, progress).await,
+    };
     let request = ClusterRequest {
         name: "case".into(),
         profile: spec.profile,
         pace: settings.pace,
-        images: images::table(&settings.programs, settings.pace),
+        images: images::table(programs, settings.pace),
         host_address: Ipv4Addr::LOCALHOST,
         api_port: 0,
         host_ports: HostPorts::Closed,
@@ -164,7 +223,7 @@ async fn gate(
     let started = tokio::select! {
         started = tokio::time::timeout(
             settings.patience.cluster,
-            Cluster::start_embedded(request, &settings.programs, Some(&log)),
+            Cluster::start_embedded(request, programs, Some(&log)),
         ) => started,
         () = stop.cancelled() => return Err((journal, "interrupted".into())),
     };
@@ -180,19 +239,69 @@ async fn gate(
             return Err((journal, why));
         }
     };
-    let client = match client_for(cluster.access()).await {
+    let client = match cluster.client().await {
         Ok(client) => client,
         Err(error) => return Err((journal, format!("no client for the cluster: {error:#}"))),
     };
     Ok(World::new(Parts {
         client,
         cluster,
+        foothold: None,
+        namespaces: Namespaces::plain(),
+        name_server: K3S_NAME_SERVER.into(),
         profile: spec.profile,
         topology: spec.topology,
         patience: settings.patience,
         journal,
         progress,
     }))
+}
+
+/// The world of a case on a cluster that exists.
+async fn on_given(
+    settings: &Settings,
+    spec: &CaseSpec,
+    foothold: &Arc<Foothold>,
+    journal: Journal,
+    progress: Progress,
+) -> Result<World, (Journal, String)> {
+    let cluster = Cluster::Given(foothold.cluster().clone());
+    let client = match cluster.client().await {
+        Ok(client) => client,
+        Err(error) => return Err((journal, format!("no client for the cluster: {error:#}"))),
+    };
+    let name_server = match name_server(&client).await {
+        Ok(address) => address,
+        Err(error) => return Err((journal, format!("the cluster's name server is not known: {error:#}"))),
+    };
+    let title = format!("{}: {} {}", spec.case.family, spec.case.name, spec.topology);
+    Ok(World::new(Parts {
+        client,
+        cluster,
+        foothold: Some(foothold.clone()),
+        namespaces: Namespaces::of_case(foothold.seed(), &title),
+        name_server,
+        profile: spec.profile,
+        topology: spec.topology,
+        patience: settings.patience,
+        journal,
+        progress,
+    }))
+}
+
+/// The address of Service `kube-dns`, as CoreDNS's is called everywhere.
+async fn name_server(client: &kube::Client) -> anyhow::Result<String> {
+    let service = ObjectRef::new(Kind::Service, "kube-system", "kube-dns");
+    let found = service.read(client).await?.with_context(|| format!("there is no {service}"))?;
+    Ok(found["spec"]["clusterIP"].as_str().with_context(|| format!("{service} has no address"))?.to_owned())
+}
+
+/// Removes from a given cluster what the case made there.
+async fn leave_as_it_was(world: &World) -> anyhow::Result<()> {
+    match world.foothold() {
+        Some(foothold) => foothold.end_case(world.client()).await,
+        None => Ok(()),
+    }
 }
 
 /// Runs the body under its deadline; a panic, the deadline and an interruption end it like an error.

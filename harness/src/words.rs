@@ -12,9 +12,6 @@ use crate::look::Seen;
 use crate::mesh::InstalledMesh;
 use crate::world::World;
 
-/// The cluster's name server, where k3s has it.
-const NAME_SERVER: &str = "10.43.0.10";
-
 /// One of a few sentences. `*` stands for what differs from run to run: the asking socket's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Words(Vec<String>);
@@ -58,13 +55,13 @@ impl World {
 
     /// What the controller says of its scheduler when this network denies its look-up.
     pub fn denied_look_up(&self, mesh: &InstalledMesh) -> Words {
-        resolver_words(self.profile(), &mesh.scheduler_name())
+        resolver_words(self.profile(), self.name_server(), &mesh.scheduler_name())
     }
 
     /// A look-up of the scheduler's name from the controller's pod is denied, in the program's own words.
     pub fn look_up_is_denied(&self, mesh: &InstalledMesh, style: DnsStyle) -> Claim {
         let name = mesh.scheduler_name();
-        let (class, words) = denied_look_up(self.profile(), style, &name);
+        let (class, words) = denied_look_up(self.profile(), style, self.name_server(), &name);
         Claim::new(
             format!("a look-up ({style:?}) of {name} from the controller's pod fails: {words}"),
             mesh.look_up(style, &name),
@@ -73,14 +70,14 @@ impl World {
     }
 }
 
-fn look_up_words(profile: Profile, client: Client, name: &str) -> Words {
-    Words::of(profile, client, Traffic::Dns, &[("{host}", name), ("{server}", NAME_SERVER)])
+fn look_up_words(profile: Profile, client: Client, server: &str, name: &str) -> Words {
+    Words::of(profile, client, Traffic::Dns, &[("{host}", name), ("{server}", server)])
 }
 
 /// grpc-go passes on what Go's resolver says. Whether its limit of 30 s ends the search while a try is open (`read`)
 /// or between two (`dial`) depends on how many search domains there are and how many of the tries were refused.
-fn resolver_words(profile: Profile, name: &str) -> Words {
-    let ends = [Client::Go, Client::GoPatient].map(|client| look_up_words(profile, client, name).0);
+fn resolver_words(profile: Profile, server: &str, name: &str) -> Words {
+    let ends = [Client::Go, Client::GoPatient].map(|client| look_up_words(profile, client, server, name).0);
     let prefix = "rpc error: code = Unavailable desc = dns: A record lookup error";
     let mut sentences: Vec<String> = ends.concat().iter().map(|text| format!("{prefix}: {text}")).collect();
     sentences.sort();
@@ -88,7 +85,7 @@ fn resolver_words(profile: Profile, name: &str) -> Words {
     Words(sentences)
 }
 
-fn denied_look_up(profile: Profile, style: DnsStyle, name: &str) -> (Vec<OutcomeClass>, Words) {
+fn denied_look_up(profile: Profile, style: DnsStyle, server: &str, name: &str) -> (Vec<OutcomeClass>, Words) {
     let client = match style {
         DnsStyle::Go => Client::Go,
         DnsStyle::Glibc => Client::GetentHosts,
@@ -101,10 +98,10 @@ fn denied_look_up(profile: Profile, style: DnsStyle, name: &str) -> (Vec<Outcome
         DnsStyle::Glibc => Words(vec![GaiCode::Again.glibc_text().into()]),
         // nslookup puts `;;` before some of its sentences.
         DnsStyle::BusyboxNslookup => {
-            let words = look_up_words(profile, client, name);
+            let words = look_up_words(profile, client, server, name);
             Words(words.0.iter().map(|text| format!("*{text}")).collect())
         }
-        DnsStyle::Go | DnsStyle::Musl => look_up_words(profile, client, name),
+        DnsStyle::Go | DnsStyle::Musl => look_up_words(profile, client, server, name),
     };
     (ends.iter().map(|end| end.class).collect(), words)
 }
@@ -128,7 +125,7 @@ mod tests {
     fn every_program_has_words_on_every_network() {
         for profile in Profile::ALL {
             for style in DnsStyle::ALL {
-                let (classes, words) = denied_look_up(profile, style, "a.b");
+                let (classes, words) = denied_look_up(profile, style, "10.43.0.10", "a.b");
                 assert!(
                     !classes.is_empty() && words.0.iter().all(|text| !text.is_empty()),
                     "{profile} {style:?}"
@@ -151,7 +148,8 @@ mod tests {
         let prefix = "rpc error: code = Unavailable desc = dns: A record lookup error";
         let text = format!("{prefix}: lookup seldon-scheduler.ml on 10.43.0.10:53: {end}");
         for (profile, expected) in [(Profile::Flannel, flannel), (Profile::Calico, calico)] {
-            assert_eq!(resolver_words(profile, "seldon-scheduler.ml").fit(&text), expected, "{profile}");
+            let words = resolver_words(profile, "10.43.0.10", "seldon-scheduler.ml");
+            assert_eq!(words.fit(&text), expected, "{profile}");
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The world of one case: a cluster, what was installed, what must be undone, and the record of it all.
 
 use std::fmt::Write;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use clusters::{Cluster, UpstreamMode};
@@ -14,18 +14,26 @@ use serde_json::Value;
 use tokio::io::AsyncReadExt;
 use toolbox::{Observation, Probe};
 
+use crate::given::Foothold;
 use crate::look::{Look, PodQuery, Seen};
 use crate::mesh::InstalledMesh;
+use crate::namespaces::Namespaces;
 use crate::object;
 use crate::patience::Patience;
 use crate::progress::Progress;
 use crate::table;
 use crate::undo::{Undo, UndoList};
 
+/// Address of the cluster's name server, where k3s has it.
+pub(crate) const K3S_NAME_SERVER: &str = "10.43.0.10";
+
 /// Everything a scenario works with.
 pub struct World {
     client: Client,
     cluster: Cluster,
+    foothold: Option<Arc<Foothold>>,
+    namespaces: Namespaces,
+    name_server: String,
     profile: Profile,
     topology: Topology,
     patience: Patience,
@@ -62,6 +70,11 @@ impl std::fmt::Display for Topology {
 pub(crate) struct Parts {
     pub(crate) client: Client,
     pub(crate) cluster: Cluster,
+    /// What keeps a given cluster as it was; none on a cluster of the case's own.
+    pub(crate) foothold: Option<Arc<Foothold>>,
+    pub(crate) namespaces: Namespaces,
+    /// Address of the cluster's name server.
+    pub(crate) name_server: String,
     pub(crate) profile: Profile,
     pub(crate) topology: Topology,
     pub(crate) patience: Patience,
@@ -85,6 +98,9 @@ impl World {
         World {
             client: parts.client,
             cluster: parts.cluster,
+            foothold: parts.foothold,
+            namespaces: parts.namespaces,
+            name_server: parts.name_server,
             profile: parts.profile,
             topology: parts.topology,
             patience: parts.patience,
@@ -111,6 +127,19 @@ impl World {
 
     pub(crate) fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    pub(crate) fn foothold(&self) -> Option<&Foothold> {
+        self.foothold.as_deref()
+    }
+
+    /// How this case's namespaces are called.
+    pub(crate) fn namespaces(&self) -> &Namespaces {
+        &self.namespaces
+    }
+
+    pub(crate) fn name_server(&self) -> &str {
+        &self.name_server
     }
 
     pub(crate) fn patience(&self) -> &Patience {
@@ -232,7 +261,10 @@ impl World {
     /// The API server's `Status`.
     pub(crate) async fn apply_all(&self, manifests: &[Value]) -> anyhow::Result<()> {
         for manifest in manifests {
-            object::apply(&self.client, manifest).await?;
+            match &self.foothold {
+                Some(foothold) => foothold.apply(&self.client, manifest).await?,
+                None => object::apply(&self.client, manifest).await?,
+            }
         }
         Ok(())
     }

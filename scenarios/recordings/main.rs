@@ -125,9 +125,10 @@ fn trial(situation: &'static Situation, settings: Option<Arc<Settings>>) -> Tria
     Trial::ignorable_test(situation.name, move || {
         let Some(settings) = &settings else { return Ok(Completion::ignored_with("only listed")) };
         let spec = CaseSpec {
-            case: case_id("recordings", situation.name, Profile::Flannel, situation.topology),
+            case: case_id("recordings", situation.name, Profile::Flannel, situation.topology, "embedded"),
             claim: format!("{} is as recorded", situation.name),
             seeds: &[],
+            needs: &[],
             profile: Profile::Flannel,
             topology: situation.topology,
         };

@@ -46,17 +46,19 @@ impl Case {
         format!("{} [{} {}]", self.title(), self.profile, self.topology)
     }
 
-    /// As the runner takes it.
-    pub fn spec(&self) -> CaseSpec {
+    /// As the runner takes it, on a `cluster` of that kind.
+    pub fn spec(&self, cluster: &str) -> CaseSpec {
         CaseSpec {
             case: harness::run::case_id(
                 self.scenario.family,
                 self.scenario.name,
                 self.profile,
                 self.topology,
+                cluster,
             ),
             claim: self.scenario.claim.into(),
             seeds: self.scenario.seeds,
+            needs: self.scenario.needs,
             profile: self.profile,
             topology: self.topology,
         }

@@ -2,7 +2,7 @@
 
 use futures::FutureExt;
 use harness::Topology;
-use harness::run::Body;
+use harness::run::{Body, Need};
 
 use crate::{dns, names, policy, scheduling, serving};
 
@@ -17,6 +17,8 @@ pub struct Scenario {
     pub claim: &'static str,
     /// Escalations it re-enacts.
     pub seeds: &'static [&'static str],
+    /// What it needs that not every cluster has.
+    pub needs: &'static [Need],
     /// Layouts it is run on.
     pub topologies: &'static [Topology],
     /// Its body.
@@ -33,6 +35,7 @@ pub const CATALOGUE: &[Scenario] = &[
         name: "a ready model answers 200",
         claim: "a Model that is Ready answers 200 over HTTP and gRPC, five times in a row",
         seeds: &["000", "001", "002", "003", "004"],
+        needs: &[],
         topologies: &Topology::ALL,
         body: |world| serving::ready_model_answers(world).boxed_local(),
     },
@@ -41,6 +44,7 @@ pub const CATALOGUE: &[Scenario] = &[
         name: "the controller is cut off from the scheduler",
         claim: "a policy on port 9004 shows on the Model in the network's words, and admitting one namespace heals it",
         seeds: &["002"],
+        needs: &[],
         topologies: CLUSTER_WIDE,
         body: |world| policy::controller_cut_off(world).boxed_local(),
     },
@@ -49,6 +53,7 @@ pub const CATALOGUE: &[Scenario] = &[
         name: "an open connection outlives a policy",
         claim: "a policy on port 9004 changes nothing until the controller restarts",
         seeds: &["002"],
+        needs: &[],
         topologies: CLUSTER_WIDE,
         body: |world| policy::live_connection_outlives_policy(world).boxed_local(),
     },
@@ -57,6 +62,7 @@ pub const CATALOGUE: &[Scenario] = &[
         name: "DNS allowed to a label that matches nothing",
         claim: "an egress rule keyed on name=kube-system denies DNS; the right selector or the label heals it",
         seeds: &["004"],
+        needs: &[Need::LabelOfKubeSystem],
         topologies: CLUSTER_WIDE,
         body: |world| policy::dns_to_a_label_nobody_has(world).boxed_local(),
     },
@@ -65,6 +71,7 @@ pub const CATALOGUE: &[Scenario] = &[
         name: "a hijacking upstream misleads nslookup only",
         claim: "with every unknown name hijacked the mesh serves; only a dial before the Service exists goes astray, once",
         seeds: &["000"],
+        needs: &[Need::UpstreamNameServer],
         topologies: CLUSTER_WIDE,
         body: |world| dns::hijacking_upstream_misleads_nslookup(world).boxed_local(),
     },
@@ -73,6 +80,7 @@ pub const CATALOGUE: &[Scenario] = &[
         name: "requirements no server offers",
         claim: "unmet requirements are ScheduleFailed; no policy and no variable changes that, the right requirements do",
         seeds: &["001"],
+        needs: &[],
         topologies: CLUSTER_WIDE,
         body: |world| scheduling::requirements_no_server_offers(world).boxed_local(),
     },
@@ -81,6 +89,7 @@ pub const CATALOGUE: &[Scenario] = &[
         name: "the scheduler answers to one name only",
         claim: "a scheduler behind another Service name is found through an alias and through nothing else",
         seeds: &["003"],
+        needs: &[],
         topologies: PER_NAMESPACE,
         body: |world| names::scheduler_under_another_name(world).boxed_local(),
     },
@@ -89,6 +98,7 @@ pub const CATALOGUE: &[Scenario] = &[
         name: "a deleted runtime leaves a line in the log",
         claim: "\"the client connection is closing\" comes from a deleted SeldonRuntime and harms nothing",
         seeds: &["003"],
+        needs: &[],
         topologies: PER_NAMESPACE,
         body: |world| names::runtime_deleted_and_made_again(world).boxed_local(),
     },

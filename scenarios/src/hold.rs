@@ -67,12 +67,14 @@ async fn hold(
     stop: &CancellationToken,
 ) -> Result<ExitCode, Failure> {
     let file = wanted.directory.join("kubeconfig");
-    write_secret(&file, &kubeconfig(&options.name, up.cluster().access())).map_err(Failure::machine)?;
+    let access =
+        up.cluster().access().ok_or_else(|| Failure::machine("the cluster is not this program's"))?;
+    write_secret(&file, &kubeconfig(&options.name, access)).map_err(Failure::machine)?;
     let standing = Standing {
         name: options.name.clone(),
         pid: std::process::id(),
         cni: wanted.profile.to_string(),
-        server: up.cluster().access().server.clone(),
+        server: access.server.clone(),
         kubeconfig: file,
         mesh: up.request().map(str::to_owned),
     };

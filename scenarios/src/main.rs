@@ -3,9 +3,11 @@
 mod cluster_command;
 mod destinations;
 mod doctor_command;
+mod given_command;
 mod hold;
 mod live_line;
 mod options;
+mod refused_contexts;
 mod run_command;
 mod screen;
 mod standing;
@@ -25,7 +27,9 @@ fn main() -> ExitCode {
     let outcome = match Options::parse().action {
         Action::Run(options) => run_command::run(options),
         Action::List(options) => run_command::list(&options),
-        Action::Doctor => doctor_command::run(),
+        Action::Doctor(options) if options.context.is_some() => given_command::examine(&options),
+        Action::Doctor(_) => doctor_command::run(),
+        Action::Undo(options) => given_command::undo(&options),
         Action::Cluster(ClusterAction::Up(options)) => cluster_command::up(options),
         Action::Cluster(ClusterAction::List) => cluster_command::list(),
         Action::Cluster(ClusterAction::Down { name }) => cluster_command::down(&name),

@@ -51,8 +51,10 @@ pub(crate) enum Action {
     Run(RunOptions),
     /// Print the cases that `run` with the same options would run.
     List(Selection),
-    /// Say what this machine has and lacks.
-    Doctor,
+    /// Say what this machine has and lacks; with --context, what a given cluster does, and what would be touched there.
+    Doctor(GivenOptions),
+    /// Put a given cluster back as it was before a run that was killed, from whatever machine.
+    Undo(GivenOptions),
     /// A cluster to play with.
     #[command(subcommand)]
     Cluster(ClusterAction),
@@ -89,9 +91,30 @@ pub(crate) struct Selection {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct GivenOptions {
+    /// Kubeconfig of a given cluster; KUBECONFIG or ~/.kube/config when absent.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
+    /// Its context. The current one is never assumed.
+    #[arg(long)]
+    pub(crate) context: Option<String>,
+    /// Let the harness make objects without a namespace there (definitions, roles) and label kube-system.
+    #[arg(long)]
+    pub(crate) allow_cluster_scope: bool,
+    /// From which the names of its namespaces there come; any when absent.
+    #[arg(long)]
+    pub(crate) seed: Option<u32>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct RunOptions {
     #[command(flatten)]
     pub(crate) selection: Selection,
+    /// What kind of cluster to run on.
+    #[arg(long, value_enum, default_value = "embedded")]
+    pub(crate) cluster: ClusterOption,
+    #[command(flatten)]
+    pub(crate) given: GivenOptions,
     /// How many cases run at once; twice the number of processors, at most 8, when absent.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: Option<u16>,
@@ -132,6 +155,14 @@ pub(crate) struct UpOptions {
     /// Port of the API server; 0 for any.
     #[arg(long, default_value_t = 0)]
     pub(crate) api_port: u16,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ClusterOption {
+    /// One of its own for each case, on this machine.
+    Embedded,
+    /// One that exists, named by --context; it is left as it was.
+    Given,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -198,6 +229,12 @@ pub(crate) enum KeepOption {
     Always,
 }
 
+impl KeepOption {
+    pub(crate) fn is_never(self) -> bool {
+        self == KeepOption::Never
+    }
+}
+
 impl From<KeepOption> for Keep {
     fn from(option: KeepOption) -> Keep {
         match option {
@@ -240,6 +277,7 @@ mod tests {
     #[case::cni(&["run", "--cni", "weave"], &["weave", "flannel", "calico"])]
     #[case::topology(&["run", "--topology", "star"], &["star", "per-namespace", "cluster-wide"])]
     #[case::keep(&["run", "--keep", "some"], &["some", "never", "failed", "always"])]
+    #[case::cluster(&["run", "--cluster", "minikube"], &["minikube", "embedded", "given"])]
     #[case::jobs(&["run", "--jobs", "0"], &["0", "1..=64"])]
     #[case::address(&["cluster", "up", "--host-address", "here"], &["here"])]
     fn a_wrong_value_is_answered_with_the_allowed_ones(#[case] words: &[&str], #[case] said: &[&str]) {

@@ -7,14 +7,15 @@ use std::time::Instant;
 
 use harness::clusters::{Cache, Cluster, kubeconfig, provision, try_namespaces};
 use harness::patience::Patience;
-use harness::run::Settings;
+use harness::run::{Ground, Settings};
 use reports::{ExitCode, Record, Verdict, exit_code, totals};
 use scenarios::{Case, Filters, SuiteEvent, cases, run_suite, usual_jobs};
 use tokio_util::sync::CancellationToken;
 
 use crate::destinations::Destinations;
+use crate::given_command;
 use crate::live_line::LiveLine;
-use crate::options::{Failure, RunOptions, Selection};
+use crate::options::{ClusterOption, Failure, RunOptions, Selection};
 use crate::screen::{remark, say};
 
 /// Prints the selected cases.
@@ -43,9 +44,22 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
     }
     let cache = Cache::from_environment().map_err(Failure::machine)?;
     let destinations = Destinations::check(&options, &cache)?;
-    let settings = settings(&options, &cache, &destinations)?;
-    destinations.prepare()?;
+    let patience = Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
+    if options.cluster == ClusterOption::Given {
+        given_command::check(&options)?;
+    }
     let stop = stop_on_interrupt()?;
+    let settings = Settings {
+        ground: ground(&options, &cache, &stop)?,
+        pace: options.pace.into(),
+        patience,
+        records: destinations.records().to_owned(),
+        keep: options.keep.into(),
+    };
+    if let Err(failure) = destinations.prepare() {
+        given_command::leave(settings.ground)?;
+        return Err(failure);
+    }
     let began = Instant::now();
     let jobs = jobs(&options).min(cases.len());
     remark(format!(
@@ -70,6 +84,7 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
         remark(format!("error: {error}"));
     }
     destinations.write_reports(&end.records, seconds)?;
+    given_command::leave(settings.ground)?;
     // Before clusters are held: the Ctrl-C that lets go of them interrupts no case.
     let code = if end.errors.is_empty() { verdict_of(&end.records, &stop) } else { ExitCode::Inconclusive };
     hold_kept(end.kept, &settings.records, &stop)?;
@@ -85,20 +100,23 @@ fn verdict_of(records: &[Record], stop: &CancellationToken) -> ExitCode {
 }
 
 fn jobs(options: &RunOptions) -> usize {
-    options.jobs.map_or_else(usual_jobs, usize::from)
+    match options.cluster {
+        ClusterOption::Embedded => options.jobs.map_or_else(usual_jobs, usize::from),
+        // They share its roles and its kube-system.
+        ClusterOption::Given => 1,
+    }
 }
 
-fn settings(options: &RunOptions, cache: &Cache, destinations: &Destinations) -> Result<Settings, Failure> {
-    let patience = Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
-    // Before minutes of fetching: nothing can run where there are no namespaces.
-    try_namespaces().map_err(Failure::machine)?;
-    Ok(Settings {
-        programs: provision(cache, &|line| remark(line)).map_err(Failure::machine)?,
-        pace: options.pace.into(),
-        patience,
-        records: destinations.records().to_owned(),
-        keep: options.keep.into(),
-    })
+fn ground(options: &RunOptions, cache: &Cache, stop: &CancellationToken) -> Result<Ground, Failure> {
+    match options.cluster {
+        ClusterOption::Embedded => {
+            // Before minutes of fetching: nothing can run where there are no namespaces.
+            try_namespaces().map_err(Failure::machine)?;
+            let programs = provision(cache, &|line| remark(line)).map_err(Failure::machine)?;
+            Ok(Ground::Embedded(programs))
+        }
+        ClusterOption::Given => given_command::take(&options.given, cache, stop).map(Ground::Given),
+    }
 }
 
 /// The first Ctrl-C (or SIGTERM) ends running cases in order; the second ends this process at once. Clusters end with
@@ -142,7 +160,8 @@ fn hold_kept(kept: Vec<(String, Cluster)>, records: &Path, stop: &CancellationTo
     }
     for (index, (case, cluster)) in kept.iter().enumerate() {
         let file = records.join(format!("kept-{index}.kubeconfig"));
-        fs::write(&file, kubeconfig("kept", cluster.access())).map_err(Failure::machine)?;
+        let Some(access) = cluster.access() else { continue };
+        fs::write(&file, kubeconfig("kept", access)).map_err(Failure::machine)?;
         say(format!("kept: {case}\n  export KUBECONFIG={}", file.display()));
     }
     say("Ctrl-C ends the kept clusters.");

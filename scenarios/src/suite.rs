@@ -91,7 +91,13 @@ pub fn run_one(
     let (told, owned) = (observe.clone(), *case);
     let progress = Progress::new(move |what| told(SuiteEvent::Waiting(&owned, what)));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let finished = runtime.block_on(run_case(settings, &case.spec(), case.scenario.body, progress, stop))?;
+    let finished = runtime.block_on(run_case(
+        settings,
+        &case.spec(settings.ground.kind()),
+        case.scenario.body,
+        progress,
+        stop,
+    ))?;
     observe(SuiteEvent::Finished(case, &finished.record));
     Ok(finished)
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use harness::Pace;
 use harness::clusters::{Cache, provision, try_namespaces};
 use harness::patience::Patience;
-use harness::run::{Keep, Settings};
+use harness::run::{Ground, Keep, Settings};
 
 /// Fast pace, clusters that end with their case, records in `records`; programs are fetched when they are missing.
 ///
@@ -16,5 +16,6 @@ pub fn settings_under_test(records: PathBuf) -> anyhow::Result<Settings> {
     // Before minutes of fetching: nothing can run where there are no namespaces.
     try_namespaces().map_err(anyhow::Error::msg)?;
     let programs = provision(&Cache::from_environment()?, &|line| eprintln!("{line}"))?;
-    Ok(Settings { programs, pace: Pace::FAST, patience, records, keep: Keep::Never })
+    let ground = Ground::Embedded(programs);
+    Ok(Settings { ground, pace: Pace::FAST, patience, records, keep: Keep::Never })
 }

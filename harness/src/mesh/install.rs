@@ -20,12 +20,15 @@ impl World {
     /// The API server's answer to a manifest, or what was not Ready in time and how it looked last.
     pub async fn install(&self, mesh: Mesh) -> anyhow::Result<InstalledMesh> {
         let began = Instant::now();
+        let mesh = mesh.placed(self.namespaces());
         self.step(format!("install {mesh}"))?;
         self.apply_all(&manifests(&mesh)?).await?;
         let installed = InstalledMesh {
-            controller_namespace: mesh.controller_namespace().into(),
+            controller_namespace: mesh.home.clone(),
             tenant: mesh.tenant.clone(),
             visitors: mesh.tenant.clone(),
+            store: mesh.store.clone(),
+            namespaces: mesh.namespaces.clone(),
         };
         self.remember(&installed);
         let patience = self.patience().mesh;
@@ -64,7 +67,7 @@ impl World {
 }
 
 fn manifests(mesh: &Mesh) -> anyhow::Result<Vec<Value>> {
-    let (tenant, home) = (mesh.tenant.as_str(), mesh.controller_namespace());
+    let (tenant, home) = (mesh.tenant.as_str(), mesh.home.as_str());
     let values = Values::testable(home);
     let mut objects = vec![namespace(tenant)];
     if home != tenant {
@@ -73,21 +76,14 @@ fn manifests(mesh: &Mesh) -> anyhow::Result<Vec<Value>> {
     for definition in seldon_crds::definitions::all() {
         objects.push(manifest(&definition)?);
     }
-    objects.extend(store::manifests());
-    let reach = match mesh.topology {
-        Topology::PerNamespace => controller::Reach::OwnNamespace,
-        Topology::ClusterWide if mesh.neighbours.is_empty() => controller::Reach::Cluster,
-        Topology::ClusterWide => {
-            controller::Reach::Namespaces([std::slice::from_ref(&mesh.tenant), &mesh.neighbours].concat())
-        }
-    };
+    objects.extend(store::manifests(&mesh.store));
     for neighbour in &mesh.neighbours {
-        objects.extend([namespace(neighbour), store::secret(neighbour), visitor(neighbour)]);
+        objects.extend([namespace(neighbour), store::secret(neighbour, &mesh.store), visitor(neighbour)]);
     }
     objects.push(manifest(&defaults::seldon_config(&values))?);
     objects.push(manifest(&defaults::server_config(&values))?);
     objects.push(manifest(&defaults::rclone_gs_public(tenant))?);
-    objects.push(store::secret(tenant));
+    objects.push(store::secret(tenant, &mesh.store));
     objects.push(visitor(tenant));
     match mesh.runtime {
         Runtime::Controller => objects.push(manifest(&defaults::seldon_runtime(tenant))?),
@@ -97,8 +93,20 @@ fn manifests(mesh: &Mesh) -> anyhow::Result<Vec<Value>> {
     if mesh.servers == Servers::One {
         objects.push(server(tenant));
     }
-    objects.extend(controller::manifests(&controller::Controller::new(home, reach)));
+    objects.extend(controller::manifests(&controller::Controller::new(home, reach(mesh))));
     Ok(objects)
+}
+
+/// What the mesh's controller watches. On a shared cluster that is never everything.
+fn reach(mesh: &Mesh) -> controller::Reach {
+    let alone = mesh.neighbours.is_empty() && !mesh.namespaces.are_shared();
+    match mesh.topology {
+        Topology::PerNamespace => controller::Reach::OwnNamespace,
+        Topology::ClusterWide if alone => controller::Reach::Cluster,
+        Topology::ClusterWide => {
+            controller::Reach::Namespaces([std::slice::from_ref(&mesh.tenant), &mesh.neighbours].concat())
+        }
+    }
 }
 
 fn namespace(name: &str) -> Value {

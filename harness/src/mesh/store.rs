@@ -4,10 +4,11 @@ use serde_json::{Value, json};
 
 use crate::images;
 
+/// Where it is, unless the cluster is shared.
 pub(super) const NAMESPACE: &str = "model-store";
 
 /// Namespace, Deployment and Service of the store.
-pub(super) fn manifests() -> Vec<Value> {
+pub(super) fn manifests(namespace: &str) -> Vec<Value> {
     let labels = json!({"app": "store"});
     let container = json!({
         "name": "store",
@@ -16,10 +17,10 @@ pub(super) fn manifests() -> Vec<Value> {
         "readinessProbe": {"tcpSocket": {"port": 9000}, "periodSeconds": 5},
     });
     vec![
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}),
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}),
         json!({
             "apiVersion": "apps/v1", "kind": "Deployment",
-            "metadata": {"name": "store", "namespace": NAMESPACE},
+            "metadata": {"name": "store", "namespace": namespace},
             "spec": {
                 "selector": {"matchLabels": labels},
                 "template": {
@@ -30,17 +31,17 @@ pub(super) fn manifests() -> Vec<Value> {
         }),
         json!({
             "apiVersion": "v1", "kind": "Service",
-            "metadata": {"name": "store", "namespace": NAMESPACE},
+            "metadata": {"name": "store", "namespace": namespace},
             "spec": {"selector": labels, "ports": [{"name": "s3", "port": 9000}]},
         }),
     ]
 }
 
-/// The Secret by which agents of `tenant` reach the store: one rclone remote called `s3`.
-pub(super) fn secret(tenant: &str) -> Value {
+/// The Secret by which agents of `tenant` reach the store in `namespace`: one rclone remote called `s3`.
+pub(super) fn secret(tenant: &str, namespace: &str) -> Value {
     let remote = format!(
         "type: s3\nname: s3\nparameters:\n  provider: Minio\n  env_auth: \"false\"\n  access_key_id: conformance\n  \
-         secret_access_key: conformance-secret\n  endpoint: http://store.{NAMESPACE}:9000\n"
+         secret_access_key: conformance-secret\n  endpoint: http://store.{namespace}:9000\n"
     );
     json!({
         "apiVersion": "v1", "kind": "Secret", "type": "Opaque",

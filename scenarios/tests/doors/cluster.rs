@@ -1,7 +1,7 @@
 //! A cluster to play with: up, used from the host, listed, down; and its sudden ends.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -15,69 +15,7 @@ use crate::door::{Answer, binary, from_terminal, start};
 use crate::kubectl::{self, Kubectl};
 use crate::machine::{Footprint, children, host, supervisor, until};
 use crate::place::Place;
-
-/// A cluster that is up; down when dropped, so that a failed test leaves nothing.
-struct Up<'a> {
-    place: &'a Place,
-    name: &'static str,
-    said: String,
-    footprint: Footprint,
-}
-
-impl<'a> Up<'a> {
-    fn new(place: &'a Place, name: &'static str, address: &str, more: &[&str]) -> Up<'a> {
-        let arguments = [&["cluster", "up", name, "--host-address", address], more].concat();
-        let said = Answer::of(&mut binary(place, &arguments)).expect(0).out;
-        let mut up = Up { place, name, said, footprint: Footprint::default() };
-        up.footprint = Footprint::of(up.pid());
-        up
-    }
-
-    fn pid(&self) -> u32 {
-        let (_, rest) = self.said.split_once("process ").unwrap();
-        rest.split(')').next().unwrap().parse().unwrap()
-    }
-
-    fn kubeconfig(&self) -> PathBuf {
-        let line = self.said.lines().find_map(|line| line.trim().strip_prefix("export KUBECONFIG=")).unwrap();
-        PathBuf::from(line)
-    }
-
-    /// The printed `curl`, sent with a plain socket; the status line and the body.
-    fn ask(&self) -> (String, String) {
-        let line = self.said.lines().find(|line| line.trim().starts_with("curl ")).unwrap();
-        let url = line.split_whitespace().nth(1).unwrap().strip_prefix("http://").unwrap();
-        let (authority, path) = url.split_once('/').unwrap();
-        let body = line.split_once("-d '").unwrap().1.trim_end_matches('\'');
-        let mut stream = TcpStream::connect(authority).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        write!(
-            stream,
-            "POST /{path} HTTP/1.1\r\nhost: {authority}\r\ncontent-type: application/json\r\nconnection: close\r\n\
-             content-length: {}\r\n\r\n{body}",
-            body.len()
-        )
-        .unwrap();
-        let mut reply = String::new();
-        stream.read_to_string(&mut reply).unwrap();
-        let (head, body) = reply.split_once("\r\n\r\n").unwrap();
-        (head.lines().next().unwrap().to_owned(), body.to_owned())
-    }
-
-    fn list(place: &Place) -> String {
-        Answer::of(&mut binary(place, &["cluster", "list"])).expect(0).out
-    }
-
-    fn down(&self) -> Answer {
-        Answer::of(&mut binary(self.place, &["cluster", "down", self.name]))
-    }
-}
-
-impl Drop for Up<'_> {
-    fn drop(&mut self) {
-        drop(self.down());
-    }
-}
+use crate::up::Up;
 
 const POLICY: &str = r#"
 apiVersion: networking.k8s.io/v1

@@ -4,9 +4,11 @@
 mod cluster;
 mod door;
 mod faults;
+mod given;
 mod kubectl;
 mod machine;
 mod place;
 mod refusals;
 mod runs;
 mod stops;
+mod up;

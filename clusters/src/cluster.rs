@@ -9,6 +9,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use pace::Pace;
 
+use crate::given_cluster::GivenCluster;
 use crate::programs::Programs;
 
 /// What is asked of a cluster before it exists.
@@ -36,7 +37,20 @@ pub struct ClusterRequest {
 #[derive(Debug)]
 pub enum Cluster {
     /// On this machine, in namespaces.
-    Embedded(EmbeddedCluster),
+    Embedded(Box<EmbeddedCluster>),
+    /// Somebody else's.
+    Given(GivenCluster),
+}
+
+/// Why something that only some clusters can do was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum LeverError {
+    /// This cluster has no such thing.
+    #[error("a given cluster's {0} cannot be changed")]
+    NotHere(&'static str),
+    /// It could not do it.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
 }
 
 impl Cluster {
@@ -62,54 +76,63 @@ impl Cluster {
             host_ports: request.host_ports,
             upstream: request.upstream,
         };
-        EmbeddedCluster::start(&spec, log).await.map(Cluster::Embedded)
+        Ok(Cluster::Embedded(Box::new(EmbeddedCluster::start(&spec, log).await?)))
     }
 
-    /// How to reach its API server.
-    pub fn access(&self) -> &Access {
+    /// How to reach its API server, when that is this program's to tell.
+    pub fn access(&self) -> Option<&Access> {
         match self {
-            Cluster::Embedded(cluster) => cluster.access(),
+            Cluster::Embedded(cluster) => Some(cluster.access()),
+            Cluster::Given(_) => None,
         }
     }
 
-    /// `embedded`.
-    pub fn kind(&self) -> &'static str {
+    /// A client of its API server, on the current runtime.
+    ///
+    /// # Errors
+    /// kube's, when the access data cannot be used.
+    pub async fn client(&self) -> anyhow::Result<Client> {
         match self {
-            Cluster::Embedded(_) => "embedded",
+            Cluster::Embedded(cluster) => client_for(cluster.access()).await,
+            Cluster::Given(cluster) => Ok(cluster.client()?),
         }
     }
 
     /// Changes what the name server outside the cluster answers.
     ///
     /// # Errors
-    /// [`ClusterError`] when the cluster has ended.
-    pub async fn set_upstream(&self, mode: UpstreamMode) -> Result<(), ClusterError> {
+    /// [`LeverError`] when the cluster has ended, or is given.
+    pub async fn set_upstream(&self, mode: UpstreamMode) -> Result<(), LeverError> {
         match self {
-            Cluster::Embedded(cluster) => cluster.set_upstream(mode).await,
+            Cluster::Embedded(cluster) => Ok(cluster.set_upstream(mode).await?),
+            Cluster::Given(_) => Err(LeverError::NotHere("name server outside")),
         }
     }
 
-    /// Whether it has ended.
+    /// Whether it has ended. A given cluster is not watched: what it no longer answers says so.
     pub fn has_ended(&self) -> bool {
         match self {
             Cluster::Embedded(cluster) => cluster.has_ended(),
+            Cluster::Given(_) => false,
         }
     }
 
-    /// Returns when it has ended, by whosever hand.
+    /// Returns when it has ended, by whosever hand; never for a given cluster.
     pub async fn ended(&self) {
         match self {
             Cluster::Embedded(cluster) => cluster.ended().await,
+            Cluster::Given(_) => std::future::pending().await,
         }
     }
 
-    /// Ends it; nothing of it is left.
+    /// Ends it; nothing of it is left. A given cluster is let go of.
     ///
     /// # Errors
     /// [`ClusterError`] when it had ended before.
     pub async fn stop(self) -> Result<(), ClusterError> {
         match self {
             Cluster::Embedded(cluster) => cluster.stop().await,
+            Cluster::Given(_) => Ok(()),
         }
     }
 }
@@ -130,7 +153,7 @@ pub fn kubeconfig(name: &str, access: &Access) -> String {
 ///
 /// # Errors
 /// kube's, when the access data cannot be read.
-pub async fn client_for(access: &Access) -> anyhow::Result<Client> {
+async fn client_for(access: &Access) -> anyhow::Result<Client> {
     let document = Kubeconfig::from_yaml(&kubeconfig("cluster", access))?;
     let config = Config::from_custom_kubeconfig(document, &KubeConfigOptions::default()).await?;
     Ok(Client::try_from(config)?)

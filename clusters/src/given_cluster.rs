@@ -1,0 +1,206 @@
+//! A cluster that exists already, named by a context of a kubeconfig.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+/// How long the first answer of its API server may take.
+const FIRST_ANSWER: Duration = Duration::from_secs(15);
+
+/// The oldest minor version of Kubernetes 1 whose API has all that is used here.
+const OLDEST_MINOR: u32 = 27;
+
+/// Why a given cluster cannot be used. Nothing was changed on it.
+#[derive(Debug, thiserror::Error)]
+pub enum GivenError {
+    /// The kubeconfig cannot be read.
+    #[error("cannot read {}: {why}; name another with --kubeconfig or KUBECONFIG", .file.as_deref().map_or_else(|| "the kubeconfig".into(), |file| file.display().to_string()))]
+    Kubeconfig {
+        /// The file that was named, if one was.
+        file: Option<PathBuf>,
+        /// Why.
+        why: String,
+    },
+    /// It has no such context.
+    #[error("the kubeconfig has no context {context:?}; it has: {known}")]
+    Context {
+        /// The one that was asked for.
+        context: String,
+        /// Those that there are.
+        known: String,
+    },
+    /// The context's data make no client.
+    #[error("context {context:?} cannot be used: {why}")]
+    Unusable {
+        /// The context.
+        context: String,
+        /// Why.
+        why: String,
+    },
+    /// The API server does not answer.
+    #[error("the API server {server} of context {context:?} does not answer: {why}")]
+    Silent {
+        /// The context.
+        context: String,
+        /// Its address.
+        server: String,
+        /// Why.
+        why: String,
+    },
+    /// It is too old.
+    #[error(
+        "the cluster of context {context:?} runs Kubernetes {version}; 1.{OLDEST_MINOR} or later is needed"
+    )]
+    TooOld {
+        /// The context.
+        context: String,
+        /// Its version.
+        version: String,
+    },
+}
+
+/// A cluster of somebody else.
+#[derive(Debug, Clone)]
+pub struct GivenCluster {
+    context: String,
+    version: String,
+    config: Box<Config>,
+}
+
+impl GivenCluster {
+    /// The cluster of `context` in `kubeconfig`, or, without one, in the files of `KUBECONFIG` or `~/.kube/config`. The
+    /// current context is never assumed. Its API server has answered.
+    ///
+    /// # Errors
+    /// [`GivenError`], with what to do.
+    pub async fn connect(kubeconfig: Option<&Path>, context: &str) -> Result<GivenCluster, GivenError> {
+        let read = match kubeconfig {
+            Some(file) => Kubeconfig::read_from(file),
+            None => Kubeconfig::read(),
+        };
+        let document = read.map_err(|error| GivenError::Kubeconfig {
+            file: kubeconfig.map(Path::to_owned),
+            why: chain(&error),
+        })?;
+        let known: Vec<&str> = document.contexts.iter().map(|known| known.name.as_str()).collect();
+        if !known.contains(&context) {
+            let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+            return Err(GivenError::Context { context: context.to_owned(), known });
+        }
+        let options = KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
+        let unusable = |why: String| GivenError::Unusable { context: context.to_owned(), why };
+        let config = Config::from_custom_kubeconfig(document, &options)
+            .await
+            .map_err(|error| unusable(chain(&error)))?;
+        let client = Client::try_from(config.clone()).map_err(|error| unusable(chain(&error)))?;
+        let silent = |why: String| GivenError::Silent {
+            context: context.to_owned(),
+            server: config.cluster_url.to_string(),
+            why,
+        };
+        let version = match tokio::time::timeout(FIRST_ANSWER, client.apiserver_version()).await {
+            Ok(Ok(version)) => version,
+            Ok(Err(error)) => return Err(silent(chain(&error))),
+            Err(_) => return Err(silent(format!("no answer within {} s", FIRST_ANSWER.as_secs()))),
+        };
+        if is_too_old(&version.major, &version.minor) {
+            return Err(GivenError::TooOld { context: context.to_owned(), version: version.git_version });
+        }
+        Ok(GivenCluster {
+            context: context.to_owned(),
+            version: version.git_version,
+            config: Box::new(config),
+        })
+    }
+
+    /// The context's name.
+    pub fn context(&self) -> &str {
+        &self.context
+    }
+
+    /// Kubernetes' version, such as `v1.33.1+k3s1`.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// Address of the API server.
+    pub fn server(&self) -> String {
+        self.config.cluster_url.to_string()
+    }
+
+    /// A client that lives on the runtime it is made on.
+    ///
+    /// # Errors
+    /// kube's.
+    pub fn client(&self) -> kube::Result<Client> {
+        Client::try_from(Config::clone(&self.config))
+    }
+}
+
+/// Versions that are no numbers are somebody's own build: they are given the benefit of the doubt.
+fn is_too_old(major: &str, minor: &str) -> bool {
+    let digits = |text: &str| text.trim_end_matches(|c: char| !c.is_ascii_digit()).parse::<u32>().ok();
+    matches!((digits(major), digits(minor)), (Some(1), Some(minor)) if minor < OLDEST_MINOR)
+}
+
+/// An error with its causes: kube's own text often leaves out the telling one.
+fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::k3s("1", "33", false)]
+    #[case::oldest("1", "27", false)]
+    #[case::older("1", "26", true)]
+    #[case::managed("1", "26+", true)]
+    #[case::own_build("", "", false)]
+    fn old_clusters_are_told_from_others(#[case] major: &str, #[case] minor: &str, #[case] old: bool) {
+        assert_eq!(is_too_old(major, minor), old);
+    }
+
+    fn kubeconfig(server: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let text = format!(
+            "apiVersion: v1\nkind: Config\ncurrent-context: prod\nclusters:\n- name: c\n  cluster: {{server: '{server}'}}\n\
+             users:\n- name: u\n  user: {{token: t}}\ncontexts:\n- name: prod\n  context: {{cluster: c, user: u}}\n\
+             - name: test\n  context: {{cluster: c, user: u}}\n- name: broken\n  context: {{cluster: nowhere, user: u}}\n"
+        );
+        std::fs::write(file.path(), text).unwrap();
+        file
+    }
+
+    #[rstest]
+    #[case::unknown("staging", &["no context \"staging\"; it has: prod, test, broken"])]
+    #[case::silent("test", &["the API server http://127.0.0.1:1/ of context \"test\" does not answer", "refused"])]
+    #[case::without_cluster("broken", &["context \"broken\" cannot be used", "nowhere"])]
+    #[tokio::test]
+    async fn what_is_wrong_is_named(#[case] context: &str, #[case] said: &[&str]) {
+        let file = kubeconfig("http://127.0.0.1:1");
+        let error = GivenCluster::connect(Some(file.path()), context).await.unwrap_err().to_string();
+        assert!(said.iter().all(|part| error.contains(part)), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_none_is_named() {
+        let missing = Path::new("/nowhere/kubeconfig");
+        let error = GivenCluster::connect(Some(missing), "c").await.unwrap_err().to_string();
+        assert!(error.starts_with("cannot read /nowhere/kubeconfig: "), "{error}");
+        assert!(error.ends_with("; name another with --kubeconfig or KUBECONFIG"), "{error}");
+    }
+}

@@ -1,0 +1,80 @@
+//! What may be applied on a given cluster, and what is written down before it is.
+
+use kube::Client;
+use serde_json::Value;
+
+use super::{ClusterScope, Foothold, RUN_LABEL, label};
+use crate::object::{Kind, Manifest, ObjectRef, Trial};
+use crate::undo::Undo;
+
+impl Foothold {
+    /// Applies a manifest: into a namespace of this run, or, where that is allowed, without a namespace. A definition
+    /// that exists is somebody's Seldon's and stays as it is.
+    ///
+    /// # Errors
+    /// Why it may not be applied, or the API server's `Status`. Nothing was changed then.
+    pub(crate) async fn apply(&self, client: &Client, manifest: &Value) -> anyhow::Result<()> {
+        let target = Manifest::of(client, manifest)?;
+        if target.namespace.is_empty() {
+            if self.may_stand(client, &target).await? == Stands::AsItIs {
+                return Ok(());
+            }
+            let mut labelled = manifest.clone();
+            labelled["metadata"]["labels"][RUN_LABEL] = self.run.as_str().into();
+            let target = Manifest::of(client, &labelled)?;
+            target.apply(Trial::DryRun).await?;
+            let undo = Undo::Delete(ObjectRef::new(cluster_kind(&target)?, "", &target.name));
+            self.before(client, undo).await?;
+            return target.apply(Trial::ForGood).await;
+        }
+        let home = ObjectRef::new(Kind::Namespace, "", &target.namespace).read(client).await?;
+        anyhow::ensure!(
+            home.as_ref().and_then(label) == Some(&self.run),
+            "{} {}/{} is in a namespace that is not this run's; nothing was changed",
+            target.kind,
+            target.namespace,
+            target.name
+        );
+        target.apply(Trial::DryRun).await?;
+        target.apply(Trial::ForGood).await
+    }
+
+    /// Whether an object without a namespace may be applied.
+    async fn may_stand(&self, client: &Client, target: &Manifest<'_>) -> anyhow::Result<Stands> {
+        let kind = cluster_kind(target)?;
+        let found = ObjectRef::new(kind, "", &target.name).read(client).await?;
+        match found.as_ref().map(label) {
+            Some(Some(run)) if run == self.run => Ok(Stands::Ours),
+            Some(_) if kind == Kind::CustomResourceDefinition => Ok(Stands::AsItIs),
+            Some(_) => anyhow::bail!(
+                "{} {} exists and is not this run's; nothing was changed",
+                target.kind,
+                target.name
+            ),
+            None if kind != Kind::Namespace && self.scope == ClusterScope::Forbidden => anyhow::bail!(
+                "{} {} has no namespace; allow such objects with --allow-cluster-scope",
+                target.kind,
+                target.name
+            ),
+            None => Ok(Stands::Ours),
+        }
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Stands {
+    /// It is this run's, or will be.
+    Ours,
+    /// It exists and is left alone.
+    AsItIs,
+}
+
+fn cluster_kind(target: &Manifest<'_>) -> anyhow::Result<Kind> {
+    match target.kind.as_str() {
+        "Namespace" => Ok(Kind::Namespace),
+        "CustomResourceDefinition" => Ok(Kind::CustomResourceDefinition),
+        "ClusterRole" => Ok(Kind::ClusterRole),
+        "ClusterRoleBinding" => Ok(Kind::ClusterRoleBinding),
+        other => anyhow::bail!("{other} {} has no namespace, and is nothing the harness makes", target.name),
+    }
+}

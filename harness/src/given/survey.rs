@@ -1,0 +1,184 @@
+//! Looking at a given cluster before anything is changed: what is missing, what is in the way, what would be touched.
+
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
+use k8s_openapi::api::core::v1::Container;
+use kube::api::{Api, ListParams, PostParams};
+use kube::{Client, ResourceExt};
+
+use super::{ClusterScope, HOME};
+use crate::object::{Kind, ObjectRef};
+
+/// One line of the survey.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// Something the harness would do.
+    Touches(String),
+    /// Something it needs and may not do, or that is in the way.
+    Lacks(String),
+}
+
+/// Verbs that are needed in namespaces of our own: group, resource, verbs.
+const NEEDED: &[(&str, &str, &[&str])] = &[
+    ("", "namespaces", &["create", "delete", "get", "list"]),
+    ("", "pods", &["create", "delete", "get", "list"]),
+    ("", "pods/exec", &["create", "get"]),
+    ("", "pods/log", &["get"]),
+    ("", "services", &["create", "delete", "get", "list"]),
+    ("", "configmaps", &["create", "delete", "get", "list"]),
+    ("", "secrets", &["create", "delete", "get"]),
+    ("apps", "deployments", &["create", "delete", "get", "list", "patch"]),
+    ("apps", "statefulsets", &["create", "delete", "get", "list"]),
+    ("networking.k8s.io", "networkpolicies", &["create", "delete", "list"]),
+    ("rbac.authorization.k8s.io", "roles", &["create", "delete", "bind", "escalate"]),
+    ("rbac.authorization.k8s.io", "rolebindings", &["create", "delete"]),
+    ("coordination.k8s.io", "leases", &["create", "get", "update"]),
+    ("mlops.seldon.io", "models", &["create", "delete", "get", "list", "patch"]),
+    ("mlops.seldon.io", "servers", &["create", "delete", "get", "list", "patch"]),
+    ("mlops.seldon.io", "seldonruntimes", &["create", "delete", "get", "list"]),
+];
+
+/// Those without a namespace, needed when such objects may be made.
+const UNSCOPED: &[(&str, &str, &[&str])] = &[
+    ("apiextensions.k8s.io", "customresourcedefinitions", &["create", "delete", "get"]),
+    ("rbac.authorization.k8s.io", "clusterroles", &["create", "delete", "bind", "escalate"]),
+    ("rbac.authorization.k8s.io", "clusterrolebindings", &["create", "delete"]),
+];
+
+/// What a run would touch, and what stands in its way. Changes nothing.
+///
+/// # Errors
+/// The API server's, when it cannot be asked.
+pub async fn survey(client: &Client, scope: ClusterScope) -> anyhow::Result<Vec<Finding>> {
+    let touches = |text: &str| Finding::Touches(text.to_owned());
+    let mut findings = vec![
+        touches(&format!("namespace {HOME}: a Lease and the ledger of what was changed")),
+        touches("a few namespaces for each case, labelled seldon-conformance/run, deleted after it"),
+    ];
+    let mut needed = NEEDED.to_vec();
+    if scope == ClusterScope::Allowed {
+        needed.extend(UNSCOPED);
+        findings.push(touches(
+            "definitions of Seldon's kinds where there are none, a ClusterRole and its binding, a label of kube-system",
+        ));
+    }
+    if let Err(why) = refuse_what_cannot_work(client, scope).await {
+        findings.push(Finding::Lacks(format!("{why:#}")));
+    }
+    for (group, resource, verbs) in needed {
+        let mut denied = Vec::new();
+        for verb in verbs {
+            if !may(client, group, resource, verb).await? {
+                denied.push(*verb);
+            }
+        }
+        if !denied.is_empty() {
+            let group = if group.is_empty() { String::new() } else { format!(".{group}") };
+            findings.push(Finding::Lacks(format!("you may not {} {resource}{group}", denied.join(", "))));
+        }
+    }
+    Ok(findings)
+}
+
+async fn may(client: &Client, group: &str, resource: &str, verb: &str) -> anyhow::Result<bool> {
+    let (resource, subresource) = match resource.split_once('/') {
+        Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
+        None => (resource, None),
+    };
+    let asked = SelfSubjectAccessReview {
+        spec: SelfSubjectAccessReviewSpec {
+            resource_attributes: Some(ResourceAttributes {
+                group: Some(group.into()),
+                resource: Some(resource.into()),
+                subresource,
+                verb: Some(verb.into()),
+                ..ResourceAttributes::default()
+            }),
+            ..SelfSubjectAccessReviewSpec::default()
+        },
+        ..SelfSubjectAccessReview::default()
+    };
+    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
+    let answer = reviews.create(&PostParams::default(), &asked).await?;
+    Ok(answer.status.is_some_and(|status| status.allowed))
+}
+
+/// # Errors
+/// The first thing that keeps any case from running, with the remedy.
+pub(super) async fn refuse_what_cannot_work(client: &Client, scope: ClusterScope) -> anyhow::Result<()> {
+    if scope == ClusterScope::Forbidden {
+        for definition in seldon_crds::definitions::all() {
+            let name = definition.name_any();
+            let found = ObjectRef::new(Kind::CustomResourceDefinition, "", &name).read(client).await?;
+            anyhow::ensure!(
+                found.is_some(),
+                "the cluster does not know Seldon's kinds ({name} is missing); install Seldon's CRDs, or allow the \
+                 harness to with --allow-cluster-scope"
+            );
+        }
+    }
+    let labels = ListParams::default().labels("control-plane=v2-controller-manager");
+    let controllers: Api<Deployment> = Api::all(client.clone());
+    for controller in controllers.list(&labels).await? {
+        anyhow::ensure!(
+            !watches_everything(&controller),
+            "the Seldon controller in namespace {} watches every namespace and would work on the harness's objects too; \
+             use a cluster without it",
+            controller.namespace().unwrap_or_default()
+        );
+    }
+    Ok(())
+}
+
+/// Seldon 2.9: `--clusterwide=true`, and no list of namespaces.
+fn watches_everything(controller: &Deployment) -> bool {
+    let pod = controller.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    let containers = pod.map(|pod| pod.containers.as_slice()).unwrap_or_default();
+    let value = |flag: &str| containers.iter().find_map(|container| argument(container, flag));
+    value("--clusterwide=").as_deref() == Some("true")
+        && value("--watch-namespaces=").is_none_or(|list| list.is_empty())
+}
+
+/// The value of a container's flag, which may be `$(A_VARIABLE)` of its environment.
+fn argument(container: &Container, flag: &str) -> Option<String> {
+    let words = container.args.iter().chain(&container.command).flatten();
+    let value = words.filter_map(|word| word.strip_prefix(flag)).next()?;
+    let Some(name) = value.strip_prefix("$(").and_then(|rest| rest.strip_suffix(')')) else {
+        return Some(value.to_owned());
+    };
+    let variable = container.env.iter().flatten().find(|variable| variable.name == name);
+    Some(variable.and_then(|variable| variable.value.clone()).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+    use seldon_crds::defaults::controller::{Controller, Reach, manifests};
+    use serde_json::json;
+
+    #[rstest]
+    #[case::everything(&["--clusterwide=true", "--watch-namespaces="], true)]
+    #[case::chart_of_290(&["--clusterwide=true"], true)]
+    #[case::some(&["--clusterwide=true", "--watch-namespaces=a,b"], false)]
+    #[case::own(&["--clusterwide=false"], false)]
+    #[case::nothing_said(&[], false)]
+    fn controllers_of_the_whole_cluster_are_told_from_others(#[case] words: &[&str], #[case] expected: bool) {
+        let deployment = json!({"spec": {
+            "selector": {}, "template": {"spec": {"containers": [{"name": "manager", "args": words}]}},
+        }});
+        assert_eq!(watches_everything(&serde_json::from_value(deployment).unwrap()), expected);
+    }
+
+    #[rstest]
+    #[case::everything(Reach::Cluster, true)]
+    #[case::some(Reach::Namespaces(vec!["a".into()]), false)]
+    #[case::own(Reach::OwnNamespace, false)]
+    fn the_charts_own_deployments_are_read(#[case] reach: Reach, #[case] expected: bool) {
+        let objects = manifests(&Controller::new("seldon-system", reach));
+        let deployment = objects.iter().find(|object| object["kind"] == "Deployment").unwrap();
+        assert_eq!(watches_everything(&serde_json::from_value(deployment.clone()).unwrap()), expected);
+    }
+}

@@ -1,0 +1,137 @@
+//! Removing what was made on a given cluster, in an order that hangs on nothing.
+
+use std::time::{Duration, Instant};
+
+use kube::Client;
+use serde_json::{Value, json};
+
+use super::label;
+use crate::object::{self, Kind, ObjectRef};
+use crate::undo::Undo;
+
+/// How long Seldon's controllers may take to let go of their objects before their finalizers are taken off.
+const LETTING_GO: Duration = Duration::from_secs(10);
+/// How long an object may take to go: pods have their grace.
+const GOING: Duration = Duration::from_secs(120);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Seldon's kinds whose objects have finalizers, those that depend on others first.
+const HELD: [Kind; 3] = [Kind::Model, Kind::Server, Kind::SeldonRuntime];
+
+/// Undoes `entries` of `run`: changes of what was there before, last one first; then our namespaces with all that is in them;
+/// then what has no namespace.
+pub(super) async fn sweep(client: &Client, run: &str, entries: &[Undo]) -> anyhow::Result<()> {
+    let (mut namespaces, mut unscoped) = (Vec::new(), Vec::new());
+    for undo in entries.iter().rev() {
+        match undo {
+            Undo::Delete(object) if object.kind == Kind::Namespace => namespaces.push(object),
+            Undo::Delete(object) => unscoped.push(object),
+            Undo::Restore { before, .. } => object::apply(client, before).await?,
+            Undo::Merge { object, patch } => object.merge(client, patch).await?,
+            // Nothing of a given cluster.
+            Undo::Upstream(_) => {}
+        }
+    }
+    for namespace in &namespaces {
+        if is_of(client, run, namespace).await? {
+            empty(client, &namespace.name).await?;
+        }
+    }
+    for namespace in &namespaces {
+        delete_ours(client, run, namespace).await?;
+    }
+    for namespace in &namespaces {
+        wait_gone(client, namespace).await?;
+    }
+    // Definitions take their objects along: they come last, as they were made first.
+    for object in unscoped {
+        delete_ours(client, run, object).await?;
+        wait_gone(client, object).await?;
+    }
+    Ok(())
+}
+
+/// Deletes Seldon's objects while their controllers still run. A controller that does not let go, because it is cut off
+/// or gone, is not waited for: then the finalizers are taken off.
+async fn empty(client: &Client, namespace: &str) -> anyhow::Result<()> {
+    for kind in HELD {
+        let Ok(found) = object::list(client, kind, namespace, "").await else { continue };
+        let held: Vec<ObjectRef> = found.iter().map(|object| reference(kind, namespace, object)).collect();
+        for object in &held {
+            object.delete(client).await?;
+        }
+        let began = Instant::now();
+        for object in &held {
+            while object.read(client).await?.is_some() {
+                if began.elapsed() >= LETTING_GO {
+                    take_finalizers_off(client, object).await?;
+                    break;
+                }
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn reference(kind: Kind, namespace: &str, object: &Value) -> ObjectRef {
+    ObjectRef::new(kind, namespace, object["metadata"]["name"].as_str().unwrap_or_default())
+}
+
+async fn take_finalizers_off(client: &Client, object: &ObjectRef) -> anyhow::Result<()> {
+    match object.merge(client, &json!({"metadata": {"finalizers": null}})).await {
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        other => Ok(other?),
+    }
+}
+
+/// Whether an object without a namespace carries the run's label: one that has come in its place is somebody else's.
+async fn is_of(client: &Client, run: &str, object: &ObjectRef) -> anyhow::Result<bool> {
+    Ok(object.read(client).await?.is_some_and(|found| label(&found) == Some(run)))
+}
+
+async fn delete_ours(client: &Client, run: &str, object: &ObjectRef) -> anyhow::Result<()> {
+    if is_of(client, run, object).await? {
+        object.delete(client).await?;
+    }
+    Ok(())
+}
+
+/// Waits until an object that was deleted is gone.
+pub(super) async fn wait_gone(client: &Client, object: &ObjectRef) -> anyhow::Result<()> {
+    let began = Instant::now();
+    loop {
+        let Some(found) = object.read(client).await? else { return Ok(()) };
+        if label(&found).is_none() {
+            return Ok(());
+        }
+        if began.elapsed() >= GOING {
+            anyhow::bail!("{object} is not gone after {} s: {}", GOING.as_secs(), conditions(&found));
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// What a namespace that does not go says of itself.
+fn conditions(object: &Value) -> String {
+    let conditions = object["status"]["conditions"].as_array();
+    let telling = conditions.into_iter().flatten().filter(|condition| condition["status"] == "True");
+    let texts: Vec<&str> = telling.filter_map(|condition| condition["message"].as_str()).collect();
+    if texts.is_empty() { "it does not say why".into() } else { texts.join("; ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_that_stays_says_why() {
+        let conditions_of = json!({"status": {"conditions": [
+            {"type": "NamespaceContentRemaining", "status": "True", "message": "Some resources are remaining: models 1"},
+            {"type": "NamespaceDeletionContentFailure", "status": "False", "message": "All content deleted"},
+        ]}});
+        assert_eq!(conditions(&conditions_of), "Some resources are remaining: models 1");
+        assert_eq!(conditions(&json!({})), "it does not say why");
+    }
+}

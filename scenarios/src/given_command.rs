@@ -1,0 +1,143 @@
+//! `--cluster given`: taking a foothold on somebody else's cluster, leaving it, and `undo`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use harness::clusters::{Cache, GivenCluster};
+use harness::given::{ClusterScope, Finding, Foothold, abandon, survey, undo_everything};
+use harness::run::Ground;
+use reports::ExitCode;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::options::{Failure, GivenOptions, RunOptions};
+use crate::refused_contexts::refuse;
+use crate::screen::{remark, say};
+
+/// Below the cache directory: ledgers of runs on given clusters.
+const LEDGERS: &str = "ledgers";
+
+fn runtime() -> Result<Runtime, Failure> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::machine)
+}
+
+fn ledgers(cache: &Cache) -> PathBuf {
+    cache.directory().join(LEDGERS)
+}
+
+fn scope(options: &GivenOptions) -> ClusterScope {
+    if options.allow_cluster_scope { ClusterScope::Allowed } else { ClusterScope::Forbidden }
+}
+
+/// Reaches the cluster of the context that was named. The current context is never assumed.
+async fn connect(options: &GivenOptions) -> Result<GivenCluster, Failure> {
+    let context = options.context.as_deref().ok_or_else(|| {
+        Failure::usage("which cluster? name its context with --context; the current context is never assumed")
+    })?;
+    refuse(context)?;
+    GivenCluster::connect(options.kubeconfig.as_deref(), context).await.map_err(Failure::machine)
+}
+
+/// What makes no sense together with a given cluster.
+pub(crate) fn check(options: &RunOptions) -> Result<(), Failure> {
+    if options.selection.cni.len() != 1 {
+        return Err(Failure::usage(
+            "which network does the given cluster have? say it with --cni flannel or --cni calico",
+        ));
+    }
+    if options.jobs.is_some_and(|jobs| jobs > 1) {
+        return Err(Failure::usage("cases on a given cluster run one after the other; leave out --jobs"));
+    }
+    if !options.keep.is_never() {
+        return Err(Failure::usage("a given cluster is left as it was; leave out --keep"));
+    }
+    Ok(())
+}
+
+/// Takes the Lease and begins the ledger.
+pub(crate) fn take(
+    options: &GivenOptions,
+    cache: &Cache,
+    stop: &CancellationToken,
+) -> Result<Arc<Foothold>, Failure> {
+    runtime()?.block_on(async {
+        let cluster = connect(options).await?;
+        let seed = options.seed.unwrap_or_else(rand::random);
+        remark(format!(
+            "context {} ({}, Kubernetes {}), seed {seed}",
+            cluster.context(),
+            cluster.server(),
+            cluster.version()
+        ));
+        let ledgers = ledgers(cache);
+        let taken = tokio::select! {
+            taken = Foothold::take(cluster.clone(), scope(options), seed, &ledgers) => taken,
+            () = stop.cancelled() => Err(anyhow::anyhow!("interrupted")),
+        };
+        if taken.is_err() {
+            abandon(&cluster, seed).await.map_err(|error| Failure::machine(format!("{error:#}")))?;
+        }
+        taken.map(Arc::new).map_err(|error| Failure::machine(format!("{error:#}")))
+    })
+}
+
+/// Leaves the cluster as it was.
+pub(crate) fn leave(ground: Ground) -> Result<(), Failure> {
+    let Ground::Given(foothold) = ground else { return Ok(()) };
+    let context = foothold.context().to_owned();
+    let left = |why: String| {
+        Failure::machine(format!(
+            "the cluster is not as it was: {why}; run `seldon-conformance undo --context {context}`"
+        ))
+    };
+    let Some(foothold) = Arc::into_inner(foothold) else {
+        return Err(left("a case still works on it".into()));
+    };
+    runtime()?.block_on(foothold.leave()).map_err(|error| left(format!("{error:#}")))
+}
+
+/// `undo`.
+pub(crate) fn undo(options: &GivenOptions) -> Result<ExitCode, Failure> {
+    let cache = Cache::from_environment().map_err(Failure::machine)?;
+    let undone = runtime()?.block_on(async {
+        let cluster = connect(options).await?;
+        undo_everything(&cluster, &ledgers(&cache))
+            .await
+            .map_err(|error| Failure::machine(format!("{error:#}")))
+    })?;
+    if undone.is_empty() {
+        say("nothing to undo");
+    }
+    for run in undone {
+        say(format!("run {}", run.run));
+        run.steps.iter().for_each(|step| say(format!("  {step}")));
+    }
+    Ok(ExitCode::AllPassed)
+}
+
+/// `doctor --context`.
+pub(crate) fn examine(options: &GivenOptions) -> Result<ExitCode, Failure> {
+    runtime()?.block_on(async {
+        let cluster = connect(options).await?;
+        say(format!(
+            "context {} ({}, Kubernetes {})",
+            cluster.context(),
+            cluster.server(),
+            cluster.version()
+        ));
+        let client = cluster.client().map_err(Failure::machine)?;
+        let findings =
+            survey(&client, scope(options)).await.map_err(|error| Failure::machine(format!("{error:#}")))?;
+        let mut code = ExitCode::AllPassed;
+        for finding in findings {
+            match finding {
+                Finding::Touches(what) => say(format!("{:<8} {what}", "touches")),
+                Finding::Lacks(what) => {
+                    code = ExitCode::Inconclusive;
+                    say(format!("{:<8} {what}", "MISSING"));
+                }
+            }
+        }
+        Ok(code)
+    })
+}

@@ -1,0 +1,204 @@
+//! A cluster of somebody else's: what is done there is undone, whatever ends the run, and from wherever.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rstest::rstest;
+use serde_json::Value;
+
+use crate::door::{Answer, binary, finish, start};
+use crate::kubectl::{self, Kubectl};
+use crate::machine::until;
+use crate::place::Place;
+use crate::up::Up;
+
+/// How long a run may take to get to a moment.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Every object of the cluster, but for what changes by itself: events, heartbeats, bookkeeping of writes.
+fn everything(kubectl: &Kubectl<'_>) -> Vec<Value> {
+    let kinds = kubectl.ok("api-resources --verbs=list -o name");
+    let kinds: Vec<&str> = kinds.lines().filter(|kind| !kind.starts_with("events")).collect();
+    let listed = kubectl.ok(&format!("get {} -A -o json", kinds.join(",")));
+    let mut objects = serde_json::from_str::<Value>(&listed).unwrap()["items"].take();
+    for object in objects.as_array_mut().unwrap() {
+        let metadata = object["metadata"].as_object_mut().unwrap();
+        metadata.remove("resourceVersion");
+        metadata.remove("managedFields");
+        match object["kind"].as_str() {
+            Some("Node") => object["status"] = Value::Null,
+            Some("Lease") => object["spec"] = Value::Null,
+            _ => {}
+        }
+    }
+    let mut objects = objects.as_array().unwrap().clone();
+    objects.sort_by_key(|object| format!("{}{}", object["kind"], object["metadata"]));
+    objects
+}
+
+/// A cluster of another account, somebody who works on it, and how it is now.
+struct Scene<'a> {
+    up: Up<'a>,
+    ours: Place,
+    config: PathBuf,
+}
+
+impl<'a> Scene<'a> {
+    fn new(theirs: &'a Place, name: &'static str, address: &str) -> Scene<'a> {
+        let up = Up::of_somebody_else(theirs, name, address, &["--mesh", "none"]);
+        let config = up.kubeconfig();
+        Scene { up, ours: Place::empty(), config }
+    }
+
+    fn kubectl(&self) -> Kubectl<'_> {
+        Kubectl { config: &self.config, home: self.ours.directory() }
+    }
+
+    /// Arguments, with the cluster's.
+    fn there(&self, arguments: &[&'a str]) -> Vec<String> {
+        let of_the_cluster = ["--kubeconfig", self.config.to_str().unwrap(), "--context", self.up.name()];
+        arguments.iter().copied().chain(of_the_cluster).map(str::to_owned).collect()
+    }
+
+    fn run(&self, place: &Place, arguments: &[&'a str]) -> Answer {
+        let arguments = self.there(arguments);
+        Answer::of(&mut binary(place, &arguments.iter().map(String::as_str).collect::<Vec<_>>()))
+    }
+}
+
+const RUN: [&str; 5] = ["run", "--cluster", "given", "--cni", "flannel"];
+
+#[test]
+fn a_given_cluster_is_as_it_was_after_a_run() {
+    if !kubectl::is_there() {
+        return;
+    }
+    let theirs = Place::new();
+    let scene = Scene::new(&theirs, "lent", "127.68.0.1");
+    let before = everything(&scene.kubectl());
+
+    let doctor = scene.run(&scene.ours, &["doctor"]).expect(3);
+    assert!(doctor.out.contains("MISSING  the cluster does not know Seldon's kinds"), "{}", doctor.out);
+    let refused = scene.run(&scene.ours, &RUN).expect(3);
+    assert!(refused.sentence().contains("--allow-cluster-scope"), "{}", refused.err);
+    let doctor = scene.run(&scene.ours, &["doctor", "--allow-cluster-scope"]).expect(0);
+    assert!(doctor.out.contains("touches  namespace seldon-conformance"), "{}", doctor.out);
+    assert_eq!(everything(&scene.kubectl()), before, "nothing was to be changed yet");
+
+    let foreign = "clusterrole seldon-v2-manager-role";
+    scene.kubectl().ok(&format!("create {foreign} --verb=get --resource=pods"));
+    let words = ["ready model", "--topology", "cluster-wide", "--allow-cluster-scope"];
+    let stopped = scene.run(&scene.ours, &[&RUN[..], &words].concat()).expect(3);
+    let said = "ClusterRole seldon-v2-manager-role exists and is not this run's; nothing was changed";
+    assert!(stopped.out.contains(said), "{}", stopped.out);
+    scene.kubectl().ok(&format!("delete {foreign}"));
+    assert_eq!(everything(&scene.kubectl()), before);
+
+    let words = ["hijacking", "ready model", "--topology", "cluster-wide", "--allow-cluster-scope"];
+    let ran =
+        scene.run(&scene.ours, &[&RUN[..], &words, &["--json", "r.json", "--seed", "42"]].concat()).expect(0);
+    assert!(ran.out.contains("1 passed, 0 failed, 0 inconclusive, 1 skipped"), "{}", ran.out);
+    assert!(ran.out.contains("name server outside cannot be changed"), "{}", ran.out);
+    let summary = fs::read_to_string(scene.ours.directory().join("r.json")).unwrap();
+    let summary: Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!(summary["cases"][0]["cluster"], "given");
+    assert_eq!(everything(&scene.kubectl()), before);
+    assert_eq!(ledgers(&scene.ours), Vec::<String>::new());
+    let undone = scene.run(&scene.ours, &["undo"]).expect(0);
+    assert_eq!(undone.out, "nothing to undo\n");
+}
+
+fn ledgers(place: &Place) -> Vec<String> {
+    place.files().into_iter().filter(|file| file.starts_with("cache/ledgers/")).collect()
+}
+
+#[test]
+fn what_a_killed_run_left_is_undone_from_elsewhere() {
+    if !kubectl::is_there() {
+        return;
+    }
+    let theirs = Place::new();
+    let scene = Scene::new(&theirs, "stricken", "127.68.0.2");
+    let before = everything(&scene.kubectl());
+    let arguments = [&RUN[..], &["DNS allowed", "--allow-cluster-scope"]].concat();
+    let arguments = scene.there(&arguments);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let mut run = start(binary(&scene.ours, &arguments));
+    let labels = || scene.kubectl().ok("get namespace kube-system -o jsonpath={.metadata.labels.name}");
+    assert!(until(PATIENCE, || labels() == "kube-system"), "kube-system was not labelled");
+
+    let elsewhere = Place::empty();
+    let second = Answer::of(&mut binary(&elsewhere, &arguments)).expect(3);
+    let said = "works on context \"stricken\", or was killed there";
+    assert!(second.sentence().contains(said), "{}", second.err);
+    run.kill().unwrap();
+    finish(run);
+    assert_ne!(everything(&scene.kubectl()), before);
+    let third = Answer::of(&mut binary(&elsewhere, &arguments)).expect(3);
+    assert!(third.sentence().contains("seldon-conformance undo --context stricken"), "{}", third.err);
+
+    let undone = scene.run(&elsewhere, &["undo"]).expect(0);
+    assert!(undone.out.contains("take back the change of Namespace kube-system"), "{}", undone.out);
+    assert_eq!(everything(&scene.kubectl()), before);
+    // The first machine still has its file: it tells of nothing that is left.
+    let again = scene.run(&scene.ours, &["undo"]).expect(0);
+    assert_eq!(again.out, "nothing to undo\n");
+    assert_eq!(everything(&scene.kubectl()), before);
+}
+
+const KUBECONFIG: &str = "
+apiVersion: v1
+kind: Config
+current-context: prod-eu
+clusters:
+- {name: c, cluster: {server: 'http://127.0.0.1:1'}}
+users:
+- {name: u, user: {token: t}}
+contexts:
+- {name: prod-eu, context: {cluster: c, user: u}}
+- {name: test, context: {cluster: c, user: u}}
+";
+
+fn write_config(place: &Place, text: &str) -> PathBuf {
+    let directory = place.directory().join("config/seldon-conformance");
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("config.toml"), text).unwrap();
+    fs::write(place.directory().join("kubeconfig"), KUBECONFIG).unwrap();
+    place.directory().join("config")
+}
+
+#[rstest]
+#[case::no_context(&[], 2, "the current context is never assumed")]
+#[case::unknown(&["--context", "staging"], 3, "no context \"staging\"; it has: prod-eu, test")]
+#[case::ruled_out(&["--context", "prod-eu"], 2, "context \"prod-eu\" is ruled out by \"prod-*\"")]
+#[case::silent(&["--context", "test"], 3, "http://127.0.0.1:1/ of context \"test\" does not answer")]
+#[case::jobs(&["--context", "test", "--jobs", "2"], 2, "one after the other")]
+#[case::keep(&["--context", "test", "--keep", "failed"], 2, "left as it was")]
+#[case::networks(&["--context", "test", "--cni", "calico"], 2, "which network")]
+fn a_cluster_that_is_not_clearly_meant_is_not_touched(
+    #[case] words: &[&str],
+    #[case] code: i32,
+    #[case] said: &str,
+) {
+    let place = Place::empty();
+    let config = write_config(&place, "refused_contexts = [\"prod-*\"]\n");
+    let arguments = [&RUN[..], &["--kubeconfig", "kubeconfig"], words].concat();
+    let mut command = binary(&place, &arguments);
+    command.env("XDG_CONFIG_HOME", &config);
+    let answer = Answer::of(&mut command).expect(code);
+    assert!(answer.sentence().contains(said), "{}", answer.err);
+    assert_eq!(ledgers(&place), Vec::<String>::new());
+}
+
+#[test]
+fn a_list_of_refused_contexts_that_cannot_be_read_refuses_all() {
+    let place = Place::empty();
+    let config = write_config(&place, "refused_context = [\"prod-*\"]\n");
+    let mut command = binary(&place, &["undo", "--context", "test", "--kubeconfig", "kubeconfig"]);
+    command.env("XDG_CONFIG_HOME", &config);
+    let answer = Answer::of(&mut command).expect(2);
+    let file = Path::new("seldon-conformance/config.toml");
+    assert!(answer.sentence().contains(&format!("{}: ", config.join(file).display())), "{}", answer.err);
+    assert!(answer.err.contains("refused_contexts"), "{}", answer.err);
+}
