@@ -1,7 +1,7 @@
 //! Working on a cluster that belongs to somebody else, and leaving it as it was.
 //!
 //! Everything is made in namespaces of our own. Before anything outside of them is changed, how to undo it is written
-//! to a file and into the cluster ([`ledger`]), so that it can be undone after a kill, and from another machine. A Lease
+//! to a file and into the cluster (the ledger), so that it can be undone after a kill, and from another machine. A Lease
 //! keeps two harnesses apart.
 
 mod guard;

@@ -99,6 +99,25 @@ impl Patience {
     }
 }
 
+/// The times of work on a given cluster: of real programs, which no pace hastens.
+pub(crate) mod given {
+    use std::time::Duration;
+
+    /// How long a run that says nothing keeps the Lease.
+    pub(crate) const LEASE: Duration = Duration::from_secs(10);
+    /// Between two renewals of it.
+    pub(crate) const RENEWAL: Duration = Duration::from_secs(2);
+    /// How long Seldon's controllers may take to let go of their objects before their finalizers are taken off.
+    pub(crate) const LETTING_GO: Duration = Duration::from_secs(10);
+    /// How long an object may take to go: pods have their grace.
+    pub(crate) const GOING: Duration = Duration::from_secs(120);
+
+    /// The pause between two looks.
+    pub(crate) async fn look_again() {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
 impl Default for Patience {
     fn default() -> Patience {
         Patience::scaled(1.0)

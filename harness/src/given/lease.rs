@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clusters::GivenCluster;
 use kube::Client;
@@ -11,13 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::HOME;
 use crate::object::{Kind, ObjectRef};
-
-/// How long a run that says nothing keeps the Lease.
-const DURATION: Duration = Duration::from_secs(10);
-/// Between two renewals.
-const RENEWAL: Duration = Duration::from_secs(2);
-/// Between two looks at another's Lease.
-const LOOK: Duration = Duration::from_millis(500);
+use crate::patience::given::{LEASE, RENEWAL, look_again};
 
 /// The Lease, while it is held: a thread renews it.
 #[derive(Debug)]
@@ -50,7 +44,7 @@ impl Held {
             let found = object().read(&client).await?;
             let spec = found.as_ref().map(|lease| lease["spec"].clone());
             let other = spec.as_ref().and_then(|spec| spec["holderIdentity"].as_str()).unwrap_or_default();
-            if other.is_empty() || other == holder || began.elapsed() >= DURATION {
+            if other.is_empty() || other == holder || began.elapsed() >= LEASE {
                 write(&client, holder, found.as_ref()).await?;
                 break;
             }
@@ -60,7 +54,7 @@ impl Held {
                 cluster.context()
             );
             seen = spec;
-            tokio::time::sleep(LOOK).await;
+            look_again().await;
         }
         Ok(Held::keep(cluster.clone(), holder.to_owned()))
     }
@@ -125,7 +119,7 @@ async fn write(client: &Client, holder: &str, found: Option<&Value>) -> anyhow::
         "metadata": {"name": object().name, "namespace": HOME},
         "spec": {
             "holderIdentity": holder,
-            "leaseDurationSeconds": DURATION.as_secs(),
+            "leaseDurationSeconds": LEASE.as_secs(),
             "renewTime": format!("{now:.6}"),
         },
     });

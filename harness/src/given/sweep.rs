@@ -1,20 +1,14 @@
 //! Removing what was made on a given cluster, in an order that hangs on nothing.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use kube::Client;
 use serde_json::{Value, json};
 
 use super::label;
 use crate::object::{self, Kind, ObjectRef};
+use crate::patience::given::{GOING, LETTING_GO, look_again};
 use crate::undo::Undo;
-
-/// How long Seldon's controllers may take to let go of their objects before their finalizers are taken off.
-const LETTING_GO: Duration = Duration::from_secs(10);
-/// How long an object may take to go: pods have their grace.
-const GOING: Duration = Duration::from_secs(120);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(250);
 
 /// Seldon's kinds whose objects have finalizers, those that depend on others first.
 const HELD: [Kind; 3] = [Kind::Model, Kind::Server, Kind::SeldonRuntime];
@@ -55,28 +49,34 @@ pub(super) async fn sweep(client: &Client, run: &str, entries: &[Undo]) -> anyho
 /// Deletes Seldon's objects while their controllers still run. A controller that does not let go, because it is cut off
 /// or gone, is not waited for: then the finalizers are taken off.
 async fn empty(client: &Client, namespace: &str) -> anyhow::Result<()> {
+    // A controller that a policy cuts off from its scheduler cannot let go.
+    for policy in all(client, Kind::NetworkPolicy, namespace).await {
+        policy.delete(client).await?;
+    }
+    let began = Instant::now();
     for kind in HELD {
-        let Ok(found) = object::list(client, kind, namespace, "").await else { continue };
-        let held: Vec<ObjectRef> = found.iter().map(|object| reference(kind, namespace, object)).collect();
+        let held = all(client, kind, namespace).await;
         for object in &held {
             object.delete(client).await?;
         }
-        let began = Instant::now();
         for object in &held {
             while object.read(client).await?.is_some() {
                 if began.elapsed() >= LETTING_GO {
                     take_finalizers_off(client, object).await?;
                     break;
                 }
-                tokio::time::sleep(LOOK).await;
+                look_again().await;
             }
         }
     }
     Ok(())
 }
 
-fn reference(kind: Kind, namespace: &str, object: &Value) -> ObjectRef {
-    ObjectRef::new(kind, namespace, object["metadata"]["name"].as_str().unwrap_or_default())
+/// The objects of a kind; none where the kind is not known.
+async fn all(client: &Client, kind: Kind, namespace: &str) -> Vec<ObjectRef> {
+    let found = object::list(client, kind, namespace, "").await.unwrap_or_default();
+    let name = |object: &Value| object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    found.iter().map(|object| ObjectRef::new(kind, namespace, &name(object))).collect()
 }
 
 async fn take_finalizers_off(client: &Client, object: &ObjectRef) -> anyhow::Result<()> {
@@ -109,7 +109,7 @@ pub(super) async fn wait_gone(client: &Client, object: &ObjectRef) -> anyhow::Re
         if began.elapsed() >= GOING {
             anyhow::bail!("{object} is not gone after {} s: {}", GOING.as_secs(), conditions(&found));
         }
-        tokio::time::sleep(LOOK).await;
+        look_again().await;
     }
 }
 

@@ -1,13 +1,15 @@
 //! A cluster of somebody else's: what is done there is undone, whatever ends the run, and from wherever.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::door::{Answer, binary, finish, start};
+use crate::door::{Answer, as_nobody, binary, finish, start};
 use crate::kubectl::{self, Kubectl};
 use crate::machine::until;
 use crate::place::Place;
@@ -37,33 +39,41 @@ fn everything(kubectl: &Kubectl<'_>) -> Vec<Value> {
     objects
 }
 
-/// A cluster of another account, somebody who works on it, and how it is now.
+/// A cluster, and somebody who has nothing but a kubeconfig for it.
 struct Scene<'a> {
     up: Up<'a>,
-    ours: Place,
     config: PathBuf,
+    guest: Place,
 }
 
 impl<'a> Scene<'a> {
-    fn new(theirs: &'a Place, name: &'static str, address: &str) -> Scene<'a> {
-        let up = Up::of_somebody_else(theirs, name, address, &["--mesh", "none"]);
-        let config = up.kubeconfig();
-        Scene { up, ours: Place::empty(), config }
+    fn new(owner: &'a Place, name: &'static str, address: &str) -> Scene<'a> {
+        let up = Up::new(owner, name, address, &["--mesh", "none"]);
+        let (config, guest) = (up.kubeconfig(), Place::empty());
+        let scene = Scene { up, config, guest };
+        scene.lend_to(&scene.guest);
+        scene
+    }
+
+    fn lend_to(&self, place: &Place) {
+        let copy = place.directory().join("kubeconfig");
+        fs::copy(self.up.kubeconfig(), &copy).unwrap();
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
     }
 
     fn kubectl(&self) -> Kubectl<'_> {
-        Kubectl { config: &self.config, home: self.ours.directory() }
+        Kubectl { config: &self.config, home: self.up.place().directory() }
     }
 
-    /// Arguments, with the cluster's.
-    fn there(&self, arguments: &[&'a str]) -> Vec<String> {
-        let of_the_cluster = ["--kubeconfig", self.config.to_str().unwrap(), "--context", self.up.name()];
-        arguments.iter().copied().chain(of_the_cluster).map(str::to_owned).collect()
+    /// The program as the guest starts it: from another account than the cluster's, where one can be had.
+    fn guest(&self, place: &Place, arguments: &[&str]) -> Command {
+        let cluster = ["--kubeconfig", "kubeconfig", "--context", self.up.name()];
+        let arguments = [arguments, &cluster].concat();
+        as_nobody(place, &arguments).unwrap_or_else(|| binary(place, &arguments))
     }
 
-    fn run(&self, place: &Place, arguments: &[&'a str]) -> Answer {
-        let arguments = self.there(arguments);
-        Answer::of(&mut binary(place, &arguments.iter().map(String::as_str).collect::<Vec<_>>()))
+    fn run(&self, place: &Place, arguments: &[&str]) -> Answer {
+        Answer::of(&mut self.guest(place, arguments))
     }
 }
 
@@ -74,38 +84,39 @@ fn a_given_cluster_is_as_it_was_after_a_run() {
     if !kubectl::is_there() {
         return;
     }
-    let theirs = Place::new();
-    let scene = Scene::new(&theirs, "lent", "127.68.0.1");
+    let owner = Place::new();
+    let scene = Scene::new(&owner, "lent", "127.68.0.1");
     let before = everything(&scene.kubectl());
 
-    let doctor = scene.run(&scene.ours, &["doctor"]).expect(3);
+    let doctor = scene.run(&scene.guest, &["doctor"]).expect(3);
     assert!(doctor.out.contains("MISSING  the cluster does not know Seldon's kinds"), "{}", doctor.out);
-    let refused = scene.run(&scene.ours, &RUN).expect(3);
+    let refused = scene.run(&scene.guest, &RUN).expect(3);
     assert!(refused.sentence().contains("--allow-cluster-scope"), "{}", refused.err);
-    let doctor = scene.run(&scene.ours, &["doctor", "--allow-cluster-scope"]).expect(0);
+    let doctor = scene.run(&scene.guest, &["doctor", "--allow-cluster-scope"]).expect(0);
     assert!(doctor.out.contains("touches  namespace seldon-conformance"), "{}", doctor.out);
     assert_eq!(everything(&scene.kubectl()), before, "nothing was to be changed yet");
 
     let foreign = "clusterrole seldon-v2-manager-role";
     scene.kubectl().ok(&format!("create {foreign} --verb=get --resource=pods"));
     let words = ["ready model", "--topology", "cluster-wide", "--allow-cluster-scope"];
-    let stopped = scene.run(&scene.ours, &[&RUN[..], &words].concat()).expect(3);
+    let stopped = scene.run(&scene.guest, &[&RUN[..], &words].concat()).expect(3);
     let said = "ClusterRole seldon-v2-manager-role exists and is not this run's; nothing was changed";
     assert!(stopped.out.contains(said), "{}", stopped.out);
     scene.kubectl().ok(&format!("delete {foreign}"));
     assert_eq!(everything(&scene.kubectl()), before);
 
     let words = ["hijacking", "ready model", "--topology", "cluster-wide", "--allow-cluster-scope"];
-    let ran =
-        scene.run(&scene.ours, &[&RUN[..], &words, &["--json", "r.json", "--seed", "42"]].concat()).expect(0);
+    let ran = scene
+        .run(&scene.guest, &[&RUN[..], &words, &["--json", "r.json", "--seed", "42"]].concat())
+        .expect(0);
     assert!(ran.out.contains("1 passed, 0 failed, 0 inconclusive, 1 skipped"), "{}", ran.out);
     assert!(ran.out.contains("name server outside cannot be changed"), "{}", ran.out);
-    let summary = fs::read_to_string(scene.ours.directory().join("r.json")).unwrap();
+    let summary = fs::read_to_string(scene.guest.directory().join("r.json")).unwrap();
     let summary: Value = serde_json::from_str(&summary).unwrap();
     assert_eq!(summary["cases"][0]["cluster"], "given");
     assert_eq!(everything(&scene.kubectl()), before);
-    assert_eq!(ledgers(&scene.ours), Vec::<String>::new());
-    let undone = scene.run(&scene.ours, &["undo"]).expect(0);
+    assert_eq!(ledgers(&scene.guest), Vec::<String>::new());
+    let undone = scene.run(&scene.guest, &["undo"]).expect(0);
     assert_eq!(undone.out, "nothing to undo\n");
 }
 
@@ -118,31 +129,30 @@ fn what_a_killed_run_left_is_undone_from_elsewhere() {
     if !kubectl::is_there() {
         return;
     }
-    let theirs = Place::new();
-    let scene = Scene::new(&theirs, "stricken", "127.68.0.2");
+    let owner = Place::new();
+    let scene = Scene::new(&owner, "stricken", "127.68.0.2");
     let before = everything(&scene.kubectl());
     let arguments = [&RUN[..], &["DNS allowed", "--allow-cluster-scope"]].concat();
-    let arguments = scene.there(&arguments);
-    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    let mut run = start(binary(&scene.ours, &arguments));
+    let mut run = start(scene.guest(&scene.guest, &arguments));
     let labels = || scene.kubectl().ok("get namespace kube-system -o jsonpath={.metadata.labels.name}");
     assert!(until(PATIENCE, || labels() == "kube-system"), "kube-system was not labelled");
 
     let elsewhere = Place::empty();
-    let second = Answer::of(&mut binary(&elsewhere, &arguments)).expect(3);
+    scene.lend_to(&elsewhere);
+    let second = scene.run(&elsewhere, &arguments).expect(3);
     let said = "works on context \"stricken\", or was killed there";
     assert!(second.sentence().contains(said), "{}", second.err);
     run.kill().unwrap();
     finish(run);
     assert_ne!(everything(&scene.kubectl()), before);
-    let third = Answer::of(&mut binary(&elsewhere, &arguments)).expect(3);
+    let third = scene.run(&elsewhere, &arguments).expect(3);
     assert!(third.sentence().contains("seldon-conformance undo --context stricken"), "{}", third.err);
 
     let undone = scene.run(&elsewhere, &["undo"]).expect(0);
     assert!(undone.out.contains("take back the change of Namespace kube-system"), "{}", undone.out);
     assert_eq!(everything(&scene.kubectl()), before);
     // The first machine still has its file: it tells of nothing that is left.
-    let again = scene.run(&scene.ours, &["undo"]).expect(0);
+    let again = scene.run(&scene.guest, &["undo"]).expect(0);
     assert_eq!(again.out, "nothing to undo\n");
     assert_eq!(everything(&scene.kubectl()), before);
 }

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::door::{Answer, as_nobody, binary};
+use crate::door::{Answer, binary};
 use crate::machine::Footprint;
 use crate::place::Place;
 
@@ -13,49 +13,22 @@ use crate::place::Place;
 pub(crate) struct Up<'a> {
     place: &'a Place,
     name: &'static str,
-    account: Account,
     pub(crate) said: String,
     pub(crate) footprint: Footprint,
 }
 
-/// Whose cluster it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Account {
-    /// The tester's.
-    Own,
-    /// Nobody's, whose the place is then.
-    Nobody,
-}
-
 impl<'a> Up<'a> {
     pub(crate) fn new(place: &'a Place, name: &'static str, address: &str, more: &[&str]) -> Up<'a> {
-        Up::begin(place, name, Account::Own, &[&["--host-address", address], more].concat())
-    }
-
-    /// By another account than the tester's, where the tester is root.
-    pub(crate) fn of_somebody_else(
-        place: &'a Place,
-        name: &'static str,
-        address: &str,
-        more: &[&str],
-    ) -> Up<'a> {
-        let account = if nix::unistd::Uid::effective().is_root() { Account::Nobody } else { Account::Own };
-        Up::begin(place, name, account, &[&["--host-address", address], more].concat())
-    }
-
-    fn begin(place: &'a Place, name: &'static str, account: Account, more: &[&str]) -> Up<'a> {
-        let mut up = Up { place, name, account, said: String::new(), footprint: Footprint::default() };
-        up.said = up.ask_program(&[&["cluster", "up", name], more].concat()).expect(0).out;
+        let arguments = [&["cluster", "up", name, "--host-address", address], more].concat();
+        let said = Answer::of(&mut binary(place, &arguments)).expect(0).out;
+        let mut up = Up { place, name, said, footprint: Footprint::default() };
         up.footprint = Footprint::of(up.pid());
         up
     }
 
-    fn ask_program(&self, arguments: &[&str]) -> Answer {
-        let mut command = match self.account {
-            Account::Own => binary(self.place, arguments),
-            Account::Nobody => as_nobody(self.place, arguments).unwrap(),
-        };
-        Answer::of(&mut command)
+    /// Where its owner is at home.
+    pub(crate) fn place(&self) -> &Place {
+        self.place
     }
 
     /// Its name, which is its context's.
@@ -99,7 +72,7 @@ impl<'a> Up<'a> {
     }
 
     pub(crate) fn down(&self) -> Answer {
-        self.ask_program(&["cluster", "down", self.name])
+        Answer::of(&mut binary(self.place, &["cluster", "down", self.name]))
     }
 }
 
