@@ -66,23 +66,33 @@ impl Destinations {
     /// # Errors
     /// The machine's, naming each file that could not be written.
     pub(crate) fn write_reports(&self, records: &[Record], seconds: f64) -> Result<(), Failure> {
-        let mut refused = Vec::new();
-        let mut write = |file: &Path, text: String| {
-            if let Err(error) = fs::write(file, text) {
-                refused.push(format!("{} cannot be written: {error}", file.display()));
-            }
-        };
-        if let Some(file) = &self.json {
-            write(
-                file,
-                serde_json::to_string_pretty(&Summary::of(records, seconds)).map_err(Failure::machine)?,
-            );
-        }
-        if let Some(file) = &self.junit {
-            write(file, junit(records).map_err(Failure::machine)?);
-        }
-        if refused.is_empty() { Ok(()) } else { Err(Failure::machine(refused.join("; "))) }
+        write_reports(self.json.as_deref(), self.junit.as_deref(), records, seconds)
     }
+}
+
+/// Writes a JSON summary and a JUnit report where they are asked for.
+///
+/// # Errors
+/// The machine's, naming each file that could not be written.
+pub(crate) fn write_reports(
+    json: Option<&Path>,
+    junit_file: Option<&Path>,
+    records: &[Record],
+    seconds: f64,
+) -> Result<(), Failure> {
+    let mut refused = Vec::new();
+    let mut write = |file: &Path, text: String| {
+        if let Err(error) = fs::write(file, text) {
+            refused.push(format!("{} cannot be written: {error}", file.display()));
+        }
+    };
+    if let Some(file) = json {
+        write(file, serde_json::to_string_pretty(&Summary::of(records, seconds)).map_err(Failure::machine)?);
+    }
+    if let Some(file) = junit_file {
+        write(file, junit(records).map_err(Failure::machine)?);
+    }
+    if refused.is_empty() { Ok(()) } else { Err(Failure::machine(refused.join("; "))) }
 }
 
 fn unkept(directory: &Path, error: &io::Error) -> Failure {

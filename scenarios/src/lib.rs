@@ -8,10 +8,12 @@ mod policy;
 mod prelude;
 mod scheduling;
 mod serving;
+mod shard;
 mod suite;
 mod under_test;
 
 pub use case_list::{Case, Filters, UnknownFilter, cases};
 pub use catalogue::{CATALOGUE, Scenario};
+pub use shard::Shard;
 pub use suite::{SuiteEnd, SuiteEvent, run as run_suite, run_one, usual_jobs};
 pub use under_test::settings_under_test;

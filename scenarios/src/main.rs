@@ -8,6 +8,7 @@ mod hold;
 mod live_line;
 mod options;
 mod refused_contexts;
+mod reports_command;
 mod run_command;
 mod screen;
 mod standing;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use harness::clusters::intercept;
 use harness::images::BUILTINS;
-use options::{Action, ClusterAction, Options};
+use options::{Action, ClusterAction, Options, ReportsAction};
 
 fn main() -> ExitCode {
     // Before anything else: this executable is also every program that runs inside a cluster.
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
         Action::Doctor(options) if options.context.is_some() => given_command::examine(&options),
         Action::Doctor(_) => doctor_command::run(),
         Action::Undo(options) => given_command::undo(&options),
+        Action::Reports(ReportsAction::Merge(options)) => reports_command::merge(&options),
         Action::Cluster(ClusterAction::Up(options)) => cluster_command::up(options),
         Action::Cluster(ClusterAction::List) => cluster_command::list(),
         Action::Cluster(ClusterAction::Down { name }) => cluster_command::down(&name),

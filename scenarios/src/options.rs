@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use harness::run::Keep;
 use harness::{Pace, Profile, Topology};
 use reports::ExitCode;
+use scenarios::Shard;
 
 /// A sentence for the person and a code for the shell.
 #[derive(Debug)]
@@ -58,6 +59,28 @@ pub(crate) enum Action {
     /// A cluster to play with.
     #[command(subcommand)]
     Cluster(ClusterAction),
+    /// Reports of runs that have ended.
+    #[command(subcommand)]
+    Reports(ReportsAction),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReportsAction {
+    /// Join what the shards of one run recorded.
+    Merge(MergeOptions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MergeOptions {
+    /// The directories that the shards' --records named.
+    #[arg(required = true)]
+    pub(crate) records: Vec<PathBuf>,
+    /// Write a JUnit report.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) junit: Option<PathBuf>,
+    /// Write a JSON summary.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -88,6 +111,9 @@ pub(crate) struct Selection {
     /// Layouts to run on; all of a scenario when absent.
     #[arg(long, value_enum)]
     pub(crate) topology: Vec<Layout>,
+    /// Only every Nth of these cases, from the Ith on: `2/3` is the second of three shards.
+    #[arg(long, value_name = "I/N")]
+    pub(crate) shard: Option<Shard>,
 }
 
 #[derive(Debug, Args)]
@@ -278,6 +304,7 @@ mod tests {
     #[case::topology(&["run", "--topology", "star"], &["star", "per-namespace", "cluster-wide"])]
     #[case::keep(&["run", "--keep", "some"], &["some", "never", "failed", "always"])]
     #[case::cluster(&["run", "--cluster", "minikube"], &["minikube", "embedded", "given"])]
+    #[case::shard(&["run", "--shard", "4/3"], &["4/3", "1/3 to 3/3"])]
     #[case::jobs(&["run", "--jobs", "0"], &["0", "1..=64"])]
     #[case::address(&["cluster", "up", "--host-address", "here"], &["here"])]
     fn a_wrong_value_is_answered_with_the_allowed_ones(#[case] words: &[&str], #[case] said: &[&str]) {

@@ -32,14 +32,15 @@ fn selected(selection: &Selection) -> Result<Vec<Case>, Failure> {
         profiles: selection.cni.iter().map(|&cni| cni.into()).collect(),
         topologies: selection.topology.iter().map(|&layout| layout.into()).collect(),
     };
-    cases(&filters).map_err(Failure::usage)
+    let cases = cases(&filters).map_err(Failure::usage)?;
+    Ok(selection.shard.map_or(cases.clone(), |shard| shard.of(&cases)))
 }
 
 /// Runs the selected cases.
 pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
     let cases = selected(&options.selection)?;
     if cases.is_empty() {
-        remark("nothing to run: no selected scenario has that network and layout");
+        remark("nothing to run: no selected scenario has that network and layout, or the shard is empty");
         return Ok(ExitCode::NothingRan);
     }
     let cache = Cache::from_environment().map_err(Failure::machine)?;

@@ -10,5 +10,6 @@ mod machine;
 mod place;
 mod refusals;
 mod runs;
+mod shards;
 mod stops;
 mod up;
