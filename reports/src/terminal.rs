@@ -1,6 +1,6 @@
 //! What a person sees: one aligned line per case, a block on failure, a last line.
 
-use crate::record::{Event, Record};
+use crate::record::{Case, Event, Record};
 use crate::verdict::Verdict;
 
 /// Whether escape sequences may be written.
@@ -76,16 +76,19 @@ pub fn failure_block(record: &Record) -> String {
     lines.truncate(BLOCK - 1);
     let mut say = |label: &str, text: &str| lines.push(format!("    {label:<10} {text}"));
     if verdict != Verdict::Skipped {
-        let case = &record.case;
-        say(
-            "again",
-            &format!(
-                "seldon-conformance run '{}' --cni {} --topology {} --keep failed",
-                case.name, case.cni, case.topology
-            ),
-        );
+        say("again", &again(&record.case));
     }
     lines.join("\n")
+}
+
+/// The command that runs a case again, for a closer look where the cluster can be kept.
+fn again(case: &Case) -> String {
+    let place = match case.cluster.as_str() {
+        "embedded" => "--keep failed".to_owned(),
+        other => format!("--cluster {other} --context CONTEXT"),
+    };
+    let Case { name, cni, topology, .. } = case;
+    format!("seldon-conformance run '{name}' --cni {cni} --topology {topology} {place}")
 }
 
 /// The lines of `message` that leave room for what else a person needs.
@@ -181,6 +184,12 @@ mod tests {
             last seen  Model ml/iris: Ready=False
             again      seldon-conformance run 'the controller is cut off from the scheduler' --cni calico --topology cluster-wide --keep failed
         ");
+    }
+
+    #[test]
+    fn a_case_of_a_given_cluster_is_run_again_there() {
+        let case = Case { cluster: "given".into(), ..record(Verdict::Failed).case };
+        assert!(again(&case).ends_with(" --topology cluster-wide --cluster given --context CONTEXT"));
     }
 
     #[test]
