@@ -29,7 +29,7 @@ fn licences(root: &Path) -> anyhow::Result<()> {
         .stderr(Stdio::null())
         .status();
     if asked.is_ok_and(|status| status.success()) {
-        return Step::cargo(&["deny", "check", "--config", "ci/deny.toml", "bans", "licenses", "sources"])
+        return Step::cargo(&["deny", "--config", "ci/deny.toml", "check", "bans", "licenses", "sources"])
             .run(root);
     }
     println!(

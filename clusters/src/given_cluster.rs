@@ -9,6 +9,9 @@ use kube::{Client, Config};
 /// How long the first answer of its API server may take.
 const FIRST_ANSWER: Duration = Duration::from_secs(15);
 
+/// How long it may say nothing later on. Longer than any command that is run in a pod.
+const SILENCE: Duration = Duration::from_secs(360);
+
 /// The oldest minor version of Kubernetes 1 whose API has all that is used here.
 const OLDEST_MINOR: u32 = 27;
 
@@ -91,9 +94,10 @@ impl GivenCluster {
         }
         let options = KubeConfigOptions { context: Some(context.to_owned()), ..KubeConfigOptions::default() };
         let unusable = |why: String| GivenError::Unusable { context: context.to_owned(), why };
-        let config = Config::from_custom_kubeconfig(document, &options)
+        let mut config = Config::from_custom_kubeconfig(document, &options)
             .await
             .map_err(|error| unusable(chain(&error)))?;
+        (config.read_timeout, config.write_timeout) = (Some(SILENCE), Some(SILENCE));
         let client = Client::try_from(config.clone()).map_err(|error| unusable(chain(&error)))?;
         let silent = |why: String| GivenError::Silent {
             context: context.to_owned(),

@@ -17,6 +17,7 @@ use crate::look::{Look, Seen};
 use crate::mesh::{InstalledMesh, SCHEDULER_UNDER_ANOTHER_NAME, is_ready};
 use crate::model::{condition, condition_in_words, condition_says};
 use crate::object::{Kind, ObjectRef};
+use crate::run::Unjudgeable;
 use crate::undo::Undo;
 use crate::words::Words;
 use crate::world::World;
@@ -111,6 +112,10 @@ impl World {
         let patch = json!({"metadata": {"labels": {"name": before}}});
         let undo = Undo::Merge { object: object.clone(), patch };
         if let Some(foothold) = self.foothold() {
+            if !before.is_null() {
+                let why = "kube-system has a label `name` already, which policies of others may rely on";
+                return Err(Unjudgeable::because(why.into()));
+            }
             foothold.before(self.client(), undo.clone()).await?;
         }
         self.undo_later(undo);

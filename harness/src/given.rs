@@ -12,12 +12,14 @@ mod sweep;
 mod undo;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
 use clusters::GivenCluster;
 use kube::Client;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
 
 use crate::object::{self, Kind, ObjectRef};
 use crate::undo::Undo;
@@ -51,34 +53,42 @@ pub struct Foothold {
     scope: ClusterScope,
     ledger: Mutex<Ledger>,
     lease: Held,
+    spoiled: AtomicBool,
 }
 
 impl Foothold {
-    /// Takes the Lease and begins the ledger, below `directory` and in the cluster.
+    /// Takes the Lease and begins the ledger, below `directory` and in the cluster; `stop` ends the waiting for it.
     ///
     /// # Errors
-    /// What stands in the way, with the remedy; nothing is left on the cluster then.
+    /// What stands in the way, with the remedy; nothing of this run is left on the cluster then.
     pub async fn take(
         cluster: GivenCluster,
         scope: ClusterScope,
         seed: u32,
         directory: &Path,
+        stop: &CancellationToken,
     ) -> anyhow::Result<Foothold> {
         let client = cluster.client()?;
         survey::refuse_what_cannot_work(&client, scope).await?;
-        let run = run_of(seed);
+        let run = format!("{seed:08x}");
         let ledger = Ledger::begin(directory, cluster.context(), &cluster.server(), &run)?;
         make_home(&client, &run).await?;
-        if let Some(other) = ledger::in_cluster(&client).await?.first() {
-            let context = cluster.context();
-            anyhow::bail!(
-                "run {} works on context {context:?}, or was killed there: wait until it has ended, or undo it with \
-                 `seldon-conformance undo --context {context}`",
-                other.run
-            );
+        // Before the Lease of a living run is waited for, and again when it has lapsed.
+        refuse_ledgers(&client, cluster.context()).await?;
+        let lease = tokio::select! {
+            lease = Held::take(&cluster, &run) => lease?,
+            () = stop.cancelled() => anyhow::bail!("interrupted"),
+        };
+        let begun = match refuse_ledgers(&client, cluster.context()).await {
+            Ok(()) => ledger.write(&client).await,
+            refused => refused,
+        };
+        if let Err(error) = begun {
+            remove_home(&client, &lease).await?;
+            return Err(error);
         }
-        let lease = Held::take(&cluster, &run).await?;
-        Ok(Foothold { cluster, seed, run, scope, ledger: Mutex::new(ledger), lease })
+        let spoiled = AtomicBool::new(false);
+        Ok(Foothold { cluster, seed, run, scope, ledger: Mutex::new(ledger), lease, spoiled })
     }
 
     /// The cluster.
@@ -101,28 +111,48 @@ impl Foothold {
         self.scope
     }
 
-    /// Whether another harness has taken the Lease over: then nothing more may be changed.
+    /// Whether the Lease is lost: then nothing more may be changed, and nothing that is seen says anything.
     pub(crate) fn is_lost(&self) -> bool {
         self.lease.is_lost()
     }
 
+    fn must_hold(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(!self.is_lost(), "this run has lost the cluster's Lease");
+        Ok(())
+    }
+
+    /// Whether an earlier case left something behind.
+    pub(crate) fn is_spoiled(&self) -> bool {
+        self.spoiled.load(Ordering::Relaxed)
+    }
+
     /// Writes how to undo a change that is about to be made.
     pub(crate) async fn before(&self, client: &Client, undo: Undo) -> anyhow::Result<()> {
-        anyhow::ensure!(!self.is_lost(), "another harness has taken over this cluster's Lease");
+        self.must_hold()?;
         self.ledger.lock().await.add(client, undo).await
     }
 
     /// Removes what the last case made. What all cases share stays: the definitions of Seldon's kinds.
     ///
     /// # Errors
-    /// What could not be removed; it stays in the ledger.
+    /// What could not be removed; it stays in the ledger, and no further case is run.
     pub(crate) async fn end_case(&self, client: &Client) -> anyhow::Result<()> {
+        let ended = self.try_end_case(client).await;
+        if ended.is_err() {
+            self.spoiled.store(true, Ordering::Relaxed);
+        }
+        ended
+    }
+
+    async fn try_end_case(&self, client: &Client) -> anyhow::Result<()> {
+        self.must_hold()?;
         let mut ledger = self.ledger.lock().await;
         let (shared, own): (Vec<Undo>, Vec<Undo>) = ledger.entries().iter().cloned().partition(
             |undo| matches!(undo, Undo::Delete(object) if object.kind == Kind::CustomResourceDefinition),
         );
-        sweep::sweep(client, &self.run, &own).await?;
-        ledger.replace(client, shared).await
+        let left = sweep::sweep(client, &self.run, &own).await;
+        ledger.replace(client, [&shared[..], &left.entries].concat()).await?;
+        left.nothing()
     }
 
     /// Removes the rest, the ledger and the Lease.
@@ -130,43 +160,31 @@ impl Foothold {
     /// # Errors
     /// What could not be removed; it stays in the ledger.
     pub async fn leave(self) -> anyhow::Result<()> {
+        self.must_hold()?;
         let client = self.cluster.client()?;
         let mut ledger = self.ledger.into_inner();
-        sweep::sweep(&client, &self.run, ledger.entries()).await?;
-        ledger.replace(&client, Vec::new()).await?;
-        self.lease.release();
-        remove_home(&client).await?;
-        ledger.forget()
+        let left = sweep::sweep(&client, &self.run, ledger.entries()).await;
+        ledger.replace(&client, left.entries.clone()).await?;
+        left.nothing()?;
+        ledger.close(&client).await?;
+        remove_home(&client, &self.lease).await
     }
 }
 
-/// The run of a seed.
-fn run_of(seed: u32) -> String {
-    format!("{seed:08x}")
-}
-
-/// Removes what a foothold that was not taken left, unless it is another run's.
-///
-/// # Errors
-/// The API server's.
-pub async fn abandon(cluster: &GivenCluster, seed: u32) -> anyhow::Result<()> {
-    let client = cluster.client()?;
-    let holder = lease::holder(&client).await?;
-    if holder.is_none_or(|holder| holder == run_of(seed)) {
-        remove_home(&client).await?;
-    }
-    Ok(())
+async fn refuse_ledgers(client: &Client, context: &str) -> anyhow::Result<()> {
+    let Some(other) = ledger::in_cluster(client).await?.into_iter().next() else { return Ok(()) };
+    anyhow::bail!(
+        "run {} works on context {context:?}, or was killed there: wait until it has ended, or undo it with \
+         `seldon-conformance undo --context {context}`",
+        other.run
+    )
 }
 
 /// The namespace of ledgers and Lease.
 async fn make_home(client: &Client, run: &str) -> anyhow::Result<()> {
     let home = ObjectRef::new(Kind::Namespace, "", HOME);
     if let Some(found) = home.read(client).await.context("cannot read namespaces")? {
-        anyhow::ensure!(
-            !found["metadata"]["labels"][RUN_LABEL].is_null(),
-            "namespace {HOME} exists and is not the harness's: it lacks the label {RUN_LABEL}"
-        );
-        return Ok(());
+        return must_be_ours(&found);
     }
     let manifest = json!({
         "apiVersion": "v1", "kind": "Namespace",
@@ -175,11 +193,19 @@ async fn make_home(client: &Client, run: &str) -> anyhow::Result<()> {
     object::apply(client, &manifest).await
 }
 
-/// Removes that namespace, if it is ours and no ledger is left in it.
-async fn remove_home(client: &Client) -> anyhow::Result<()> {
+fn must_be_ours(home: &Value) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        label(home).is_some(),
+        "namespace {HOME} exists and is not the harness's: it lacks the label {RUN_LABEL}"
+    );
+    Ok(())
+}
+
+/// Removes that namespace, if it is ours, no ledger is left in it and nobody else has taken its Lease.
+async fn remove_home(client: &Client, lease: &Held) -> anyhow::Result<()> {
     let home = ObjectRef::new(Kind::Namespace, "", HOME);
     let ours = home.read(client).await?.is_some_and(|found| label(&found).is_some());
-    if ours && ledger::in_cluster(client).await?.is_empty() {
+    if ours && ledger::in_cluster(client).await?.is_empty() && lease.is_in_cluster(client).await? {
         home.delete(client).await?;
         sweep::wait_gone(client, &home).await?;
     }

@@ -9,7 +9,7 @@ use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, Resource};
 use serde_json::Value;
@@ -105,6 +105,20 @@ impl ObjectRef {
         match self.api(client).delete(&self.name, &DeleteParams::default()).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Deletes the object if it is the one with this uid; another of that name stays.
+    ///
+    /// # Errors
+    /// kube's, other than "not found" and "another one".
+    pub(crate) async fn delete_exactly(&self, client: &Client, uid: &str) -> kube::Result<()> {
+        let only = Preconditions { uid: Some(uid.to_owned()), ..Preconditions::default() };
+        let parameters = DeleteParams { preconditions: Some(only), ..DeleteParams::default() };
+        match self.api(client).delete(&self.name, &parameters).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
             Err(error) => Err(error),
         }
     }
@@ -217,6 +231,19 @@ impl<'a> Manifest<'a> {
         let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(&types)?);
         let place = api(client, &resource, &namespace);
         Ok(Manifest { kind: types.kind, namespace, name, place, whole })
+    }
+
+    /// Creates it; one that came in between is refused.
+    ///
+    /// # Errors
+    /// The API server's own `Status`.
+    pub(crate) async fn create(&self, trial: Trial) -> anyhow::Result<()> {
+        let parameters =
+            PostParams { dry_run: trial == Trial::DryRun, field_manager: Some(MANAGER.to_owned()) };
+        let object: DynamicObject = serde_json::from_value(self.whole.clone())?;
+        let Manifest { kind, name, .. } = self;
+        let made = self.place.create(&parameters, &object).await;
+        made.map(drop).map_err(|error| anyhow::anyhow!("cannot create {kind} {name}: {error}"))
     }
 
     /// Server-side applies it, strictly.

@@ -104,7 +104,7 @@ pub(crate) mod given {
     use std::time::Duration;
 
     /// How long a run that says nothing keeps the Lease.
-    pub(crate) const LEASE: Duration = Duration::from_secs(10);
+    pub(crate) const LEASE: Duration = Duration::from_secs(15);
     /// Between two renewals of it.
     pub(crate) const RENEWAL: Duration = Duration::from_secs(2);
     /// How long Seldon's controllers may take to let go of their objects before their finalizers are taken off.

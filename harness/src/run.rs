@@ -175,7 +175,10 @@ pub async fn run_case(
         }
     }
     undo(&mut world).await;
-    if let Err(left) = leave_as_it_was(&world).await {
+    if world.foothold().is_some_and(Foothold::is_lost) {
+        // Somebody may have undone what was looked at.
+        (verdict, message) = (Verdict::Inconclusive, Some("this run lost the cluster's Lease".into()));
+    } else if let Err(left) = leave_as_it_was(&world).await {
         // A cluster that is not as it was makes nothing that follows on it worth a verdict.
         verdict = Verdict::Inconclusive;
         message = Some(format!("the given cluster is not as it was: {left:#}"));
@@ -265,6 +268,10 @@ async fn on_given(
     journal: Journal,
     progress: Progress,
 ) -> Result<World, (Journal, String)> {
+    if foothold.is_spoiled() || foothold.is_lost() {
+        let why = "an earlier case left something behind, or this run lost the cluster's Lease";
+        return Err((journal, why.into()));
+    }
     let cluster = Cluster::Given(foothold.cluster().clone());
     let client = match cluster.client().await {
         Ok(client) => client,

@@ -50,7 +50,11 @@ impl Undo {
     /// The cluster's.
     pub async fn run(&self, world: &World) -> anyhow::Result<()> {
         match self {
-            Undo::Delete(object) => Ok(object.delete(world.client()).await?),
+            Undo::Delete(object) => match world.foothold() {
+                // What the guard refused to make is not ours to delete.
+                Some(foothold) if !foothold.owns(world.client(), &object.namespace).await? => Ok(()),
+                _ => Ok(object.delete(world.client()).await?),
+            },
             Undo::Restore { before, .. } => object::apply(world.client(), before).await,
             Undo::Merge { object, patch } => Ok(object.merge(world.client(), patch).await?),
             Undo::Upstream(mode) => world.set_upstream(mode.clone()).await,

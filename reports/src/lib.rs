@@ -4,6 +4,7 @@
 //! lines, JUnit, the JSON summary. Nothing here knows a cluster or waits for anything.
 
 mod cause;
+mod compare;
 mod journal;
 mod junit;
 mod record;
@@ -13,6 +14,7 @@ mod terminal;
 mod verdict;
 
 pub use cause::{Certainty, NamedCause};
+pub use compare::{Agreement, Ending, Fidelity, KnownDifference, Row, compare};
 pub use journal::{Journal, JournalError};
 pub use junit::{clean, junit};
 pub use record::{Case, Entry, Event, Phase, Record, SCHEMA_VERSION, schema};

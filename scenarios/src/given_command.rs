@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use harness::clusters::{Cache, GivenCluster};
-use harness::given::{ClusterScope, Finding, Foothold, abandon, survey, undo_everything};
+use harness::given::{ClusterScope, Finding, Foothold, survey, undo_everything};
 use harness::run::Ground;
 use reports::ExitCode;
 use tokio::runtime::Runtime;
@@ -70,13 +70,7 @@ pub(crate) fn take(
             cluster.version()
         ));
         let ledgers = ledgers(cache);
-        let taken = tokio::select! {
-            taken = Foothold::take(cluster.clone(), scope(options), seed, &ledgers) => taken,
-            () = stop.cancelled() => Err(anyhow::anyhow!("interrupted")),
-        };
-        if taken.is_err() {
-            abandon(&cluster, seed).await.map_err(|error| Failure::machine(format!("{error:#}")))?;
-        }
+        let taken = Foothold::take(cluster, scope(options), seed, &ledgers, stop).await;
         taken.map(Arc::new).map_err(|error| Failure::machine(format!("{error:#}")))
     })
 }

@@ -136,9 +136,12 @@ pub(crate) struct GivenOptions {
 pub(crate) struct RunOptions {
     #[command(flatten)]
     pub(crate) selection: Selection,
-    /// What kind of cluster to run on.
-    #[arg(long, value_enum, default_value = "embedded")]
-    pub(crate) cluster: ClusterOption,
+    /// What kind of cluster to run on; two, with a comma between, when they are compared.
+    #[arg(long, value_enum, default_value = "embedded", value_delimiter = ',')]
+    pub(crate) cluster: Vec<ClusterOption>,
+    /// Run the cases on two kinds of clusters, and fail where they end differently for no known reason.
+    #[arg(long)]
+    pub(crate) compare: bool,
     #[command(flatten)]
     pub(crate) given: GivenOptions,
     /// How many cases run at once; twice the number of processors, at most 8, when absent.
@@ -197,6 +200,16 @@ pub(crate) enum Cni {
     Flannel,
     /// Policies drop.
     Calico,
+}
+
+impl ClusterOption {
+    /// As it is written.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            ClusterOption::Embedded => "embedded",
+            ClusterOption::Given => "given",
+        }
+    }
 }
 
 impl From<Cni> for Profile {

@@ -2,14 +2,14 @@
 
 use std::fs;
 use std::io::IsTerminal;
-use std::path::Path;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use harness::clusters::{Cache, Cluster, kubeconfig, provision, try_namespaces};
 use harness::patience::Patience;
 use harness::run::{Ground, Settings};
-use reports::{ExitCode, Record, Verdict, exit_code, totals};
-use scenarios::{Case, Filters, SuiteEvent, cases, run_suite, usual_jobs};
+use reports::{Agreement, ExitCode, Fidelity, Record, Verdict, compare, exit_code, totals};
+use scenarios::{Case, Filters, SuiteEnd, SuiteEvent, cases, run_suite, usual_jobs};
 use tokio_util::sync::CancellationToken;
 
 use crate::destinations::Destinations;
@@ -39,57 +39,149 @@ fn selected(selection: &Selection) -> Result<Vec<Case>, Failure> {
 /// Runs the selected cases.
 pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
     let cases = selected(&options.selection)?;
+    check_clusters(&options)?;
     if cases.is_empty() {
-        remark("nothing to run: no selected scenario has that network and layout, or the shard is empty");
+        remark(match options.selection.shard {
+            None => "nothing to run: no selected scenario has that network and layout",
+            Some(_) => "nothing to run: the shard is empty",
+        });
         return Ok(ExitCode::NothingRan);
     }
     let cache = Cache::from_environment().map_err(Failure::machine)?;
     let destinations = Destinations::check(&options, &cache)?;
     let patience = Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
-    if options.cluster == ClusterOption::Given {
-        given_command::check(&options)?;
-    }
     let stop = stop_on_interrupt()?;
-    let settings = Settings {
-        ground: ground(&options, &cache, &stop)?,
-        pace: options.pace.into(),
-        patience,
-        records: destinations.records().to_owned(),
-        keep: options.keep.into(),
-    };
-    if let Err(failure) = destinations.prepare() {
-        given_command::leave(settings.ground)?;
+    let began = Instant::now();
+    let (mut ends, mut failure) = (Vec::new(), None);
+    for &cluster in &options.cluster {
+        let records = match options.cluster.len() {
+            1 => destinations.records().to_owned(),
+            _ => destinations.records().join(cluster.word()),
+        };
+        let run = Run { options: &options, cases: &cases, patience, records, stop: &stop };
+        match run.on(cluster, &cache, &destinations) {
+            Ok((end, left)) => {
+                ends.push(end);
+                failure = failure.or(left);
+            }
+            // What ran before is reported all the same.
+            Err(error) => failure = failure.or(Some(error)),
+        }
+    }
+    let seconds = rounded(began.elapsed());
+    let records: Vec<Record> = ends.iter().flat_map(|end| end.records.clone()).collect();
+    if let Some(failure) = failure {
+        if !records.is_empty() {
+            destinations.write_reports(&records, seconds)?;
+        }
         return Err(failure);
     }
-    let began = Instant::now();
-    let jobs = jobs(&options).min(cases.len());
-    remark(format!(
-        "running {} {}, {jobs} at a time; records: {}",
-        cases.len(),
-        if cases.len() == 1 { "case" } else { "cases" },
-        settings.records.display()
-    ));
-    let live = LiveLine::new(cases.len());
-    let shown = live.clone();
-    let observe = move |event: SuiteEvent<'_>| shown.show(&event);
-    let end = run_suite(&cases, &settings, jobs, &stop, &observe);
-    live.clear();
-    let seconds = (began.elapsed().as_secs_f64() * 10.0).round() / 10.0;
-    say(format!("\n{}", totals(&end.records, seconds)));
-    let unbegun = cases.len() - end.records.len() - end.errors.len();
-    if unbegun > 0 {
-        say(format!("interrupted: {unbegun} of {} cases were not begun", cases.len()));
-    }
-    say(format!("records: {}", settings.records.display()));
-    for error in &end.errors {
-        remark(format!("error: {error}"));
-    }
-    destinations.write_reports(&end.records, seconds)?;
-    given_command::leave(settings.ground)?;
+    destinations.write_reports(&records, seconds)?;
     // Before clusters are held: the Ctrl-C that lets go of them interrupts no case.
-    let code = if end.errors.is_empty() { verdict_of(&end.records, &stop) } else { ExitCode::Inconclusive };
-    hold_kept(end.kept, &settings.records, &stop)?;
+    let mut code = match ends.iter().all(|end| end.errors.is_empty()) {
+        true => verdict_of(&records, &stop),
+        false => ExitCode::Inconclusive,
+    };
+    if let [one, two] = ends.as_slice() {
+        code = show_comparison(&one.records, &two.records)?.unwrap_or(code);
+    }
+    let kept = ends.into_iter().flat_map(|end| end.kept).collect();
+    hold_kept(kept, destinations.records(), &stop)?;
     Ok(code)
+}
+
+fn check_clusters(options: &RunOptions) -> Result<(), Failure> {
+    match (options.cluster.as_slice(), options.compare) {
+        ([_], false) => {}
+        ([one, two], true) if one != two => {}
+        _ => {
+            return Err(Failure::usage(
+                "--compare takes two kinds of clusters, --cluster embedded,given; without it there is one",
+            ));
+        }
+    }
+    if options.cluster.contains(&ClusterOption::Given) { given_command::check(options) } else { Ok(()) }
+}
+
+/// One pass over the cases.
+struct Run<'a> {
+    options: &'a RunOptions,
+    cases: &'a [Case],
+    patience: Patience,
+    records: PathBuf,
+    stop: &'a CancellationToken,
+}
+
+impl Run<'_> {
+    fn on(
+        self,
+        cluster: ClusterOption,
+        cache: &Cache,
+        destinations: &Destinations,
+    ) -> Result<(SuiteEnd, Option<Failure>), Failure> {
+        let Run { options, cases, stop, .. } = self;
+        let settings = Settings {
+            ground: ground(cluster, options, cache, stop)?,
+            pace: options.pace.into(),
+            patience: self.patience,
+            records: self.records,
+            keep: options.keep.into(),
+        };
+        let made = destinations
+            .prepare()
+            .and_then(|()| fs::create_dir_all(&settings.records).map_err(Failure::machine));
+        if let Err(failure) = made {
+            given_command::leave(settings.ground)?;
+            return Err(failure);
+        }
+        let began = Instant::now();
+        let jobs = jobs(cluster, options).min(cases.len());
+        remark(format!(
+            "running {} {}, {jobs} at a time; records: {}",
+            cases.len(),
+            if cases.len() == 1 { "case" } else { "cases" },
+            settings.records.display()
+        ));
+        let live = LiveLine::new(cases.len());
+        let shown = live.clone();
+        let observe = move |event: SuiteEvent<'_>| shown.show(&event);
+        let end = run_suite(cases, &settings, jobs, stop, &observe);
+        live.clear();
+        let left = given_command::leave(settings.ground);
+        say(format!("\n{}", totals(&end.records, rounded(began.elapsed()))));
+        let unbegun = cases.len() - end.records.len() - end.errors.len();
+        if unbegun > 0 {
+            say(format!("interrupted: {unbegun} of {} cases were not begun", cases.len()));
+        }
+        say(format!("records: {}", settings.records.display()));
+        for error in &end.errors {
+            remark(format!("error: {error}"));
+        }
+        Ok((end, left.err()))
+    }
+}
+
+fn rounded(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 10.0).round() / 10.0
+}
+
+/// Differences that are known, with their reasons.
+const FIDELITY: &str = include_str!("../fidelity.toml");
+
+/// Prints how each case ended on both clusters; the exit code, if it decides that.
+fn show_comparison(one: &[Record], two: &[Record]) -> Result<Option<ExitCode>, Failure> {
+    let known: Fidelity = toml::from_str(FIDELITY).map_err(Failure::machine)?;
+    let rows = compare(one, two, &known);
+    say("");
+    rows.iter().for_each(say);
+    let differing = rows.iter().filter(|row| row.agreement == Agreement::Differs).count();
+    let compared = rows.iter().filter(|row| row.agreement != Agreement::NotCompared).count();
+    say(format!("\n{compared} cases compared, {differing} differ for no known reason"));
+    Ok(match (differing, compared) {
+        (0, 0) => Some(ExitCode::Inconclusive),
+        (0, _) => None,
+        _ => Some(ExitCode::SomethingFailed),
+    })
 }
 
 fn verdict_of(records: &[Record], stop: &CancellationToken) -> ExitCode {
@@ -100,16 +192,21 @@ fn verdict_of(records: &[Record], stop: &CancellationToken) -> ExitCode {
     }
 }
 
-fn jobs(options: &RunOptions) -> usize {
-    match options.cluster {
+fn jobs(cluster: ClusterOption, options: &RunOptions) -> usize {
+    match cluster {
         ClusterOption::Embedded => options.jobs.map_or_else(usual_jobs, usize::from),
         // They share its roles and its kube-system.
         ClusterOption::Given => 1,
     }
 }
 
-fn ground(options: &RunOptions, cache: &Cache, stop: &CancellationToken) -> Result<Ground, Failure> {
-    match options.cluster {
+fn ground(
+    cluster: ClusterOption,
+    options: &RunOptions,
+    cache: &Cache,
+    stop: &CancellationToken,
+) -> Result<Ground, Failure> {
+    match cluster {
         ClusterOption::Embedded => {
             // Before minutes of fetching: nothing can run where there are no namespaces.
             try_namespaces().map_err(Failure::machine)?;

@@ -14,22 +14,26 @@ impl Foothold {
     /// # Errors
     /// Why it may not be applied, or the API server's `Status`. Nothing was changed then.
     pub(crate) async fn apply(&self, client: &Client, manifest: &Value) -> anyhow::Result<()> {
+        self.must_hold()?;
         let target = Manifest::of(client, manifest)?;
         if target.namespace.is_empty() {
-            if self.may_stand(client, &target).await? == Stands::AsItIs {
-                return Ok(());
-            }
+            let stands = self.may_stand(client, &target).await?;
             let mut labelled = manifest.clone();
             labelled["metadata"]["labels"][RUN_LABEL] = self.run.as_str().into();
             let target = Manifest::of(client, &labelled)?;
-            target.apply(Trial::DryRun).await?;
-            let undo = Undo::Delete(ObjectRef::new(cluster_kind(&target)?, "", &target.name));
-            self.before(client, undo).await?;
-            return target.apply(Trial::ForGood).await;
+            return match stands {
+                Stands::AsItIs => Ok(()),
+                Stands::Ours => target.apply(Trial::ForGood).await,
+                Stands::NotYet => {
+                    target.create(Trial::DryRun).await?;
+                    let undo = Undo::Delete(ObjectRef::new(cluster_kind(&target)?, "", &target.name));
+                    self.before(client, undo).await?;
+                    target.create(Trial::ForGood).await
+                }
+            };
         }
-        let home = ObjectRef::new(Kind::Namespace, "", &target.namespace).read(client).await?;
         anyhow::ensure!(
-            home.as_ref().and_then(label) == Some(&self.run),
+            self.owns(client, &target.namespace).await?,
             "{} {}/{} is in a namespace that is not this run's; nothing was changed",
             target.kind,
             target.namespace,
@@ -37,6 +41,12 @@ impl Foothold {
         );
         target.apply(Trial::DryRun).await?;
         target.apply(Trial::ForGood).await
+    }
+
+    /// Whether a namespace is this run's.
+    pub(crate) async fn owns(&self, client: &Client, namespace: &str) -> kube::Result<bool> {
+        let found = ObjectRef::new(Kind::Namespace, "", namespace).read(client).await?;
+        Ok(found.as_ref().and_then(label) == Some(&self.run))
     }
 
     /// Whether an object without a namespace may be applied.
@@ -56,15 +66,17 @@ impl Foothold {
                 target.kind,
                 target.name
             ),
-            None => Ok(Stands::Ours),
+            None => Ok(Stands::NotYet),
         }
     }
 }
 
 #[derive(Debug, PartialEq, Eq)]
 enum Stands {
-    /// It is this run's, or will be.
+    /// It is this run's.
     Ours,
+    /// There is none.
+    NotYet,
     /// It exists and is left alone.
     AsItIs,
 }

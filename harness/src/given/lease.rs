@@ -1,7 +1,7 @@
 //! One harness at a time on a given cluster: a Lease that a living run renews.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::time::Instant;
 
 use clusters::GivenCluster;
@@ -16,72 +16,97 @@ use crate::patience::given::{LEASE, RENEWAL, look_again};
 /// The Lease, while it is held: a thread renews it.
 #[derive(Debug)]
 pub(super) struct Held {
+    holder: String,
     stop: CancellationToken,
-    lost: Arc<AtomicBool>,
+    state: Arc<State>,
     renewing: Option<std::thread::JoinHandle<()>>,
+}
+
+/// What the renewing thread tells.
+#[derive(Debug)]
+struct State {
+    taken_over: AtomicBool,
+    /// Milliseconds since 1970: a monotonic clock stands still while a machine is suspended, the Lease does not.
+    renewed: AtomicI64,
+}
+
+impl State {
+    fn now() -> State {
+        let state = State { taken_over: AtomicBool::new(false), renewed: AtomicI64::new(0) };
+        state.renew();
+        state
+    }
+
+    fn renew(&self) {
+        self.renewed.store(jiff::Timestamp::now().as_millisecond(), Ordering::Relaxed);
+    }
 }
 
 fn object() -> ObjectRef {
     ObjectRef::new(Kind::Lease, HOME, "harness")
 }
 
-/// The run that has the Lease, living or not.
-pub(super) async fn holder(client: &Client) -> anyhow::Result<Option<String>> {
-    let found = object().read(client).await?;
-    Ok(found.and_then(|lease| lease["spec"]["holderIdentity"].as_str().map(str::to_owned)))
+fn holder_of(lease: &Value) -> &str {
+    lease["spec"]["holderIdentity"].as_str().unwrap_or_default()
 }
 
 impl Held {
-    /// Takes the Lease for `holder`; another's is waited for until it has lapsed.
+    /// Takes the Lease for `run`; another's is waited for until it has lapsed, also one of the same name.
     ///
     /// # Errors
     /// That another run renews it, or the API server's answer.
-    pub(super) async fn take(cluster: &GivenCluster, holder: &str) -> anyhow::Result<Held> {
+    pub(super) async fn take(cluster: &GivenCluster, run: &str) -> anyhow::Result<Held> {
         let client = cluster.client()?;
+        let holder = format!("{run}-{:08x}", rand::random::<u32>());
         let mut seen: Option<Value> = None;
         let began = Instant::now();
         loop {
             let found = object().read(&client).await?;
+            let other = found.as_ref().map(holder_of).unwrap_or_default();
             let spec = found.as_ref().map(|lease| lease["spec"].clone());
-            let other = spec.as_ref().and_then(|spec| spec["holderIdentity"].as_str()).unwrap_or_default();
-            if other.is_empty() || other == holder || began.elapsed() >= LEASE {
-                write(&client, holder, found.as_ref()).await?;
-                break;
-            }
             anyhow::ensure!(
-                seen.is_none() || seen == spec,
+                other.is_empty() || seen.is_none() || seen == spec,
                 "run {other} works on context {:?} right now; wait until it has ended",
                 cluster.context()
             );
+            if other.is_empty() || (seen.is_some() && began.elapsed() >= LEASE) {
+                write(&client, &holder, found.as_ref()).await?;
+                break;
+            }
             seen = spec;
             look_again().await;
         }
-        Ok(Held::keep(cluster.clone(), holder.to_owned()))
+        Ok(Held::keep(cluster.clone(), holder))
     }
 
     fn keep(cluster: GivenCluster, holder: String) -> Held {
-        let (stop, lost) = (CancellationToken::new(), Arc::new(AtomicBool::new(false)));
-        let (asked, told) = (stop.clone(), lost.clone());
+        let (stop, state) = (CancellationToken::new(), Arc::new(State::now()));
+        let (asked, told, name) = (stop.clone(), state.clone(), holder.clone());
         let renewing = std::thread::spawn(move || {
             // Without a runtime nothing is renewed, and the Lease lapses.
             if let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() {
-                runtime.block_on(renew(&cluster, &holder, &asked, &told));
+                runtime.block_on(renew(&cluster, &name, &asked, &told));
             }
         });
-        Held { stop, lost, renewing: Some(renewing) }
+        Held { holder, stop, state, renewing: Some(renewing) }
     }
 
-    /// Whether another has it.
+    /// Whether another has it, or may have it by now.
     pub(super) fn is_lost(&self) -> bool {
-        self.lost.load(Ordering::Relaxed)
+        let renewed = self.state.renewed.load(Ordering::Relaxed);
+        let silent = jiff::Timestamp::now().as_millisecond().saturating_sub(renewed);
+        let sure = (LEASE - RENEWAL).as_millis();
+        self.state.taken_over.load(Ordering::Relaxed) || u128::from(silent.unsigned_abs()) >= sure
     }
 
-    /// Ends the renewing; the Lease goes with its namespace.
-    pub(super) fn release(mut self) {
-        self.end();
+    /// Whether the cluster says so, too.
+    pub(super) async fn is_in_cluster(&self, client: &Client) -> anyhow::Result<bool> {
+        Ok(object().read(client).await?.is_some_and(|lease| holder_of(&lease) == self.holder))
     }
+}
 
-    fn end(&mut self) {
+impl Drop for Held {
+    fn drop(&mut self) {
         self.stop.cancel();
         if let Some(thread) = self.renewing.take() {
             // A panic in it has no other effect than that nothing is renewed.
@@ -90,25 +115,36 @@ impl Held {
     }
 }
 
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.end();
-    }
-}
-
-/// Renews until it is stopped. A renewal that fails is tried again; one that finds another's name ends it.
-async fn renew(cluster: &GivenCluster, holder: &str, stop: &CancellationToken, lost: &AtomicBool) {
+/// Renews until it is stopped, and then gives the Lease back. A renewal that fails is tried again; one that finds
+/// another's name, or no Lease, ends it.
+async fn renew(cluster: &GivenCluster, holder: &str, stop: &CancellationToken, state: &State) {
     let Ok(client) = cluster.client() else { return };
     while tokio::time::timeout(RENEWAL, stop.cancelled()).await.is_err() {
-        let Ok(found) = object().read(&client).await else { continue };
-        let other = found.as_ref().and_then(|lease| lease["spec"]["holderIdentity"].as_str());
-        if other.is_some_and(|other| other != holder) {
-            lost.store(true, Ordering::Relaxed);
+        let once = async {
+            match object().read(&client).await? {
+                Some(found) if holder_of(&found) == holder => write(&client, holder, Some(&found)).await,
+                _ => {
+                    state.taken_over.store(true, Ordering::Relaxed);
+                    Ok(())
+                }
+            }
+        };
+        if let Ok(Ok(())) = tokio::time::timeout(LEASE, once).await {
+            state.renew();
+        }
+        if state.taken_over.load(Ordering::Relaxed) {
             return;
         }
-        // Tried again after the next pause.
-        let _ = write(&client, holder, found.as_ref()).await;
     }
+    // So that nobody waits it out; if that fails, it lapses.
+    let give_back = async {
+        if let Ok(Some(found)) = object().read(&client).await
+            && holder_of(&found) == holder
+        {
+            let _ = write(&client, "", Some(&found)).await;
+        }
+    };
+    let _ = tokio::time::timeout(RENEWAL, give_back).await;
 }
 
 /// Writes the Lease over the one that was found; fails when somebody else was quicker.

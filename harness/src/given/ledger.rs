@@ -63,11 +63,9 @@ impl Ledger {
         self.write(client).await
     }
 
-    async fn write(&self, client: &Client) -> anyhow::Result<()> {
+    /// Writes the page as it is.
+    pub(super) async fn write(&self, client: &Client) -> anyhow::Result<()> {
         self.write_file().with_context(|| format!("cannot write {}", self.file.display()))?;
-        if self.page.entries.is_empty() {
-            return Ok(config_map(&self.page.run).delete(client).await?);
-        }
         let manifest = json!({
             "apiVersion": "v1", "kind": "ConfigMap",
             "metadata": {"name": config_map(&self.page.run).name, "namespace": HOME, "labels": {LABEL: "yes"}},
@@ -84,8 +82,9 @@ impl Ledger {
         Ok(fs::rename(&new, &self.file)?)
     }
 
-    /// Removes the file, when nothing is left to undo.
-    pub(super) fn forget(&self) -> anyhow::Result<()> {
+    /// Removes the page, when nothing is left to undo.
+    pub(super) async fn close(&self, client: &Client) -> anyhow::Result<()> {
+        config_map(&self.page.run).delete(client).await?;
         forget(&self.file)
     }
 }
@@ -155,7 +154,7 @@ mod tests {
         assert_eq!(read[0].1.run, "0000002a");
         assert_eq!(read[0].1.entries[0].to_string(), "delete Namespace mine");
         assert!(on_disk(directory.path(), "https://b/").unwrap().is_empty());
-        ledger.forget().unwrap();
+        forget_file(&ledger.file).unwrap();
         assert!(on_disk(directory.path(), "https://a/").unwrap().is_empty());
     }
 

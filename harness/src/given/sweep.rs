@@ -2,10 +2,11 @@
 
 use std::time::Instant;
 
-use kube::Client;
+use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
 
-use super::label;
+use super::{RUN_LABEL, label};
 use crate::object::{self, Kind, ObjectRef};
 use crate::patience::given::{GOING, LETTING_GO, look_again};
 use crate::undo::Undo;
@@ -13,37 +14,76 @@ use crate::undo::Undo;
 /// Seldon's kinds whose objects have finalizers, those that depend on others first.
 const HELD: [Kind; 3] = [Kind::Model, Kind::Server, Kind::SeldonRuntime];
 
-/// Undoes `entries` of `run`: changes of what was there before, last one first; then our namespaces with all that is in them;
-/// then what has no namespace.
-pub(super) async fn sweep(client: &Client, run: &str, entries: &[Undo]) -> anyhow::Result<()> {
+/// What a sweep left.
+#[derive(Debug, Default)]
+pub(super) struct Left {
+    /// What is still to be undone, in the order in which it was done.
+    pub(super) entries: Vec<Undo>,
+    /// Why.
+    errors: Vec<String>,
+}
+
+impl Left {
+    fn note(&mut self, undo: &Undo, outcome: anyhow::Result<()>) {
+        if let Err(error) = outcome {
+            self.entries.insert(0, undo.clone());
+            self.errors.push(format!("{error:#}"));
+        }
+    }
+
+    /// # Errors
+    /// When anything is left.
+    pub(super) fn nothing(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.errors.is_empty(), "{}", self.errors.join("; "));
+        Ok(())
+    }
+}
+
+/// Undoes `entries` of `run`: changes of what was there before, last one first; then our namespaces with all that is in
+/// them; then what has no namespace. What cannot be undone does not keep the rest from it.
+pub(super) async fn sweep(client: &Client, run: &str, entries: &[Undo]) -> Left {
+    let mut left = Left::default();
     let (mut namespaces, mut unscoped) = (Vec::new(), Vec::new());
     for undo in entries.iter().rev() {
         match undo {
-            Undo::Delete(object) if object.kind == Kind::Namespace => namespaces.push(object),
-            Undo::Delete(object) => unscoped.push(object),
-            Undo::Restore { before, .. } => object::apply(client, before).await?,
-            Undo::Merge { object, patch } => object.merge(client, patch).await?,
+            Undo::Delete(object) if object.kind == Kind::Namespace => namespaces.push((undo, object)),
+            Undo::Delete(object) => unscoped.push((undo, object)),
+            Undo::Restore { before, .. } => left.note(undo, object::apply(client, before).await),
+            Undo::Merge { object, patch } => {
+                left.note(undo, object.merge(client, patch).await.map_err(anyhow::Error::from));
+            }
             // Nothing of a given cluster.
             Undo::Upstream(_) => {}
         }
     }
-    for namespace in &namespaces {
-        if is_of(client, run, namespace).await? {
-            empty(client, &namespace.name).await?;
+    for (_, namespace) in &namespaces {
+        // What cannot be emptied says so below, when it does not go.
+        if let Ok(Some(_)) = ours(client, run, namespace).await {
+            let _ = empty(client, &namespace.name).await;
         }
     }
-    for namespace in &namespaces {
-        delete_ours(client, run, namespace).await?;
+    for (_, namespace) in &namespaces {
+        let _ = delete_ours(client, run, namespace).await;
     }
-    for namespace in &namespaces {
-        wait_gone(client, namespace).await?;
+    for (undo, namespace) in namespaces {
+        left.note(undo, go(client, run, namespace).await);
     }
     // Definitions take their objects along: they come last, as they were made first.
-    for object in unscoped {
-        delete_ours(client, run, object).await?;
-        wait_gone(client, object).await?;
+    for (undo, object) in unscoped {
+        left.note(undo, go(client, run, object).await);
     }
-    Ok(())
+    left
+}
+
+/// Deletes an object without a namespace, if it is the run's, and waits until it is gone.
+async fn go(client: &Client, run: &str, object: &ObjectRef) -> anyhow::Result<()> {
+    if object.kind == Kind::CustomResourceDefinition
+        && let Some(definition) = ours(client, run, object).await?
+    {
+        must_be_unused(client, object, &definition).await?;
+    }
+    delete_ours(client, run, object).await?;
+    wait_gone(client, object).await
 }
 
 /// Deletes Seldon's objects while their controllers still run. A controller that does not let go, because it is cut off
@@ -86,16 +126,40 @@ async fn take_finalizers_off(client: &Client, object: &ObjectRef) -> anyhow::Res
     }
 }
 
-/// Whether an object without a namespace carries the run's label: one that has come in its place is somebody else's.
-async fn is_of(client: &Client, run: &str, object: &ObjectRef) -> anyhow::Result<bool> {
-    Ok(object.read(client).await?.is_some_and(|found| label(&found) == Some(run)))
+/// An object without a namespace, if it carries the run's label: one that has come in its place is somebody else's.
+pub(super) async fn ours(client: &Client, run: &str, object: &ObjectRef) -> anyhow::Result<Option<Value>> {
+    Ok(object.read(client).await?.filter(|found| label(found) == Some(run)))
+}
+
+/// By now our namespaces are gone: an object of the kind is somebody else's, and would go with its definition.
+async fn must_be_unused(client: &Client, definition: &ObjectRef, found: &Value) -> anyhow::Result<()> {
+    let spec = &found["spec"];
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let (group, version) = (text(&spec["group"]), text(&spec["versions"][0]["name"]));
+    let resource = ApiResource {
+        api_version: format!("{group}/{version}"),
+        group,
+        version,
+        kind: text(&spec["names"]["kind"]),
+        plural: text(&spec["names"]["plural"]),
+    };
+    let objects: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let listed = objects.list(&ListParams::default().limit(1)).await?;
+    if let Some(foreign) = listed.items.first() {
+        let (name, namespace) = (foreign.name_any(), foreign.namespace().unwrap_or_default());
+        anyhow::bail!(
+            "{definition} stays: {} {namespace}/{name} is not the harness's and would go with it; delete it, or keep \
+             the definition by taking its label {RUN_LABEL} off",
+            resource.kind
+        );
+    }
+    Ok(())
 }
 
 async fn delete_ours(client: &Client, run: &str, object: &ObjectRef) -> anyhow::Result<()> {
-    if is_of(client, run, object).await? {
-        object.delete(client).await?;
-    }
-    Ok(())
+    let Some(found) = ours(client, run, object).await? else { return Ok(()) };
+    let uid = found["metadata"]["uid"].as_str().unwrap_or_default();
+    Ok(object.delete_exactly(client, uid).await?)
 }
 
 /// Waits until an object that was deleted is gone.

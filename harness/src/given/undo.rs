@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use clusters::GivenCluster;
+use kube::Client;
 
 use super::lease::Held;
-use super::{HOME, ledger, remove_home, sweep};
+use super::{HOME, ledger, make_home, remove_home, sweep};
 use crate::object::{Kind, ObjectRef};
 use crate::undo::Undo;
 
@@ -26,34 +27,46 @@ pub struct Undone {
 pub async fn undo_everything(cluster: &GivenCluster, directory: &Path) -> anyhow::Result<Vec<Undone>> {
     let client = cluster.client()?;
     let on_disk = ledger::on_disk(directory, &cluster.server())?;
-    if ObjectRef::new(Kind::Namespace, "", HOME).read(&client).await?.is_none() {
-        // The namespace goes last, when all is undone: by the run itself, or from another machine.
+    let home = ObjectRef::new(Kind::Namespace, "", HOME).read(&client).await?;
+    let mut pages = if home.is_some() { ledger::in_cluster(&client).await? } else { Vec::new() };
+    for (_, page) in &on_disk {
+        if !pages.iter().any(|other| other.run == page.run) {
+            pages.extend(what_is_left(&client, page).await?);
+        }
+    }
+    if home.is_none() && pages.is_empty() {
+        // All was undone: by the run itself, or from another machine.
         on_disk.iter().try_for_each(|(file, _)| ledger::forget_file(file))?;
         return Ok(Vec::new());
     }
+    make_home(&client, "undo").await?;
     let lease = Held::take(cluster, "undo").await?;
-    let mut pages = ledger::in_cluster(&client).await?;
-    for (_, page) in &on_disk {
-        if !pages.iter().any(|other| other.run == page.run) {
-            pages.push(deletions(page));
-        }
-    }
-    let mut undone = Vec::new();
+    let (mut undone, mut errors) = (Vec::new(), Vec::new());
     for page in pages {
-        sweep::sweep(&client, &page.run, &page.entries).await?;
-        ledger::config_map(&page.run).delete(&client).await?;
+        let left = sweep::sweep(&client, &page.run, &page.entries).await;
+        match left.nothing() {
+            Ok(()) => ledger::config_map(&page.run).delete(&client).await?,
+            Err(error) => errors.push(format!("run {}: {error:#}", page.run)),
+        }
         let steps = page.entries.iter().rev().map(ToString::to_string).collect();
         undone.push(Undone { run: page.run, steps });
     }
-    lease.release();
-    remove_home(&client).await?;
+    anyhow::ensure!(errors.is_empty(), "{}", errors.join("; "));
+    remove_home(&client, &lease).await?;
     on_disk.iter().try_for_each(|(file, _)| ledger::forget_file(file))?;
     Ok(undone)
 }
 
-/// What may be undone by a file alone: deletions, which look whose an object is. Whether a change of somebody else's
-/// object still stands, only the ledger in the cluster knows.
-fn deletions(page: &ledger::Page) -> ledger::Page {
-    let entries = page.entries.iter().filter(|undo| matches!(undo, Undo::Delete(_))).cloned().collect();
-    ledger::Page { entries, ..page.clone() }
+/// What of a page that only this machine has is still there, by its label. Whether a change of somebody else's object
+/// still stands, only the ledger in the cluster knows: without it such a change is not taken back.
+async fn what_is_left(client: &Client, page: &ledger::Page) -> anyhow::Result<Option<ledger::Page>> {
+    let mut entries = Vec::new();
+    for undo in &page.entries {
+        if let Undo::Delete(object) = undo
+            && sweep::ours(client, &page.run, object).await?.is_some()
+        {
+            entries.push(undo.clone());
+        }
+    }
+    Ok((!entries.is_empty()).then(|| ledger::Page { entries, ..page.clone() }))
 }

@@ -148,6 +148,15 @@ fn what_a_killed_run_left_is_undone_from_elsewhere() {
     let third = scene.run(&elsewhere, &arguments).expect(3);
     assert!(third.sentence().contains("seldon-conformance undo --context stricken"), "{}", third.err);
 
+    let used = "apiVersion: mlops.seldon.io/v1alpha1\nkind: Model\nmetadata: {name: iris, namespace: default}\n\
+                spec: {storageUri: s3://models/iris, requirements: [sklearn]}\n";
+    assert_eq!(scene.kubectl().feed("apply -f -", used).code, Some(0));
+    let kept = scene.run(&elsewhere, &["undo"]).expect(3);
+    let said =
+        "CustomResourceDefinition models.mlops.seldon.io stays: Model default/iris is not the harness's";
+    assert!(kept.sentence().contains(said), "{}", kept.err);
+    scene.kubectl().ok("delete model iris");
+
     let undone = scene.run(&elsewhere, &["undo"]).expect(0);
     assert!(undone.out.contains("take back the change of Namespace kube-system"), "{}", undone.out);
     assert_eq!(everything(&scene.kubectl()), before);
@@ -155,6 +164,30 @@ fn what_a_killed_run_left_is_undone_from_elsewhere() {
     let again = scene.run(&scene.guest, &["undo"]).expect(0);
     assert_eq!(again.out, "nothing to undo\n");
     assert_eq!(everything(&scene.kubectl()), before);
+}
+
+#[test]
+fn two_kinds_of_clusters_are_held_against_each_other() {
+    let place = Place::new();
+    let up = Up::new(&place, "compared", "127.68.0.3", &["--mesh", "none"]);
+    let config = up.kubeconfig();
+    let words = [
+        &["run", "ready model", "hijacking", "--topology", "cluster-wide", "--cni", "flannel"][..],
+        &["--cluster", "embedded,given", "--compare", "--allow-cluster-scope", "--json", "r.json"],
+        &["--context", up.name(), "--kubeconfig", config.to_str().unwrap()],
+    ];
+    let ran = Answer::of(&mut binary(&place, &words.concat())).expect(0);
+    let same = "same          serving: a ready model answers 200 [flannel cluster-wide]: \
+                embedded passed (no cause named) · given passed (no cause named)";
+    assert!(ran.out.contains(same), "{}", ran.out);
+    let not_compared = "not compared  dns: a hijacking upstream misleads nslookup only";
+    assert!(ran.out.contains(not_compared), "{}", ran.out);
+    assert!(ran.out.contains("1 cases compared, 0 differ for no known reason"), "{}", ran.out);
+    let summary = fs::read_to_string(place.directory().join("r.json")).unwrap();
+    let summary: Value = serde_json::from_str(&summary).unwrap();
+    let clusters: Vec<&str> =
+        summary["cases"].as_array().unwrap().iter().map(|case| case["cluster"].as_str().unwrap()).collect();
+    assert_eq!(clusters, ["embedded", "embedded", "given", "given"]);
 }
 
 const KUBECONFIG: &str = "
@@ -185,6 +218,7 @@ fn write_config(place: &Place, text: &str) -> PathBuf {
 #[case::silent(&["--context", "test"], 3, "http://127.0.0.1:1/ of context \"test\" does not answer")]
 #[case::jobs(&["--context", "test", "--jobs", "2"], 2, "one after the other")]
 #[case::keep(&["--context", "test", "--keep", "failed"], 2, "left as it was")]
+#[case::compared_with_itself(&["--context", "test", "--compare"], 2, "--compare takes two kinds of clusters")]
 #[case::networks(&["--context", "test", "--cni", "calico"], 2, "which network")]
 fn a_cluster_that_is_not_clearly_meant_is_not_touched(
     #[case] words: &[&str],
