@@ -68,6 +68,7 @@ impl Foothold {
         directory: &Path,
         stop: &CancellationToken,
     ) -> anyhow::Result<Foothold> {
+        anyhow::ensure!(!stop.is_cancelled(), "interrupted");
         let client = cluster.client()?;
         survey::refuse_what_cannot_work(&client, scope).await?;
         let run = format!("{seed:08x}");
@@ -75,10 +76,7 @@ impl Foothold {
         make_home(&client, &run).await?;
         // Before the Lease of a living run is waited for, and again when it has lapsed.
         refuse_ledgers(&client, cluster.context()).await?;
-        let lease = tokio::select! {
-            lease = Held::take(&cluster, &run) => lease?,
-            () = stop.cancelled() => anyhow::bail!("interrupted"),
-        };
+        let lease = Held::take(&cluster, &run, stop).await?;
         let begun = match refuse_ledgers(&client, cluster.context()).await {
             Ok(()) => ledger.write(&client).await,
             refused => refused,

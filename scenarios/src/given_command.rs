@@ -10,7 +10,7 @@ use reports::ExitCode;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::options::{Failure, GivenOptions, RunOptions};
+use crate::options::{ContextOptions, Failure, GivenOptions, RunOptions};
 use crate::refused_contexts::refuse;
 use crate::screen::{remark, say};
 
@@ -30,7 +30,7 @@ fn scope(options: &GivenOptions) -> ClusterScope {
 }
 
 /// Reaches the cluster of the context that was named. The current context is never assumed.
-async fn connect(options: &GivenOptions) -> Result<GivenCluster, Failure> {
+async fn connect(options: &ContextOptions) -> Result<GivenCluster, Failure> {
     let context = options.context.as_deref().ok_or_else(|| {
         Failure::usage("which cluster? name its context with --context; the current context is never assumed")
     })?;
@@ -56,12 +56,12 @@ pub(crate) fn check(options: &RunOptions) -> Result<(), Failure> {
 
 /// Takes the Lease and begins the ledger.
 pub(crate) fn take(
-    options: &GivenOptions,
+    options: &RunOptions,
     cache: &Cache,
     stop: &CancellationToken,
 ) -> Result<Arc<Foothold>, Failure> {
     runtime()?.block_on(async {
-        let cluster = connect(options).await?;
+        let cluster = connect(&options.given.at).await?;
         let seed = options.seed.unwrap_or_else(rand::random);
         remark(format!(
             "context {} ({}, Kubernetes {}), seed {seed}",
@@ -70,7 +70,7 @@ pub(crate) fn take(
             cluster.version()
         ));
         let ledgers = ledgers(cache);
-        let taken = Foothold::take(cluster, scope(options), seed, &ledgers, stop).await;
+        let taken = Foothold::take(cluster, scope(&options.given), seed, &ledgers, stop).await;
         taken.map(Arc::new).map_err(|error| Failure::machine(format!("{error:#}")))
     })
 }
@@ -91,7 +91,7 @@ pub(crate) fn leave(ground: Ground) -> Result<(), Failure> {
 }
 
 /// `undo`.
-pub(crate) fn undo(options: &GivenOptions) -> Result<ExitCode, Failure> {
+pub(crate) fn undo(options: &ContextOptions) -> Result<ExitCode, Failure> {
     let cache = Cache::from_environment().map_err(Failure::machine)?;
     let undone = runtime()?.block_on(async {
         let cluster = connect(options).await?;
@@ -112,7 +112,7 @@ pub(crate) fn undo(options: &GivenOptions) -> Result<ExitCode, Failure> {
 /// `doctor --context`.
 pub(crate) fn examine(options: &GivenOptions) -> Result<ExitCode, Failure> {
     runtime()?.block_on(async {
-        let cluster = connect(options).await?;
+        let cluster = connect(&options.at).await?;
         say(format!(
             "context {} ({}, Kubernetes {})",
             cluster.context(),

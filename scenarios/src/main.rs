@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let outcome = match Options::parse().action {
         Action::Run(options) => run_command::run(options),
         Action::List(options) => run_command::list(&options),
-        Action::Doctor(options) if options.context.is_some() => given_command::examine(&options),
+        Action::Doctor(options) if options.at.context.is_some() => given_command::examine(&options),
         Action::Doctor(_) => doctor_command::run(),
         Action::Undo(options) => given_command::undo(&options),
         Action::Reports(ReportsAction::Merge(options)) => reports_command::merge(&options),

@@ -55,7 +55,7 @@ pub(crate) enum Action {
     /// Say what this machine has and lacks; with --context, what a given cluster does, and what would be touched there.
     Doctor(GivenOptions),
     /// Put a given cluster back as it was before a run that was killed, from whatever machine.
-    Undo(GivenOptions),
+    Undo(ContextOptions),
     /// A cluster to play with.
     #[command(subcommand)]
     Cluster(ClusterAction),
@@ -117,19 +117,22 @@ pub(crate) struct Selection {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct GivenOptions {
+pub(crate) struct ContextOptions {
     /// Kubeconfig of a given cluster; KUBECONFIG or ~/.kube/config when absent.
     #[arg(long, value_name = "FILE")]
     pub(crate) kubeconfig: Option<PathBuf>,
     /// Its context. The current one is never assumed.
     #[arg(long)]
     pub(crate) context: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GivenOptions {
+    #[command(flatten)]
+    pub(crate) at: ContextOptions,
     /// Let the harness make objects without a namespace there (definitions, roles) and label kube-system.
-    #[arg(long)]
+    #[arg(long, requires = "context")]
     pub(crate) allow_cluster_scope: bool,
-    /// From which the names of its namespaces there come; any when absent.
-    #[arg(long)]
-    pub(crate) seed: Option<u32>,
 }
 
 #[derive(Debug, Args)]
@@ -144,6 +147,9 @@ pub(crate) struct RunOptions {
     pub(crate) compare: bool,
     #[command(flatten)]
     pub(crate) given: GivenOptions,
+    /// From which the names of namespaces on a given cluster come; any when absent.
+    #[arg(long, requires = "context")]
+    pub(crate) seed: Option<u32>,
     /// How many cases run at once; twice the number of processors, at most 8, when absent.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: Option<u16>,

@@ -54,6 +54,9 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
     let began = Instant::now();
     let (mut ends, mut failure) = (Vec::new(), None);
     for &cluster in &options.cluster {
+        if failure.is_some() || stop.is_cancelled() {
+            break;
+        }
         let records = match options.cluster.len() {
             1 => destinations.records().to_owned(),
             _ => destinations.records().join(cluster.word()),
@@ -62,10 +65,10 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
         match run.on(cluster, &cache, &destinations) {
             Ok((end, left)) => {
                 ends.push(end);
-                failure = failure.or(left);
+                failure = left;
             }
             // What ran before is reported all the same.
-            Err(error) => failure = failure.or(Some(error)),
+            Err(error) => failure = Some(error),
         }
     }
     let seconds = rounded(began.elapsed());
@@ -100,7 +103,15 @@ fn check_clusters(options: &RunOptions) -> Result<(), Failure> {
             ));
         }
     }
-    if options.cluster.contains(&ClusterOption::Given) { given_command::check(options) } else { Ok(()) }
+    match (options.cluster.contains(&ClusterOption::Given), &options.given.at.context) {
+        (true, _) => given_command::check(options),
+        (false, None) => Ok(()),
+        (false, Some(context)) => {
+            let why =
+                format!("context {context:?} is of a given cluster: say --cluster given, or leave it out");
+            Err(Failure::usage(why))
+        }
+    }
 }
 
 /// One pass over the cases.
@@ -213,7 +224,7 @@ fn ground(
             let programs = provision(cache, &|line| remark(line)).map_err(Failure::machine)?;
             Ok(Ground::Embedded(programs))
         }
-        ClusterOption::Given => given_command::take(&options.given, cache, stop).map(Ground::Given),
+        ClusterOption::Given => given_command::take(options, cache, stop).map(Ground::Given),
     }
 }
 

@@ -51,11 +51,16 @@ fn holder_of(lease: &Value) -> &str {
 }
 
 impl Held {
-    /// Takes the Lease for `run`; another's is waited for until it has lapsed, also one of the same name.
+    /// Takes the Lease for `run`; another's is waited for until it has lapsed, also one of the same name. `stop` ends the
+    /// waiting, never the taking.
     ///
     /// # Errors
     /// That another run renews it, or the API server's answer.
-    pub(super) async fn take(cluster: &GivenCluster, run: &str) -> anyhow::Result<Held> {
+    pub(super) async fn take(
+        cluster: &GivenCluster,
+        run: &str,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Held> {
         let client = cluster.client()?;
         let holder = format!("{run}-{:08x}", rand::random::<u32>());
         let mut seen: Option<Value> = None;
@@ -73,6 +78,7 @@ impl Held {
                 write(&client, &holder, found.as_ref()).await?;
                 break;
             }
+            anyhow::ensure!(!stop.is_cancelled(), "interrupted");
             seen = spec;
             look_again().await;
         }

@@ -85,11 +85,12 @@ impl Ledger {
     /// Removes the page, when nothing is left to undo.
     pub(super) async fn close(&self, client: &Client) -> anyhow::Result<()> {
         config_map(&self.page.run).delete(client).await?;
-        forget(&self.file)
+        forget_file(&self.file)
     }
 }
 
-fn forget(file: &Path) -> anyhow::Result<()> {
+/// Removes a page's file.
+pub(super) fn forget_file(file: &Path) -> anyhow::Result<()> {
     match fs::remove_file(file) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(error).with_context(|| format!("cannot remove {}", file.display()))
@@ -132,11 +133,6 @@ pub(super) fn on_disk(directory: &Path, server: &str) -> anyhow::Result<Vec<(Pat
         }
     }
     Ok(pages)
-}
-
-/// Removes a page's file.
-pub(super) fn forget_file(file: &Path) -> anyhow::Result<()> {
-    forget(file)
 }
 
 #[cfg(test)]

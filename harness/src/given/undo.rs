@@ -4,6 +4,7 @@ use std::path::Path;
 
 use clusters::GivenCluster;
 use kube::Client;
+use tokio_util::sync::CancellationToken;
 
 use super::lease::Held;
 use super::{HOME, ledger, make_home, remove_home, sweep};
@@ -40,7 +41,7 @@ pub async fn undo_everything(cluster: &GivenCluster, directory: &Path) -> anyhow
         return Ok(Vec::new());
     }
     make_home(&client, "undo").await?;
-    let lease = Held::take(cluster, "undo").await?;
+    let lease = Held::take(cluster, "undo", &CancellationToken::new()).await?;
     let (mut undone, mut errors) = (Vec::new(), Vec::new());
     for page in pages {
         let left = sweep::sweep(&client, &page.run, &page.entries).await;
