@@ -1,15 +1,17 @@
 //! Clusters as the layers above see them: something to start, reach and end.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use embedded::{
-    Access, ClusterError, ClusterSpec, EmbeddedCluster, HostPorts, Profile, ProgramImage, UpstreamMode,
+    Access, ClusterError, ClusterSpec, HostPorts, Profile, ProgramImage, SupervisedCluster, UpstreamMode,
 };
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use pace::Pace;
 
 use crate::given_cluster::GivenCluster;
+use crate::kubernetes_cluster::KubernetesCluster;
 use crate::programs::Programs;
 
 /// What is asked of a cluster before it exists.
@@ -37,9 +39,11 @@ pub struct ClusterRequest {
 #[derive(Debug)]
 pub enum Cluster {
     /// On this machine, in namespaces.
-    Embedded(Box<EmbeddedCluster>),
+    Embedded(Box<SupervisedCluster>),
     /// Somebody else's.
     Given(GivenCluster),
+    /// A real Kubernetes of this machine's, shared by the cases of a run.
+    Kubernetes(GivenCluster, Arc<KubernetesCluster>),
 }
 
 /// Why something that only some clusters can do was not done.
@@ -70,13 +74,12 @@ impl Cluster {
             images: request.images,
             nft: programs.nft.clone(),
             mountpoint: programs.mountpoint.clone(),
-            visible: programs.visible(),
             host_address: request.host_address,
             api_port: request.api_port,
             host_ports: request.host_ports,
             upstream: request.upstream,
         };
-        Ok(Cluster::Embedded(Box::new(EmbeddedCluster::start(&spec, log).await?)))
+        Ok(Cluster::Embedded(Box::new(SupervisedCluster::start_embedded(&spec, log).await?)))
     }
 
     /// How to reach its API server, when that is this program's to tell.
@@ -84,6 +87,7 @@ impl Cluster {
         match self {
             Cluster::Embedded(cluster) => Some(cluster.access()),
             Cluster::Given(_) => None,
+            Cluster::Kubernetes(_, cluster) => Some(cluster.access()),
         }
     }
 
@@ -94,7 +98,7 @@ impl Cluster {
     pub async fn client(&self) -> anyhow::Result<Client> {
         match self {
             Cluster::Embedded(cluster) => client_for(cluster.access()).await,
-            Cluster::Given(cluster) => Ok(cluster.client()?),
+            Cluster::Given(cluster) | Cluster::Kubernetes(cluster, _) => Ok(cluster.client()?),
         }
     }
 
@@ -106,6 +110,7 @@ impl Cluster {
         match self {
             Cluster::Embedded(cluster) => Ok(cluster.set_upstream(mode).await?),
             Cluster::Given(_) => Err(LeverError::NotHere("name server outside")),
+            Cluster::Kubernetes(_, cluster) => Ok(cluster.supervised().set_upstream(mode).await?),
         }
     }
 
@@ -114,6 +119,7 @@ impl Cluster {
         match self {
             Cluster::Embedded(cluster) => cluster.has_ended(),
             Cluster::Given(_) => false,
+            Cluster::Kubernetes(_, cluster) => cluster.supervised().has_ended(),
         }
     }
 
@@ -122,17 +128,18 @@ impl Cluster {
         match self {
             Cluster::Embedded(cluster) => cluster.ended().await,
             Cluster::Given(_) => std::future::pending().await,
+            Cluster::Kubernetes(_, cluster) => cluster.supervised().ended().await,
         }
     }
 
-    /// Ends it; nothing of it is left. A given cluster is let go of.
+    /// Ends it; nothing of it is left. A given cluster, and one that other cases use too, is let go of.
     ///
     /// # Errors
     /// [`ClusterError`] when it had ended before.
     pub async fn stop(self) -> Result<(), ClusterError> {
         match self {
             Cluster::Embedded(cluster) => cluster.stop().await,
-            Cluster::Given(_) => Ok(()),
+            Cluster::Given(_) | Cluster::Kubernetes(..) => Ok(()),
         }
     }
 }

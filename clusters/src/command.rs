@@ -101,6 +101,24 @@ impl Command {
         self.run_with(|_| {})
     }
 
+    /// Runs the program and shows each line of its standard error as it comes, for programs that tell their progress there.
+    ///
+    /// # Errors
+    /// As [`Command::run`].
+    pub fn run_with_errors(&self, line: impl FnMut(&str)) -> Result<Output, CommandError> {
+        // A shell joins the two streams; what is said is one text then.
+        Command {
+            program: "sh".into(),
+            arguments: [
+                vec!["-c".into(), "exec \"$0\" \"$@\" 2>&1".into(), self.program.clone()],
+                self.arguments.clone(),
+            ]
+            .concat(),
+            ..self.clone()
+        }
+        .run_with(line)
+    }
+
     /// Runs the program and shows each line of its standard output as it comes.
     ///
     /// # Errors

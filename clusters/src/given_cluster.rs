@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use embedded::Access;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+
+use crate::cluster::kubeconfig;
 
 /// How long the first answer of its API server may take.
 const FIRST_ANSWER: Duration = Duration::from_secs(15);
@@ -87,6 +90,21 @@ impl GivenCluster {
             file: kubeconfig.map(Path::to_owned),
             why: chain(&error),
         })?;
+        GivenCluster::of_document(document, context).await
+    }
+
+    /// The cluster of this program's own that `access` leads to; its context is called `name`.
+    ///
+    /// # Errors
+    /// [`GivenError`]: it does not answer.
+    pub async fn of_access(name: &str, access: &Access) -> Result<GivenCluster, GivenError> {
+        let unusable = |why: String| GivenError::Unusable { context: name.to_owned(), why };
+        let document =
+            Kubeconfig::from_yaml(&kubeconfig(name, access)).map_err(|error| unusable(chain(&error)))?;
+        GivenCluster::of_document(document, name).await
+    }
+
+    async fn of_document(document: Kubeconfig, context: &str) -> Result<GivenCluster, GivenError> {
         let known: Vec<&str> = document.contexts.iter().map(|known| known.name.as_str()).collect();
         if !known.contains(&context) {
             let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };

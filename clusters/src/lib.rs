@@ -8,6 +8,8 @@ mod cluster;
 mod command;
 mod doctor;
 mod given_cluster;
+mod kubernetes_cluster;
+mod node_image;
 mod process;
 mod programs;
 
@@ -17,8 +19,17 @@ pub use command::{Command, CommandError, Output};
 pub use doctor::{Finding, State, examine};
 pub use embedded::{
     Access, Builtin, ClusterError, HostPorts, Profile, Program, ProgramImage, UpstreamMode, UpstreamQuestion,
-    intercept, try_namespaces,
+    try_namespaces,
 };
 pub use given_cluster::{GivenCluster, GivenError};
+pub use kubernetes_cluster::{KubernetesCluster, KubernetesError, KubernetesRequest, can_run_kubernetes};
 pub use process::{end_process, wait_until_unread};
-pub use programs::{Programs, ProvisionError, provision};
+pub use programs::{
+    KubernetesPrograms, Programs, ProvisionError, WithCalico, provision, provision_kubernetes,
+};
+
+/// Runs the built-in program this process was started as, of `programs` or of a cluster's own; `None` when it was started as
+/// itself. The first thing that a binary does, before it starts a thread.
+pub fn intercept(programs: &[Builtin]) -> Option<std::process::ExitCode> {
+    embedded::intercept(&[kubernetes::BUILTINS, programs].concat())
+}

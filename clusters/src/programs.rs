@@ -3,6 +3,8 @@
 //! Versions and hashes stand in `clusters/programs.lock`. Nothing of the system is changed and nothing needs root.
 
 mod debian;
+mod go;
+mod kubernetes;
 mod lock;
 mod python;
 
@@ -12,7 +14,9 @@ use sha2::{Digest, Sha256};
 
 use crate::cache::{Cache, CacheError, Guard};
 use crate::command::{Command, CommandError};
-use lock::{Lock, NftPackages, WheelProgram};
+use debian::DebianError;
+pub use kubernetes::{KubernetesPrograms, WithCalico, provision_kubernetes};
+use lock::{DebianPrograms, Lock, WheelProgram};
 pub(crate) use python::Python;
 
 /// Where each program is. All paths are absolute.
@@ -28,19 +32,14 @@ pub struct Programs {
     pub mlserver_packages: PathBuf,
     /// The Python that runs MLServer.
     pub python: PathBuf,
+    /// Directories of that Python's own modules.
+    pub python_library: Vec<PathBuf>,
     /// `nft`.
     pub nft: PathBuf,
     /// A directory of buckets of model artefacts (`models/iris`).
     pub artefacts: PathBuf,
     /// An empty directory for the supervisor to mount over.
     pub mountpoint: PathBuf,
-}
-
-impl Programs {
-    /// Directories that the programs need to see at their own path.
-    pub(crate) fn visible(&self) -> Vec<PathBuf> {
-        vec![self.mlserver_packages.clone(), self.artefacts.clone()]
-    }
 }
 
 /// Why a program is not there.
@@ -66,6 +65,21 @@ pub enum ProvisionError {
     /// `nft` could not be fetched from Debian's packages, or what was fetched does not run.
     #[error("cannot provision nft from Debian's packages: {0}; install it: `apt-get install nftables`")]
     FetchNft(#[source] CommandError),
+    /// No Go that can build the programs of a real Kubernetes.
+    #[error(
+        "the programs of a real Kubernetes are built with Go 1.24 or later ({why}); install it: `apt-get install \
+         golang` where that is new enough, or unpack it from https://go.dev/dl/ and put its bin on PATH"
+    )]
+    NoGo {
+        /// What was found.
+        why: String,
+    },
+    /// The packages of containerd and its companions are not for this machine.
+    #[error("there is no containerd for a real Kubernetes: {why}")]
+    NoContainers {
+        /// Why.
+        why: String,
+    },
     /// Fetching or unpacking failed.
     #[error("cannot provision {program}: {source}")]
     Fetch {
@@ -112,10 +126,21 @@ pub fn provision(cache: &Cache, progress: &dyn Fn(&str)) -> Result<Programs, Pro
         mlserver: mlserver.join(&lock.mlserver.main),
         mlserver_packages: mlserver,
         python: python.executable,
+        python_library: python.library,
         nft,
         artefacts,
         mountpoint,
     })
+}
+
+/// What there is to say of packages that give no `nft`.
+fn nft_error(error: DebianError) -> ProvisionError {
+    match error {
+        DebianError::Unfit(why) => ProvisionError::NoNft { why },
+        DebianError::Command(error) => ProvisionError::FetchNft(error),
+        DebianError::Hash { file, found, pinned } => ProvisionError::Hash { file, found, pinned },
+        DebianError::Cache(error) => error.into(),
+    }
 }
 
 /// A program that embedded clusters need, and whether it is there.
@@ -145,8 +170,8 @@ impl Found {
 }
 
 /// The system's `nft` comes first, then the cache's; Debian's package is fetched where it fits.
-fn nft(cache: &Cache, packages: &NftPackages) -> Inspected {
-    let found = match (debian::system_nft(), cache.find(&packages.directory())) {
+fn nft(cache: &Cache, packages: &DebianPrograms) -> Inspected {
+    let found = match (debian::system_nft(), cache.find(&packages.directory("nft"))) {
         (Some((path, version)), _) => Found::Present(format!("{version} ({})", path.display())),
         (None, Ok(None)) => match debian::fit_this_machine(packages) {
             Ok(()) => Found::OnDemand(
@@ -265,11 +290,13 @@ impl Installer<'_> {
         })
     }
 
-    fn nft(&mut self, packages: &NftPackages) -> Result<PathBuf, ProvisionError> {
+    fn nft(&mut self, packages: &DebianPrograms) -> Result<PathBuf, ProvisionError> {
         let announcement =
             format!("provisioning nft {} (once, from Debian's packages, hashes checked)", packages.version);
-        let place = self.ensure(&packages.directory(), &announcement, |place, progress| {
-            debian::provide(packages, place, progress)
+        let place = self.ensure(&packages.directory("nft"), &announcement, |place, progress| {
+            debian::provide("nft", packages, place, progress)
+                .and_then(|()| debian::launch_nft(packages, place))
+                .map_err(nft_error)
         })?;
         Ok(place.join(debian::LAUNCHER))
     }

@@ -49,6 +49,7 @@ fn image(reference: String, entrypoint: &[&str]) -> ProgramImage {
         working_dir: None,
         programs: Default::default(),
         files: Default::default(),
+        trees: Default::default(),
     }
 }
 
@@ -107,6 +108,11 @@ fn mlserver(programs: &Programs) -> ProgramImage {
         ("OMP_NUM_THREADS", "1".into()),
         ("OPENBLAS_NUM_THREADS", "1".into()),
     ]);
+    let python = programs.python.clone();
+    image.programs.insert("/bin/sh".into(), Program::Host("/bin/sh".into()));
+    image.programs.insert(python.display().to_string(), Program::Host(python));
+    image.trees = programs.python_library.clone();
+    image.trees.push(programs.mlserver_packages.clone());
     image.env.extend(environment.into_iter().map(|(name, value)| (name.to_owned(), value)));
     image
 }
@@ -131,6 +137,7 @@ fn store(programs: &Programs) -> ProgramImage {
     let mut image = image(STORE.into(), &command);
     image.entrypoint.push(programs.artefacts.display().to_string());
     image.programs.insert("rclone".into(), Program::Host(programs.rclone.clone()));
+    image.trees.push(programs.artefacts.clone());
     image
 }
 

@@ -11,6 +11,7 @@ mod delete;
 mod evidence;
 pub mod fault;
 pub mod given;
+pub mod ground;
 pub mod images;
 pub mod look;
 pub mod mesh;

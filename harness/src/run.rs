@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clusters::{Cluster, ClusterRequest, HostPorts, Programs, UpstreamMode};
+use clusters::{Cluster, ClusterRequest, HostPorts, UpstreamMode};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use netmodel::Profile;
@@ -15,7 +15,8 @@ use pace::Pace;
 use reports::{Case, Event, Journal, Phase, Record, Verdict};
 use tokio_util::sync::CancellationToken;
 
-use crate::given::{ClusterScope, Foothold};
+use crate::given::Foothold;
+use crate::ground::{Ground, Need};
 use crate::images;
 use crate::namespaces::Namespaces;
 use crate::object::{Kind, ObjectRef};
@@ -36,46 +37,6 @@ pub struct Settings {
     pub records: PathBuf,
     /// Which clusters survive their case.
     pub keep: Keep,
-}
-
-/// Where cases run.
-#[derive(Debug, Clone)]
-pub enum Ground {
-    /// Each on an embedded cluster of its own, with these provisioned programs.
-    Embedded(Programs),
-    /// One after the other on a cluster that exists.
-    Given(Arc<Foothold>),
-}
-
-/// What a scenario needs that not every cluster has.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
-    /// A name server outside whose answers can be changed.
-    UpstreamNameServer,
-    /// Leave to change a label of kube-system.
-    LabelOfKubeSystem,
-}
-
-impl Ground {
-    /// The word for it.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Ground::Embedded(_) => "embedded",
-            Ground::Given(_) => "given",
-        }
-    }
-
-    /// Why a scenario that needs `need` cannot be run here.
-    fn lacks(&self, need: Need) -> Option<&'static str> {
-        let Ground::Given(foothold) = self else { return None };
-        match (need, foothold.scope()) {
-            (Need::UpstreamNameServer, _) => Some("a given cluster's name server outside cannot be changed"),
-            (Need::LabelOfKubeSystem, ClusterScope::Forbidden) => {
-                Some("it changes a label of kube-system; allow that with --allow-cluster-scope")
-            }
-            (Need::LabelOfKubeSystem, ClusterScope::Allowed) => None,
-        }
-    }
 }
 
 /// Which clusters survive their case.
@@ -210,7 +171,14 @@ async fn gate(
     progress.waiting_for("the cluster");
     let programs = match &settings.ground {
         Ground::Embedded(programs) => programs,
-        Ground::Given(foothold) => return on_given(settings, spec, foothold, journal, progress).await,
+        Ground::Given(foothold) => {
+            let cluster = Cluster::Given(foothold.cluster().clone());
+            return on_given(settings, spec, foothold, cluster, (journal, progress)).await;
+        }
+        Ground::Kubernetes(foothold, cluster, _) => {
+            let cluster = Cluster::Kubernetes(foothold.cluster().clone(), cluster.clone());
+            return on_given(settings, spec, foothold, cluster, (journal, progress)).await;
+        }
     };
     let request = ClusterRequest {
         name: "case".into(),
@@ -265,14 +233,13 @@ async fn on_given(
     settings: &Settings,
     spec: &CaseSpec,
     foothold: &Arc<Foothold>,
-    journal: Journal,
-    progress: Progress,
+    cluster: Cluster,
+    (journal, progress): (Journal, Progress),
 ) -> Result<World, (Journal, String)> {
     if foothold.is_spoiled() || foothold.is_lost() {
         let why = "an earlier case left something behind, or this run lost the cluster's Lease";
         return Err((journal, why.into()));
     }
-    let cluster = Cluster::Given(foothold.cluster().clone());
     let client = match cluster.client().await {
         Ok(client) => client,
         Err(error) => return Err((journal, format!("no client for the cluster: {error:#}"))),

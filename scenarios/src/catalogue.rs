@@ -2,7 +2,8 @@
 
 use futures::FutureExt;
 use harness::Topology;
-use harness::run::{Body, Need};
+use harness::ground::Need;
+use harness::run::Body;
 
 use crate::{dns, names, policy, scheduling, serving};
 
@@ -44,7 +45,7 @@ pub const CATALOGUE: &[Scenario] = &[
         name: "the controller is cut off from the scheduler",
         claim: "a policy on port 9004 shows on the Model in the network's words, and admitting one namespace heals it",
         seeds: &["002"],
-        needs: &[],
+        needs: &[Need::PolicyEngine],
         topologies: CLUSTER_WIDE,
         body: |world| policy::controller_cut_off(world).boxed_local(),
     },
@@ -53,7 +54,7 @@ pub const CATALOGUE: &[Scenario] = &[
         name: "an open connection outlives a policy",
         claim: "a policy on port 9004 changes nothing until the controller restarts",
         seeds: &["002"],
-        needs: &[],
+        needs: &[Need::PolicyEngine],
         topologies: CLUSTER_WIDE,
         body: |world| policy::live_connection_outlives_policy(world).boxed_local(),
     },
@@ -62,7 +63,7 @@ pub const CATALOGUE: &[Scenario] = &[
         name: "DNS allowed to a label that matches nothing",
         claim: "an egress rule keyed on name=kube-system denies DNS; the right selector or the label heals it",
         seeds: &["004"],
-        needs: &[Need::LabelOfKubeSystem],
+        needs: &[Need::PolicyEngine, Need::LabelOfKubeSystem],
         topologies: CLUSTER_WIDE,
         body: |world| policy::dns_to_a_label_nobody_has(world).boxed_local(),
     },

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use harness::clusters::{Cache, GivenCluster};
 use harness::given::{ClusterScope, Finding, Foothold, survey, undo_everything};
-use harness::run::Ground;
+use harness::ground::Ground;
 use reports::ExitCode;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -77,7 +77,11 @@ pub(crate) fn take(
 
 /// Leaves the cluster as it was.
 pub(crate) fn leave(ground: Ground) -> Result<(), Failure> {
-    let Ground::Given(foothold) = ground else { return Ok(()) };
+    let foothold = match ground {
+        // They end with the run.
+        Ground::Embedded(_) | Ground::Kubernetes(..) => return Ok(()),
+        Ground::Given(foothold) => foothold,
+    };
     let context = foothold.context().to_owned();
     let left = |why: String| {
         Failure::machine(format!(

@@ -5,6 +5,7 @@ mod destinations;
 mod doctor_command;
 mod given_command;
 mod hold;
+mod kubernetes_command;
 mod live_line;
 mod options;
 mod refused_contexts;

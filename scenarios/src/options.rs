@@ -148,7 +148,7 @@ pub(crate) struct RunOptions {
     #[command(flatten)]
     pub(crate) given: GivenOptions,
     /// From which the names of namespaces on a given cluster come; any when absent.
-    #[arg(long, requires = "context")]
+    #[arg(long)]
     pub(crate) seed: Option<u32>,
     /// How many cases run at once; twice the number of processors, at most 8, when absent.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -196,6 +196,8 @@ pub(crate) struct UpOptions {
 pub(crate) enum ClusterOption {
     /// One of its own for each case, on this machine.
     Embedded,
+    /// A real Kubernetes of this machine's, one for all cases of a network; needs root.
+    Kubernetes,
     /// One that exists, named by --context; it is left as it was.
     Given,
 }
@@ -213,6 +215,7 @@ impl ClusterOption {
     pub(crate) fn word(self) -> &'static str {
         match self {
             ClusterOption::Embedded => "embedded",
+            ClusterOption::Kubernetes => "kubernetes",
             ClusterOption::Given => "given",
         }
     }

@@ -5,15 +5,18 @@ use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use harness::Profile;
 use harness::clusters::{Cache, Cluster, kubeconfig, provision, try_namespaces};
+use harness::ground::Ground;
 use harness::patience::Patience;
-use harness::run::{Ground, Settings};
+use harness::run::Settings;
 use reports::{Agreement, ExitCode, Fidelity, Record, Verdict, compare, exit_code, totals};
 use scenarios::{Case, Filters, SuiteEnd, SuiteEvent, cases, run_suite, usual_jobs};
 use tokio_util::sync::CancellationToken;
 
 use crate::destinations::Destinations;
 use crate::given_command;
+use crate::kubernetes_command::StartedCluster;
 use crate::live_line::LiveLine;
 use crate::options::{ClusterOption, Failure, RunOptions, Selection};
 use crate::screen::{remark, say};
@@ -53,18 +56,18 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
     let stop = stop_on_interrupt()?;
     let began = Instant::now();
     let (mut ends, mut failure) = (Vec::new(), None);
-    for &cluster in &options.cluster {
+    for pass in passes(&options.cluster, &cases) {
         if failure.is_some() || stop.is_cancelled() {
             break;
         }
         let records = match options.cluster.len() {
             1 => destinations.records().to_owned(),
-            _ => destinations.records().join(cluster.word()),
+            _ => destinations.records().join(pass.cluster.word()),
         };
-        let run = Run { options: &options, cases: &cases, patience, records, stop: &stop };
-        match run.on(cluster, &cache, &destinations) {
+        let run = Run { options: &options, cases: &pass.cases, patience, records, stop: &stop };
+        match run.on(&pass, &cache, &destinations) {
             Ok((end, left)) => {
-                ends.push(end);
+                ends.push((pass.cluster, end));
                 failure = left;
             }
             // What ran before is reported all the same.
@@ -72,7 +75,11 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
         }
     }
     let seconds = rounded(began.elapsed());
-    let records: Vec<Record> = ends.iter().flat_map(|end| end.records.clone()).collect();
+    let records_on = |wanted: &dyn Fn(ClusterOption) -> bool| -> Vec<Record> {
+        let ends = ends.iter().filter(|(cluster, _)| wanted(*cluster));
+        ends.flat_map(|(_, end)| end.records.clone()).collect()
+    };
+    let records = records_on(&|_| true);
     if let Some(failure) = failure {
         if !records.is_empty() {
             destinations.write_reports(&records, seconds)?;
@@ -81,14 +88,15 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
     }
     destinations.write_reports(&records, seconds)?;
     // Before clusters are held: the Ctrl-C that lets go of them interrupts no case.
-    let mut code = match ends.iter().all(|end| end.errors.is_empty()) {
+    let mut code = match ends.iter().all(|(_, end)| end.errors.is_empty()) {
         true => verdict_of(&records, &stop),
         false => ExitCode::Inconclusive,
     };
-    if let [one, two] = ends.as_slice() {
-        code = show_comparison(&one.records, &two.records)?.unwrap_or(code);
+    if let [one, two] = *options.cluster.as_slice() {
+        let (one, two) = (records_on(&|cluster| cluster == one), records_on(&|cluster| cluster == two));
+        code = show_comparison(&one, &two)?.unwrap_or(code);
     }
-    let kept = ends.into_iter().flat_map(|end| end.kept).collect();
+    let kept = ends.into_iter().flat_map(|(_, end)| end.kept).collect();
     hold_kept(kept, destinations.records(), &stop)?;
     Ok(code)
 }
@@ -114,6 +122,28 @@ fn check_clusters(options: &RunOptions) -> Result<(), Failure> {
     }
 }
 
+/// Cases that run on one kind of cluster, and where one serves several, on that one.
+struct Pass {
+    cluster: ClusterOption,
+    cases: Vec<Case>,
+}
+
+fn passes(clusters: &[ClusterOption], cases: &[Case]) -> Vec<Pass> {
+    let mut passes = Vec::new();
+    for &cluster in clusters {
+        match cluster {
+            ClusterOption::Embedded | ClusterOption::Given => {
+                passes.push(Pass { cluster, cases: cases.to_vec() });
+            }
+            ClusterOption::Kubernetes => passes.extend(Profile::ALL.into_iter().filter_map(|profile| {
+                let cases: Vec<Case> = cases.iter().filter(|case| case.profile == profile).copied().collect();
+                (!cases.is_empty()).then_some(Pass { cluster, cases })
+            })),
+        }
+    }
+    passes
+}
+
 /// One pass over the cases.
 struct Run<'a> {
     options: &'a RunOptions,
@@ -126,13 +156,14 @@ struct Run<'a> {
 impl Run<'_> {
     fn on(
         self,
-        cluster: ClusterOption,
+        pass: &Pass,
         cache: &Cache,
         destinations: &Destinations,
     ) -> Result<(SuiteEnd, Option<Failure>), Failure> {
         let Run { options, cases, stop, .. } = self;
+        let (ground, standing) = ground(pass, &self, cache)?;
         let settings = Settings {
-            ground: ground(cluster, options, cache, stop)?,
+            ground,
             pace: options.pace.into(),
             patience: self.patience,
             records: self.records,
@@ -146,7 +177,7 @@ impl Run<'_> {
             return Err(failure);
         }
         let began = Instant::now();
-        let jobs = jobs(cluster, options).min(cases.len());
+        let jobs = jobs(pass.cluster, options).min(cases.len());
         remark(format!(
             "running {} {}, {jobs} at a time; records: {}",
             cases.len(),
@@ -159,6 +190,7 @@ impl Run<'_> {
         let end = run_suite(cases, &settings, jobs, stop, &observe);
         live.clear();
         let left = given_command::leave(settings.ground);
+        drop(standing);
         say(format!("\n{}", totals(&end.records, rounded(began.elapsed()))));
         let unbegun = cases.len() - end.records.len() - end.errors.len();
         if unbegun > 0 {
@@ -207,24 +239,27 @@ fn jobs(cluster: ClusterOption, options: &RunOptions) -> usize {
     match cluster {
         ClusterOption::Embedded => options.jobs.map_or_else(usual_jobs, usize::from),
         // They share its roles and its kube-system.
-        ClusterOption::Given => 1,
+        ClusterOption::Given | ClusterOption::Kubernetes => 1,
     }
 }
 
-fn ground(
-    cluster: ClusterOption,
-    options: &RunOptions,
-    cache: &Cache,
-    stop: &CancellationToken,
-) -> Result<Ground, Failure> {
-    match cluster {
+/// Where the cases of `pass` run, and what must live as long as they do.
+fn ground(pass: &Pass, run: &Run<'_>, cache: &Cache) -> Result<(Ground, Option<StartedCluster>), Failure> {
+    match pass.cluster {
         ClusterOption::Embedded => {
             // Before minutes of fetching: nothing can run where there are no namespaces.
             try_namespaces().map_err(Failure::machine)?;
             let programs = provision(cache, &|line| remark(line)).map_err(Failure::machine)?;
-            Ok(Ground::Embedded(programs))
+            Ok((Ground::Embedded(programs), None))
         }
-        ClusterOption::Given => given_command::take(options, cache, stop).map(Ground::Given),
+        ClusterOption::Given => {
+            given_command::take(run.options, cache, run.stop).map(|foothold| (Ground::Given(foothold), None))
+        }
+        ClusterOption::Kubernetes => {
+            let profile = pass.cases.first().map_or(Profile::Flannel, |case| case.profile);
+            let started = StartedCluster::start(profile, run.options, &run.records, cache, run.stop)?;
+            Ok((started.ground(), Some(started)))
+        }
     }
 }
 

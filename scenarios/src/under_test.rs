@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use harness::Pace;
 use harness::clusters::{Cache, provision, try_namespaces};
+use harness::ground::Ground;
 use harness::patience::Patience;
-use harness::run::{Ground, Keep, Settings};
+use harness::run::{Keep, Settings};
 
 /// Fast pace, clusters that end with their case, records in `records`; programs are fetched when they are missing.
 ///

@@ -13,7 +13,7 @@ type Answer = io::Result<TcpListener>;
 
 /// Makes listening sockets in the host's network namespace. Cloneable; the thread ends with the last clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Border {
+pub struct Border {
     requests: mpsc::Sender<(SocketAddr, mpsc::SyncSender<Answer>)>,
 }
 
@@ -38,7 +38,7 @@ impl Border {
     ///
     /// # Errors
     /// The kernel's, such as an address in use.
-    pub(crate) fn listen(&self, address: SocketAddr) -> Answer {
+    pub fn listen(&self, address: SocketAddr) -> Answer {
         let gone = || io::Error::other("the border thread has ended");
         let (reply, answer) = mpsc::sync_channel(1);
         self.requests.send((address, reply)).map_err(|_| gone())?;

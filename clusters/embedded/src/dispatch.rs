@@ -6,7 +6,7 @@
 
 use std::process::ExitCode;
 
-use crate::namespaces::{self, NamespaceError, Side};
+use crate::namespaces::{self, NamespaceError, Privilege, Side};
 use crate::supervisor;
 
 /// First argument that marks a re-execution.
@@ -39,11 +39,13 @@ const OWN: &[Builtin] = &[
 ///
 /// Must be called before any thread exists: the supervisor and the container init unshare namespaces and fork.
 pub fn intercept(programs: &[Builtin]) -> Option<ExitCode> {
-    let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() != Some(MARK) {
-        return None;
-    }
-    let name = arguments.next().unwrap_or_default();
+    let mut arguments = std::env::args();
+    let called = arguments.next().unwrap_or_default();
+    let name = match program_of_image(&called) {
+        Some(name) => name,
+        None if arguments.next().as_deref() == Some(MARK) => arguments.next().unwrap_or_default(),
+        None => return None,
+    };
     let Some(program) = OWN.iter().chain(programs).find(|program| program.name == name) else {
         eprintln!("this executable has no built-in program named {name:?}");
         return Some(ExitCode::from(127));
@@ -51,10 +53,23 @@ pub fn intercept(programs: &[Builtin]) -> Option<ExitCode> {
     Some((program.main)(arguments.collect()))
 }
 
-/// The command that re-executes this process as the built-in program `name`.
-pub(crate) fn command(name: &str) -> std::process::Command {
+/// In an image that holds this executable: which built-in program it is by which path, a line each.
+pub const IMAGE_PROGRAMS: &str = "/etc/conformance/programs";
+
+/// The built-in program that this executable is in the image in which it runs, if it runs in one and is `called` so.
+fn program_of_image(called: &str) -> Option<String> {
+    let table = std::fs::read_to_string(IMAGE_PROGRAMS).ok()?;
+    let of_path = |line: &str| {
+        let (path, name) = line.rsplit_once(' ')?;
+        (path == called).then(|| name.to_owned())
+    };
+    table.lines().find_map(of_path)
+}
+
+/// The command that re-executes this process as a built-in program: its name and its arguments.
+pub fn command(program: &[&str]) -> std::process::Command {
     let mut command = std::process::Command::new("/proc/self/exe");
-    command.arg(MARK).arg(name);
+    command.arg(MARK).args(program);
     command
 }
 
@@ -63,7 +78,7 @@ pub(crate) fn command(name: &str) -> std::process::Command {
 /// # Errors
 /// A sentence with the remedy.
 pub fn try_namespaces() -> Result<(), String> {
-    let output = command(CHECK).output().map_err(|error| format!("cannot try: {error}"))?;
+    let output = command(&[CHECK]).output().map_err(|error| format!("cannot try: {error}"))?;
     if output.status.success() {
         Ok(())
     } else {
@@ -83,7 +98,7 @@ fn check(_arguments: Vec<String>) -> ExitCode {
 
 /// Goes as deep as the supervisor does; what a child finds, its parent passes on.
 fn all_namespaces() -> Result<u8, NamespaceError> {
-    namespaces::enter()?;
+    namespaces::enter(Privilege::UserNamespace)?;
     namespaces::leave_network()?;
     match namespaces::split()? {
         Side::Parent(child) => Ok(namespaces::wait_for(child)),

@@ -1,4 +1,4 @@
-//! The host's side of an embedded cluster: start it, reach it, pull its levers, end it.
+//! The host's side of a cluster under a supervisor: start it, reach it, pull its levers, end it.
 
 use std::fs::File;
 use std::io;
@@ -11,6 +11,7 @@ use std::process::{Child, Stdio};
 use embedded_dns::{Mode, Question};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
@@ -39,15 +40,19 @@ pub enum ClusterError {
     Unexpected(String),
 }
 
-/// A running embedded cluster. Dropping it kills it; [`EmbeddedCluster::stop`] ends it in order.
+/// A running cluster of this machine under a supervisor of ours. Dropping it kills it; [`SupervisedCluster::stop`] ends it
+/// in order.
 #[derive(Debug)]
-pub struct EmbeddedCluster {
+pub struct SupervisedCluster {
     access: Access,
     wire: Mutex<Wire>,
     supervisor: Supervisor,
     ended: CancellationToken,
     log: Option<String>,
 }
+
+/// An order to a cluster that was described already.
+type Order = Command<()>;
 
 /// The supervisor's process; killed and reaped when dropped.
 #[derive(Debug)]
@@ -61,20 +66,36 @@ impl Drop for Supervisor {
     }
 }
 
-impl EmbeddedCluster {
-    /// Boots a cluster and waits until its API answers, its node is Ready and names resolve in it.
+impl SupervisedCluster {
+    /// Boots an embedded cluster and waits until its API answers, its node is Ready and names resolve in it.
     ///
     /// The supervisor's log goes to `log`, or nowhere.
     ///
     /// # Errors
     /// [`ClusterError::Refused`] with a sentence that names the remedy where there is one.
-    pub async fn start(spec: &ClusterSpec, log: Option<&Path>) -> Result<EmbeddedCluster, ClusterError> {
+    pub async fn start_embedded(
+        spec: &ClusterSpec,
+        log: Option<&Path>,
+    ) -> Result<SupervisedCluster, ClusterError> {
+        SupervisedCluster::start(&[dispatch::SUPERVISOR], spec, log).await
+    }
+
+    /// The same for a cluster of another kind: `supervisor` is the built-in program that runs it, with its arguments, `spec`
+    /// its first order.
+    ///
+    /// # Errors
+    /// As [`SupervisedCluster::start_embedded`].
+    pub async fn start<S: Serialize>(
+        supervisor: &[&str],
+        spec: &S,
+        log: Option<&Path>,
+    ) -> Result<SupervisedCluster, ClusterError> {
         let (ours, theirs) = UnixStream::pair().map_err(ClusterError::Spawn)?;
         let output = match log {
             Some(path) => Stdio::from(File::create(path).map_err(ClusterError::Spawn)?),
             None => Stdio::null(),
         };
-        let child = dispatch::command(dispatch::SUPERVISOR)
+        let child = dispatch::command(supervisor)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(output)
@@ -88,8 +109,8 @@ impl EmbeddedCluster {
         let wire = Wire::new(ours).map_err(ClusterError::Spawn)?;
         let log = log.map(|path| path.display().to_string());
         let access = Access { server: String::new(), ca_pem: String::new(), token: String::new() };
-        let mut cluster = EmbeddedCluster { access, wire: Mutex::new(wire), supervisor, ended, log };
-        match cluster.ask(&Command::Start(Box::new(spec.clone()))).await? {
+        let mut cluster = SupervisedCluster { access, wire: Mutex::new(wire), supervisor, ended, log };
+        match cluster.ask(&Command::Start(Box::new(spec))).await? {
             Reply::Ready(access) => cluster.access = access,
             other => return Err(unexpected(&other)),
         }
@@ -111,7 +132,7 @@ impl EmbeddedCluster {
     /// # Errors
     /// [`ClusterError::Gone`] when the cluster has ended.
     pub async fn set_upstream(&self, mode: Mode) -> Result<(), ClusterError> {
-        self.expect_done(&Command::Upstream(mode)).await
+        self.expect_done(&Order::Upstream(mode)).await
     }
 
     /// Every question the name server outside the cluster was asked so far, oldest first.
@@ -119,7 +140,7 @@ impl EmbeddedCluster {
     /// # Errors
     /// [`ClusterError::Gone`] when the cluster has ended.
     pub async fn upstream_questions(&self) -> Result<Vec<Question>, ClusterError> {
-        match self.ask(&Command::UpstreamQuestions).await? {
+        match self.ask(&Order::UpstreamQuestions).await? {
             Reply::Questions(questions) => Ok(questions),
             other => Err(unexpected(&other)),
         }
@@ -130,7 +151,7 @@ impl EmbeddedCluster {
     /// # Errors
     /// [`ClusterError::Gone`] when it had ended before.
     pub async fn stop(self) -> Result<(), ClusterError> {
-        self.expect_done(&Command::Stop).await?;
+        self.expect_done(&Order::Stop).await?;
         let mut supervisor = self.supervisor;
         let waited = tokio::task::spawn_blocking(move || supervisor.0.wait()).await;
         match waited {
@@ -150,14 +171,14 @@ impl EmbeddedCluster {
         self.ended.is_cancelled()
     }
 
-    async fn expect_done(&self, command: &Command) -> Result<(), ClusterError> {
+    async fn expect_done(&self, command: &Order) -> Result<(), ClusterError> {
         match self.ask(command).await? {
             Reply::Done => Ok(()),
             other => Err(unexpected(&other)),
         }
     }
 
-    async fn ask(&self, command: &Command) -> Result<Reply, ClusterError> {
+    async fn ask<S: Serialize>(&self, command: &Command<S>) -> Result<Reply, ClusterError> {
         let mut wire = self.wire.lock().await;
         // A failed send is not the last word: the supervisor may have said why before it ended.
         let sent = wire.send(command).await;

@@ -4,7 +4,7 @@
 //! in its own namespaces; when it ends, however it ends, nothing of it is left.
 //!
 //! ```text
-//! EmbeddedCluster::start ─► supervisor ─► boot: API server · node · controllers · DNS · the outside's name server
+//! SupervisedCluster::start_embedded ─► supervisor ─► boot: API server · node · controllers · DNS · the outside's name server
 //! ```
 
 mod boot;
@@ -14,13 +14,29 @@ mod host;
 mod namespaces;
 mod node_ports;
 mod obstacles;
+mod readiness;
+mod serve;
 mod supervisor;
 mod wire;
 
-pub use dispatch::{Builtin, intercept, try_namespaces};
+pub use dispatch::{Builtin, IMAGE_PROGRAMS, intercept, try_namespaces};
 pub use embedded_dns::{Mode as UpstreamMode, Question as UpstreamQuestion};
 pub use embedded_node::{Program, ProgramImage};
-pub use host::{ClusterError, EmbeddedCluster};
+pub use host::{ClusterError, SupervisedCluster};
 pub use namespaces::NamespaceError;
 pub use netmodel::Profile;
 pub use wire::{Access, ClusterSpec, HostPorts};
+
+/// What a supervisor of another kind of cluster shares with this one's: namespaces, the host's side, the conversation.
+pub mod supervision {
+    pub use crate::boot::create_dns;
+    pub use crate::border::Border;
+    pub use crate::dispatch::command as builtin;
+    pub use crate::namespaces::{Privilege, mount_state};
+    pub use crate::node_ports::forward as forward_node_ports;
+    pub use crate::readiness::until_ready;
+    pub use crate::serve::{Booted, NotUp, serve};
+    pub use crate::supervisor::supervise;
+    pub use embedded_dns::Upstream;
+    pub use embedded_node::{NODE_ADDRESS, NodeLan};
+}

@@ -45,18 +45,24 @@ fn step(what: &'static str) -> impl FnOnce(nix::Error) -> NamespaceError {
     move |errno| NamespaceError::Step { what, source: errno.into() }
 }
 
-/// Unshares user, mount, uts, ipc and (for children) pid namespaces; maps the caller to root inside.
+/// By what right a supervisor makes its namespaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Privilege {
+    /// Anybody's: in a user namespace of its own, mapped to root there.
+    UserNamespace,
+    /// Root's, and root it stays.
+    Root,
+}
+
+/// Unshares user (unless `privilege` is root's), mount, uts, ipc and (for children) pid namespaces.
 ///
 /// # Errors
 /// [`NamespaceError::UserNamespace`] when the machine forbids it, with the remedy.
-pub(crate) fn enter() -> Result<(), NamespaceError> {
-    let (uid, gid) = (geteuid(), getegid());
-    unshare(CloneFlags::CLONE_NEWUSER).map_err(|errno| NamespaceError::UserNamespace(errno.into()))?;
-    let write = |file: &str, text: String| fs::write(file, text).map_err(NamespaceError::UserNamespace);
-    // The kernel wants setgroups denied before an unprivileged process may map its group.
-    write("/proc/self/setgroups", "deny".into())?;
-    write("/proc/self/uid_map", format!("0 {uid} 1"))?;
-    write("/proc/self/gid_map", format!("0 {gid} 1"))?;
+pub(crate) fn enter(privilege: Privilege) -> Result<(), NamespaceError> {
+    match privilege {
+        Privilege::UserNamespace => become_root()?,
+        Privilege::Root => {}
+    }
     let others = CloneFlags::CLONE_NEWNS
         | CloneFlags::CLONE_NEWPID
         | CloneFlags::CLONE_NEWUTS
@@ -66,6 +72,17 @@ pub(crate) fn enter() -> Result<(), NamespaceError> {
     mount(None::<&str>, "/", None::<&str>, MsFlags::MS_PRIVATE | MsFlags::MS_REC, None::<&str>)
         .map_err(step("make mounts private"))?;
     sethostname("node-0").map_err(step("set the host name"))
+}
+
+/// Enters a user namespace in which the caller is root.
+fn become_root() -> Result<(), NamespaceError> {
+    let (uid, gid) = (geteuid(), getegid());
+    unshare(CloneFlags::CLONE_NEWUSER).map_err(|errno| NamespaceError::UserNamespace(errno.into()))?;
+    let write = |file: &str, text: String| fs::write(file, text).map_err(NamespaceError::UserNamespace);
+    // The kernel wants setgroups denied before an unprivileged process may map its group.
+    write("/proc/self/setgroups", "deny".into())?;
+    write("/proc/self/uid_map", format!("0 {uid} 1"))?;
+    write("/proc/self/gid_map", format!("0 {gid} 1"))
 }
 
 /// Gives the calling thread a network namespace of its own, without interfaces that are up.
@@ -133,7 +150,10 @@ pub(crate) fn mount_proc() -> Result<(), NamespaceError> {
 }
 
 /// Mounts an empty tmpfs over `directory`.
-pub(crate) fn mount_state(directory: &std::path::Path) -> Result<(), NamespaceError> {
+///
+/// # Errors
+/// The kernel's.
+pub fn mount_state(directory: &std::path::Path) -> Result<(), NamespaceError> {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some("tmpfs"), directory, Some("tmpfs"), flags, Some("mode=755"))
         .map_err(step("mount the state directory"))

@@ -18,12 +18,10 @@ use tracing::warn;
 use crate::border::Border;
 
 /// Opens and closes listeners as Services come and go, until the watch ends.
-pub(crate) async fn forward(
-    client: Client,
-    border: Border,
-    host: Ipv4Addr,
-    node: Ipv4Addr,
-) -> anyhow::Result<()> {
+///
+/// # Errors
+/// The watch's.
+pub async fn forward(client: Client, border: Border, host: Ipv4Addr, node: Ipv4Addr) -> anyhow::Result<()> {
     let services: Api<Service> = Api::all(client);
     let mut open: BTreeMap<String, Vec<(u16, JoinHandle<()>)>> = BTreeMap::new();
     let mut events = std::pin::pin!(watcher(services, watcher::Config::default()).default_backoff());

@@ -17,13 +17,31 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::border::Border;
-use crate::namespaces::{self, Side};
-use crate::wire::Reply;
-use crate::{boot, wire};
+use crate::namespaces::{self, Privilege, Side};
+use crate::wire::{ClusterSpec, Reply};
+use crate::{boot, serve, wire};
 
 /// Entry point of the re-executed process; standard input is the control socket.
 pub(crate) fn main(_arguments: Vec<String>) -> ExitCode {
-    match descend() {
+    supervise(
+        Privilege::UserNamespace,
+        || {},
+        |control, border| {
+            serve::serve(control, async move |spec: &ClusterSpec| boot::boot(spec, border).await)
+        },
+    )
+}
+
+/// Becomes a cluster's supervisor in namespaces of its own, and runs `serve` there. `afterwards` runs on the host, in the
+/// process that was started, when all processes of the cluster are gone.
+///
+/// Call it while the process has one thread; standard input must be the control socket.
+pub fn supervise<F: Future<Output = anyhow::Result<()>>>(
+    privilege: Privilege,
+    afterwards: impl FnOnce(),
+    serve: impl FnOnce(UnixStream, Border) -> F,
+) -> ExitCode {
+    match descend(privilege, afterwards, serve) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             report(&Reply::Failed(format!("{error:#}")));
@@ -33,11 +51,17 @@ pub(crate) fn main(_arguments: Vec<String>) -> ExitCode {
 }
 
 /// Becomes stage 1, then pid 1, then the supervisor; returns the exit code of whichever this process is.
-fn descend() -> anyhow::Result<u8> {
-    namespaces::enter()?;
+fn descend<F: Future<Output = anyhow::Result<()>>>(
+    privilege: Privilege,
+    afterwards: impl FnOnce(),
+    serve: impl FnOnce(UnixStream, Border) -> F,
+) -> anyhow::Result<u8> {
+    namespaces::enter(privilege)?;
     if let Side::Parent(init) = namespaces::split()? {
         namespaces::close(0);
-        return Ok(namespaces::wait_for(init));
+        let code = namespaces::wait_for(init);
+        afterwards();
+        return Ok(code);
     }
     namespaces::die_with_parent()?;
     namespaces::mount_proc()?;
@@ -46,11 +70,13 @@ fn descend() -> anyhow::Result<u8> {
         return Ok(namespaces::reap_until(supervisor));
     }
     namespaces::die_with_parent()?;
-    supervise()?;
+    run(serve)?;
     Ok(0)
 }
 
-fn supervise() -> anyhow::Result<()> {
+fn run<F: Future<Output = anyhow::Result<()>>>(
+    serve: impl FnOnce(UnixStream, Border) -> F,
+) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CONFORMANCE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
@@ -62,7 +88,7 @@ fn supervise() -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?;
-    let result = runtime.block_on(boot::serve(control, border));
+    let result = runtime.block_on(serve(control, border));
     // Pods and their init processes die with pid 1; waiting for blocking tasks would only delay that.
     runtime.shutdown_background();
     result

@@ -35,8 +35,6 @@ pub struct ClusterSpec {
     pub images: Vec<ProgramImage>,
     /// The `nft` program.
     pub nft: PathBuf,
-    /// Directories of the host that containers must see at their own path even below `/tmp`, `/run` and `/mnt`.
-    pub visible: Vec<PathBuf>,
     /// An existing directory over which the supervisor mounts its tmpfs; stays empty on the host.
     pub mountpoint: PathBuf,
     /// Address of the host's loopback on which the API server (and NodePorts) listen.
@@ -49,11 +47,11 @@ pub struct ClusterSpec {
     pub upstream: Mode,
 }
 
-/// A request to the supervisor.
+/// A request to the supervisor of a cluster that `S` describes.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Command {
+pub(crate) enum Command<S> {
     /// First of all: boot.
-    Start(Box<ClusterSpec>),
+    Start(Box<S>),
     /// Change what the outside's name server answers.
     Upstream(Mode),
     /// Read what the outside's name server was asked.
@@ -105,17 +103,26 @@ pub(crate) struct Wire {
 
 impl Wire {
     /// Speaks over `socket`, which must be non-blocking.
+    ///
+    /// # Errors
+    /// The runtime's, when it cannot watch the socket.
     pub(crate) fn new(socket: std::os::unix::net::UnixStream) -> std::io::Result<Wire> {
         let (reader, writer) = UnixStream::from_std(socket)?.into_split();
         Ok(Wire { lines: BufReader::new(reader).lines(), writer })
     }
 
     /// Sends one document.
+    ///
+    /// # Errors
+    /// The socket's.
     pub(crate) async fn send<T: Serialize>(&mut self, document: &T) -> std::io::Result<()> {
         self.writer.write_all(line(document).as_bytes()).await
     }
 
     /// The next document; `None` when the other side is gone.
+    ///
+    /// # Errors
+    /// The socket's, and a line that is no such document.
     pub(crate) async fn receive<T: DeserializeOwned>(&mut self) -> std::io::Result<Option<T>> {
         let Some(line) = self.lines.next_line().await? else { return Ok(None) };
         Ok(Some(serde_json::from_str(&line)?))

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use embedded::{ClusterSpec, EmbeddedCluster, HostPorts, Profile, UpstreamMode};
+use embedded::{ClusterSpec, HostPorts, Profile, SupervisedCluster, UpstreamMode};
 use k8s_openapi::api::core::v1::Service;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
@@ -61,7 +61,6 @@ fn spec(profile: Profile, mountpoint: &Path) -> ClusterSpec {
         pace: Pace::FAST,
         images: Vec::new(),
         nft: nft().unwrap_or_default(),
-        visible: Vec::new(),
         mountpoint: mountpoint.into(),
         host_address: Ipv4Addr::LOCALHOST,
         api_port: 0,
@@ -70,7 +69,7 @@ fn spec(profile: Profile, mountpoint: &Path) -> ClusterSpec {
     }
 }
 
-async fn client(cluster: &EmbeddedCluster) -> anyhow::Result<Client> {
+async fn client(cluster: &SupervisedCluster) -> anyhow::Result<Client> {
     use base64::Engine;
     let access = cluster.access();
     let authority = base64::engine::general_purpose::STANDARD.encode(&access.ca_pem);
@@ -86,7 +85,7 @@ async fn client(cluster: &EmbeddedCluster) -> anyhow::Result<Client> {
 
 async fn answers_resolves_and_ends(profile: Profile) -> anyhow::Result<()> {
     let mountpoint = tempfile::tempdir()?;
-    let cluster = EmbeddedCluster::start(&spec(profile, mountpoint.path()), None).await?;
+    let cluster = SupervisedCluster::start_embedded(&spec(profile, mountpoint.path()), None).await?;
     let services: Api<Service> = Api::namespaced(client(&cluster).await?, "default");
     let address = services.get("kubernetes").await?.spec.and_then(|spec| spec.cluster_ip);
     anyhow::ensure!(address.as_deref() == Some("10.43.0.1"), "{address:?}");
@@ -104,7 +103,7 @@ async fn answers_resolves_and_ends(profile: Profile) -> anyhow::Result<()> {
 
 async fn a_dropped_cluster_is_gone() -> anyhow::Result<()> {
     let mountpoint = tempfile::tempdir()?;
-    let cluster = EmbeddedCluster::start(&spec(Profile::Flannel, mountpoint.path()), None).await?;
+    let cluster = SupervisedCluster::start_embedded(&spec(Profile::Flannel, mountpoint.path()), None).await?;
     let (pid, server) = (cluster.pid(), cluster.access().server.clone());
     drop(cluster);
     anyhow::ensure!(!Path::new(&format!("/proc/{pid}")).exists(), "the supervisor is still there");
@@ -121,7 +120,7 @@ async fn a_dropped_cluster_is_gone() -> anyhow::Result<()> {
 async fn a_missing_program_is_named() -> anyhow::Result<()> {
     let mountpoint = tempfile::tempdir()?;
     let wrong = ClusterSpec { nft: "/nowhere/nft".into(), ..spec(Profile::Flannel, mountpoint.path()) };
-    match EmbeddedCluster::start(&wrong, None).await {
+    match SupervisedCluster::start_embedded(&wrong, None).await {
         Ok(_) => anyhow::bail!("a cluster without packet rules came up"),
         Err(error) => anyhow::ensure!(error.to_string().contains("/nowhere/nft"), "{error}"),
     }
@@ -132,7 +131,7 @@ async fn a_pod_that_cannot_start_is_named() -> anyhow::Result<()> {
     let mountpoint = tempfile::tempdir()?;
     let visible = vec![PathBuf::from("/nowhere/packages")];
     let wrong = ClusterSpec { visible, ..spec(Profile::Flannel, mountpoint.path()) };
-    match EmbeddedCluster::start(&wrong, None).await {
+    match SupervisedCluster::start_embedded(&wrong, None).await {
         Ok(_) => anyhow::bail!("a cluster came up whose containers cannot be mounted"),
         Err(error) => {
             let text = error.to_string();
@@ -164,7 +163,7 @@ async fn an_address_in_use_is_named() -> anyhow::Result<()> {
     let taken = std::net::TcpListener::bind("127.0.0.1:0")?;
     let api_port = taken.local_addr()?.port();
     let wrong = ClusterSpec { api_port, ..spec(Profile::Flannel, mountpoint.path()) };
-    match EmbeddedCluster::start(&wrong, None).await {
+    match SupervisedCluster::start_embedded(&wrong, None).await {
         Ok(_) => anyhow::bail!("two listeners share a port"),
         Err(error) => {
             let text = error.to_string();

@@ -1,13 +1,12 @@
-//! `nft`: the system's, else Debian's package unpacked into the cache.
+//! Programs from Debian's packages, unpacked into the cache; and `nft`, which is the system's where it has one.
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::ProvisionError;
-use super::lock::{DebianPackage, NftPackages};
-use crate::cache;
+use super::lock::{DebianPackage, DebianPrograms};
+use crate::cache::{self, CacheError};
 use crate::command::{Command, CommandError};
 
 /// File below the unpacked packages that runs their `nft` with their libraries.
@@ -33,13 +32,13 @@ fn version(nft: &Path) -> Result<String, CommandError> {
 ///
 /// # Errors
 /// Why they are not.
-pub(crate) fn fit_this_machine(packages: &NftPackages) -> Result<(), String> {
+pub(crate) fn fit_this_machine(packages: &DebianPrograms) -> Result<(), String> {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let architecture = Command::new("dpkg").arg("--print-architecture").run();
     fit(packages, &release, architecture.map(|output| output.stdout).unwrap_or_default().trim())
 }
 
-fn fit(packages: &NftPackages, os_release: &str, architecture: &str) -> Result<(), String> {
+fn fit(packages: &DebianPrograms, os_release: &str, architecture: &str) -> Result<(), String> {
     let codename = os_release.lines().find_map(|line| line.strip_prefix("VERSION_CODENAME="));
     if codename == Some(packages.release.as_str()) && architecture == packages.architecture {
         Ok(())
@@ -51,16 +50,41 @@ fn fit(packages: &NftPackages, os_release: &str, architecture: &str) -> Result<(
     }
 }
 
-/// Downloads the pinned packages without root, checks them and unpacks them into `place`.
+/// Why packages could not be unpacked into the cache.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DebianError {
+    /// They are not for this machine.
+    #[error("{0}")]
+    Unfit(String),
+    /// A command failed.
+    #[error(transparent)]
+    Command(#[from] CommandError),
+    /// A package is not the pinned one.
+    #[error("{file} has SHA-256 {found} instead of {pinned}; nothing was installed")]
+    Hash { file: String, found: String, pinned: String },
+    /// The cache cannot be written.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+/// Downloads the pinned packages of `program` without root, checks them and unpacks them into `place`.
 pub(crate) fn provide(
-    packages: &NftPackages,
+    program: &str,
+    packages: &DebianPrograms,
     place: &Path,
     progress: &dyn Fn(&str),
-) -> Result<(), ProvisionError> {
-    fit_this_machine(packages).map_err(|why| ProvisionError::NoNft { why })?;
-    let configuration =
-        Command::new("apt-config").arg("dump").run().map_err(ProvisionError::FetchNft)?.stdout;
-    unpack(packages, &without_hooks(&configuration), place, progress)
+) -> Result<(), DebianError> {
+    fit_this_machine(packages).map_err(DebianError::Unfit)?;
+    let configuration = Command::new("apt-config").arg("dump").run()?.stdout;
+    unpack(program, packages, &without_hooks(&configuration), place, progress)
+}
+
+/// Puts a script beside the unpacked packages that runs their `nft` with their libraries, and runs it once.
+pub(crate) fn launch_nft(packages: &DebianPrograms, place: &Path) -> Result<(), DebianError> {
+    write_launcher(packages, place)
+        .map_err(|source| CacheError::Unwritable { directory: place.to_owned(), source })?;
+    version(&place.join(LAUNCHER))?;
+    Ok(())
 }
 
 /// The machine's configuration of APT (its sources, proxies, credentials) without what it runs after an update, which
@@ -72,41 +96,39 @@ fn without_hooks(configuration: &str) -> String {
 }
 
 fn unpack(
-    packages: &NftPackages,
+    program: &str,
+    packages: &DebianPrograms,
     configuration: &str,
     place: &Path,
     progress: &dyn Fn(&str),
-) -> Result<(), ProvisionError> {
-    let unwritable =
-        |source| ProvisionError::Cache(crate::CacheError::Unwritable { directory: place.to_owned(), source });
+) -> Result<(), DebianError> {
+    let unwritable = |source| CacheError::Unwritable { directory: place.to_owned(), source };
     let downloads = place.join("downloads");
     let apt = Apt::prepare(configuration, &downloads).map_err(unwritable)?;
-    apt.fetch(&packages.packages, progress).map_err(ProvisionError::FetchNft)?;
+    apt.fetch(program, &packages.packages, progress)?;
     for package in &packages.packages {
         let file = downloads.join(package.file(&packages.architecture));
         check(package, &file)?;
-        let unpacked = Command::new("dpkg-deb").arg("-x").arg(&file).arg(place).run();
-        unpacked.map_err(ProvisionError::FetchNft)?;
+        Command::new("dpkg-deb").arg("-x").arg(&file).arg(place).run()?;
     }
     fs::remove_dir_all(&downloads).map_err(unwritable)?;
-    write_launcher(packages, place).map_err(unwritable)?;
-    version(&place.join(LAUNCHER)).map(drop).map_err(ProvisionError::FetchNft)
+    Ok(())
 }
 
-fn check(package: &DebianPackage, file: &Path) -> Result<(), ProvisionError> {
+fn check(package: &DebianPackage, file: &Path) -> Result<(), DebianError> {
     let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let found = cache::digest(file).map_err(|error| ProvisionError::NoNft {
-        why: format!("apt-get said it had fetched {name}, and there is no such file: {error}"),
+    let found = cache::digest(file).map_err(|error| {
+        DebianError::Unfit(format!("apt-get said it had fetched {name}, and there is no such file: {error}"))
     })?;
     if found == package.sha256 {
         Ok(())
     } else {
-        Err(ProvisionError::Hash { file: name, found, pinned: package.sha256.clone() })
+        Err(DebianError::Hash { file: name, found, pinned: package.sha256.clone() })
     }
 }
 
 /// A script beside the packages, so that a caller needs to know one path and no library search path.
-fn write_launcher(packages: &NftPackages, place: &Path) -> io::Result<()> {
+fn write_launcher(packages: &DebianPrograms, place: &Path) -> io::Result<()> {
     let script = format!(
         "#!/bin/sh\nhere=${{0%/*}}\nLD_LIBRARY_PATH=\"$here/{}\" exec \"$here/{}\" \"$@\"\n",
         packages.libraries.display(),
@@ -142,10 +164,15 @@ impl Apt {
     }
 
     /// Leaves the packages' files in the downloads' directory.
-    fn fetch(&self, packages: &[DebianPackage], progress: &dyn Fn(&str)) -> Result<(), CommandError> {
+    fn fetch(
+        &self,
+        program: &str,
+        packages: &[DebianPackage],
+        progress: &dyn Fn(&str),
+    ) -> Result<(), CommandError> {
         let shown = |line: &str| {
             if line.starts_with("Get:") {
-                progress(&format!("  nft: {line}"));
+                progress(&format!("  {program}: {line}"));
             }
         };
         self.command().arg("update").run_with(shown)?;

@@ -4,8 +4,8 @@ use super::*;
 use rstest::rstest;
 use sha2::{Digest, Sha256};
 
-fn pins(packages: Vec<DebianPackage>) -> NftPackages {
-    NftPackages {
+fn pins(packages: Vec<DebianPackage>) -> DebianPrograms {
+    DebianPrograms {
         version: "1".into(),
         main: "usr/sbin/nft".into(),
         libraries: "usr/lib/here".into(),

@@ -14,7 +14,9 @@ pub(crate) struct Lock {
     pub(crate) envoy: WheelProgram,
     pub(crate) rclone: WheelProgram,
     pub(crate) mlserver: WheelProgram,
-    pub(crate) nft: NftPackages,
+    pub(crate) nft: DebianPrograms,
+    pub(crate) kubernetes: KubernetesPins,
+    pub(crate) containers: DebianPrograms,
 }
 
 /// A program made of Python packages.
@@ -28,11 +30,21 @@ pub(crate) struct WheelProgram {
     pub(crate) requirements: String,
 }
 
-/// `nft` and the libraries it needs, of one Debian release.
+/// Versions of what a real Kubernetes is built from. Those of modules stand in `clusters/kubernetes/programs/go.sum`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct NftPackages {
+pub(crate) struct KubernetesPins {
     pub(crate) version: String,
+    pub(crate) coredns: String,
+    pub(crate) calico: String,
+}
+
+/// Programs and the libraries they need, of one Debian release.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DebianPrograms {
+    pub(crate) version: String,
+    /// The program that shows whether they run, below their directory.
     pub(crate) main: PathBuf,
     pub(crate) libraries: PathBuf,
     pub(crate) release: String,
@@ -56,12 +68,12 @@ impl Lock {
     }
 }
 
-impl NftPackages {
-    /// The cache's directory for these very packages.
-    pub(crate) fn directory(&self) -> String {
+impl DebianPrograms {
+    /// The cache's directory for these very packages, called `name`.
+    pub(crate) fn directory(&self, name: &str) -> String {
         let pins: String = self.packages.iter().map(|package| package.sha256.as_str()).collect();
         let digest = hex::encode(Sha256::digest(pins));
-        format!("nft-{}-{}-{}", self.version, self.release, &digest[..8])
+        format!("{name}-{}-{}-{}", self.version, self.release, &digest[..8])
     }
 }
 
@@ -99,6 +111,8 @@ mod tests {
                 );
             }
         }
-        assert!(lock.nft.packages.iter().all(|package| package.sha256.len() == 64));
+        for programs in [&lock.nft, &lock.containers] {
+            assert!(programs.packages.iter().all(|package| package.sha256.len() == 64));
+        }
     }
 }

@@ -11,9 +11,10 @@ use crate::command::Command;
 const CANDIDATES: [&str; 5] = ["python3", "python3.12", "python3.11", "python3.10", "/usr/bin/python3"];
 
 const QUESTION: &str = r#"
-import json, sys, pip
+import json, os, sys, sysconfig, pip
+library = {os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
 print(json.dumps({"executable": sys.executable, "major": sys.version_info[0], "minor": sys.version_info[1],
-                  "micro": sys.version_info[2]}))
+                  "micro": sys.version_info[2], "library": sorted(library)}))
 "#;
 
 /// A usable Python.
@@ -25,6 +26,8 @@ pub(crate) struct Python {
     pub(crate) tag: String,
     /// `3.11.7`.
     pub(crate) version: String,
+    /// Directories of its own modules.
+    pub(crate) library: Vec<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -33,6 +36,7 @@ struct Answer {
     major: u32,
     minor: u32,
     micro: u32,
+    library: Vec<PathBuf>,
 }
 
 impl Python {
@@ -64,6 +68,7 @@ impl Python {
             executable: answer.executable,
             tag: format!("cp{}{}", answer.major, answer.minor),
             version,
+            library: answer.library,
         })
     }
 

@@ -19,7 +19,7 @@ mod settings;
 mod shared;
 
 pub use container::{Program, container_init};
-pub use links::{BRIDGE_ADDRESS, GATEWAY, LinkError, NODE_ADDRESS};
+pub use links::{BRIDGE_ADDRESS, GATEWAY, LinkError, NODE_ADDRESS, NodeLan};
 pub use node::{Node, StartError};
 pub use proxy::RulesState;
 pub use settings::{NodeSettings, ProgramImage, TokenIssuer};

@@ -11,6 +11,7 @@ mod sysctl;
 
 pub(crate) use addresses::Addresses;
 pub use netlink::LinkError;
+pub use node::NodeLan;
 pub(crate) use node::{Bridging, NodeLinks};
 pub(crate) use pod::PodLink;
 

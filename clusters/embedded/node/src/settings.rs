@@ -64,4 +64,7 @@ pub struct ProgramImage {
     pub programs: IndexMap<String, Program>,
     /// Files of the image: absolute path to text. A text that begins with `#!` is executable.
     pub files: IndexMap<String, String>,
+    /// Directories of the host that the programs need, at their own path.
+    #[serde(default)]
+    pub trees: Vec<PathBuf>,
 }

@@ -104,6 +104,32 @@ fn add_bridge(batch: &mut Batch) {
     );
 }
 
+/// A node's LAN alone, for a node whose other links are made by programs of its own. The outside lives as long as this value.
+#[derive(Debug)]
+pub struct NodeLan {
+    _outside: Namespace,
+}
+
+impl NodeLan {
+    /// Gives the calling thread's network namespace, which must be fresh, a loopback that is up, a LAN with
+    /// [`NODE_ADDRESS`] and a default route to an outside that answers nothing.
+    ///
+    /// # Errors
+    /// The step that the kernel refused.
+    pub fn set_up() -> Result<NodeLan, LinkError> {
+        let node = Netlink::open()?;
+        sysctl::set("ipv4/ip_forward", "1")?;
+        sysctl::set_if_there("bridge/bridge-nf-call-iptables", "1")?;
+        sysctl::set_if_there("ipv6/conf/all/disable_ipv6", "1")?;
+        sysctl::set_if_there("ipv6/conf/default/disable_ipv6", "1")?;
+        let mut batch = Batch::default();
+        batch
+            .change_link("bring up lo", LinkMessageBuilder::<LinkUnspec>::new().index(LOOPBACK).up().build());
+        node.apply(batch)?;
+        Ok(NodeLan { _outside: add_outside(&node)? })
+    }
+}
+
 /// The LAN: `lan0` on the node, `gw0` in a namespace that forwards nothing. A packet to an address that nobody has is
 /// dropped there without a word (a host that does not forward sends no ICMP), so it looks like a black hole, and the
 /// node's own routing never answers "network is unreachable".

@@ -1,0 +1,74 @@
+//! The supervisor's side of the conversation with the harness, whatever kind of cluster it runs.
+
+use std::any::Any;
+use std::os::unix::net::UnixStream;
+
+use anyhow::bail;
+use embedded_dns::Upstream;
+use serde::de::DeserializeOwned;
+use tracing::info;
+
+use crate::wire::{Access, Command, Reply, Wire};
+
+/// A booted cluster, as its supervisor holds it. Its processes end with the supervisor.
+pub struct Booted {
+    /// How to reach it.
+    pub access: Access,
+    /// The name server outside it.
+    pub upstream: Upstream,
+    /// Whatever must live as long as the cluster.
+    pub parts: Box<dyn Any>,
+}
+
+/// Everything was started, and it does not become Ready. The log may know more.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct NotUp(pub String);
+
+/// Boots the cluster that the harness describes over `control`, and serves the harness until it says stop or is gone.
+///
+/// # Errors
+/// Why there is no cluster; the harness was told. The end of the harness during the boot.
+pub async fn serve<S: DeserializeOwned>(
+    control: UnixStream,
+    boot: impl AsyncFnOnce(&S) -> anyhow::Result<Booted>,
+) -> anyhow::Result<()> {
+    let mut wire = Wire::new(control)?;
+    let Some(Command::Start(spec)) = wire.receive::<Command<S>>().await? else {
+        bail!("the first command must be Start")
+    };
+    let booted = tokio::select! {
+        booted = boot(&spec) => booted,
+        // Nothing is asked before Ready: whatever ends this read is the harness's end.
+        _ = wire.receive::<Command<()>>() => bail!("the harness went away during the boot"),
+    };
+    let running = match booted {
+        Ok(running) => running,
+        Err(error) => {
+            let reply = match error.downcast_ref::<NotUp>() {
+                Some(NotUp(why)) => Reply::NotUp(why.clone()),
+                None => Reply::Failed(format!("{error:#}")),
+            };
+            wire.send(&reply).await?;
+            return Err(error);
+        }
+    };
+    wire.send(&Reply::Ready(running.access.clone())).await?;
+    while let Some(command) = wire.receive::<Command<S>>().await? {
+        let reply = match command {
+            Command::Start(_) => Reply::Failed("the cluster runs already".into()),
+            Command::Upstream(mode) => {
+                running.upstream.set_mode(mode);
+                Reply::Done
+            }
+            Command::UpstreamQuestions => Reply::Questions(running.upstream.questions()),
+            Command::Stop => {
+                wire.send(&Reply::Done).await?;
+                break;
+            }
+        };
+        wire.send(&reply).await?;
+    }
+    info!("the harness is done with this cluster");
+    Ok(())
+}

@@ -1,0 +1,56 @@
+//! A real Kubernetes on this machine: kube-apiserver, controller-manager, scheduler, kubelet and kube-proxy, etcd,
+//! containerd and CoreDNS as processes in namespaces of their own. Root, but no container engine and no registry.
+//!
+//! ```text
+//! start ─► supervisor (root; mount, pid, uts, ipc, network namespaces) ─► boot
+//!            machine    what the node sees of this machine: its own /run, /var/lib, /sys
+//!            pki        authorities, certificates, kubeconfigs
+//!            parts      each program's command line and configuration, set up as k3s sets its own up
+//!            calico     felix and the CNI plugin, on a cluster that has them
+//!            volumes    the class `local-path`
+//! ```
+//!
+//! The cluster ends with its supervisor, and that with the harness, like an embedded one. What namespaces do not take with
+//! them (cgroups) the process that was started removes when all others are gone; see [`cgroups`].
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod boot;
+mod calico;
+pub mod cgroups;
+mod configuration;
+mod flannel;
+mod machine;
+mod node_images;
+mod parts;
+mod pause;
+mod pki;
+mod process;
+mod spec;
+mod supervisor;
+mod volumes;
+
+pub use node_images::{ImagesError, copy_images, load_images};
+pub use spec::{CalicoPrograms, Network, NodePrograms, NodeSpec};
+
+use std::path::Path;
+
+use embedded::{ClusterError, SupervisedCluster};
+use spec::SUPERVISOR;
+
+/// The programs that this crate re-executes, for [`embedded::intercept`].
+pub const BUILTINS: &[embedded::Builtin] = &[
+    embedded::Builtin { name: SUPERVISOR, main: supervisor::main },
+    embedded::Builtin { name: node_images::LOADER, main: node_images::main },
+    embedded::Builtin { name: "pause", main: pause::main },
+];
+
+/// Boots the cluster that `spec` describes and waits until its node is Ready and names resolve in it. The supervisor logs
+/// to `log`, the programs below `spec.state`.
+///
+/// # Errors
+/// [`ClusterError::Refused`] with a sentence that names the remedy where there is one.
+pub async fn start(spec: &NodeSpec, log: Option<&Path>) -> Result<SupervisedCluster, ClusterError> {
+    let state = spec.state.display().to_string();
+    SupervisedCluster::start(&[SUPERVISOR, &spec.name, &state], spec, log).await
+}

@@ -1,0 +1,194 @@
+//! Images for containerd: loaded once into a directory that later clusters copy, with links where files never change.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context;
+use embedded::supervision::{Privilege, supervise};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use crate::configuration::{OomScores, containerd};
+use crate::machine;
+use crate::parts::ctr;
+use crate::process::Launcher;
+use crate::spec::NodePrograms;
+
+/// Name of the built-in program that loads images.
+pub(crate) const LOADER: &str = "kubernetes-images";
+
+/// How long containerd may take to answer, and to end.
+const CONTAINERD: Duration = Duration::from_secs(30);
+/// Between two looks.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Why images could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot load images into containerd: {0}")]
+pub struct ImagesError(String);
+
+/// An order to the loader.
+#[derive(Debug, Serialize, Deserialize)]
+struct Order {
+    programs: NodePrograms,
+    archives: Vec<PathBuf>,
+    root: PathBuf,
+    visible: Vec<PathBuf>,
+}
+
+/// Loads `archives` (see the crate `image`) into containerd's directory `root`, which exists and is empty. Needs root;
+/// takes as long as unpacking takes. `visible` as in [`crate::NodeSpec`].
+///
+/// # Errors
+/// What containerd said.
+pub fn load_images(
+    programs: &NodePrograms,
+    archives: &[PathBuf],
+    root: &Path,
+    visible: &[PathBuf],
+) -> Result<(), ImagesError> {
+    let order = Order {
+        programs: programs.clone(),
+        archives: archives.to_vec(),
+        root: root.to_owned(),
+        visible: visible.to_vec(),
+    };
+    let told = || -> anyhow::Result<String> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let mut child = embedded::supervision::builtin(&[LOADER])
+            .stdin(std::os::fd::OwnedFd::from(theirs))
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()?;
+        let mut line = serde_json::to_string(&order)?;
+        line.push('\n');
+        (&ours).write_all(line.as_bytes())?;
+        let mut answer = String::new();
+        BufReader::new(&ours).read_line(&mut answer)?;
+        child.wait()?;
+        Ok(answer)
+    };
+    match told().map(|answer| answer.trim().to_owned()) {
+        Ok(answer) if answer == "done" => Ok(()),
+        Ok(answer) if answer.is_empty() => Err(ImagesError("the loader ended without an answer".into())),
+        Ok(answer) => Err(ImagesError(answer)),
+        Err(error) => Err(ImagesError(format!("{error:#}"))),
+    }
+}
+
+/// Entry point of the re-executed process: reads its order from standard input, a socket, and answers there in a line.
+pub(crate) fn main(_arguments: Vec<String>) -> ExitCode {
+    supervise(
+        Privilege::Root,
+        || {},
+        |control, _| async move {
+            control.set_nonblocking(false)?;
+            let mut order = String::new();
+            BufReader::new(&control).read_line(&mut order)?;
+            let order: Order = serde_json::from_str(&order)?;
+            let answer = match load(&order).await {
+                Ok(()) => "done".to_owned(),
+                Err(error) => format!("{error:#}").replace('\n', " | "),
+            };
+            writeln!(&control, "{answer}").context("the harness is gone")
+        },
+    )
+}
+
+async fn load(order: &Order) -> anyhow::Result<()> {
+    let mut visible = order.visible.clone();
+    visible.push(order.root.clone());
+    machine::set_up(&visible)?;
+    let launcher = Launcher::over(&order.programs, Path::new("/run"));
+    let configuration = Path::new("/run/containerd.toml");
+    fs::write(configuration, containerd(&order.root, OomScores::of_this_process(), None))?;
+    let mut command = launcher.command("containerd");
+    command.arg("--config").arg(configuration);
+    let mut running = launcher.start("containerd", command)?;
+    let loaded = tokio::select! {
+        loaded = import(&launcher, &order.archives) => loaded,
+        why = running.ended() => anyhow::bail!(why),
+    };
+    loaded?;
+    // Its databases are whole when it has ended in order.
+    let pid = running.id().context("containerd has ended")?;
+    kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM)?;
+    tokio::time::timeout(CONTAINERD, running.ended()).await.map(drop).context("containerd does not end")
+}
+
+async fn import(launcher: &Launcher, archives: &[PathBuf]) -> anyhow::Result<()> {
+    let answers = async {
+        while launcher
+            .run("ctr", {
+                let mut ask = ctr(launcher);
+                ask.arg("version");
+                ask
+            })
+            .await
+            .is_err()
+        {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(CONTAINERD, answers).await.context("containerd does not answer")?;
+    for archive in archives {
+        let mut command = ctr(launcher);
+        command.args(["images", "import", "--all-platforms"]).arg(archive);
+        launcher.run("import", command).await.with_context(|| archive.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// Copies what [`load_images`] made to `root`, which must not exist and be on the same file system: in no time and no
+/// space, as only containerd's databases are ever written.
+///
+/// # Errors
+/// The system's.
+pub fn copy_images(loaded: &Path, root: &Path) -> std::io::Result<()> {
+    let metadata = fs::symlink_metadata(loaded)?;
+    fs::create_dir(root)?;
+    for entry in fs::read_dir(loaded)? {
+        let entry = entry?;
+        let (from, to) = (entry.path(), root.join(entry.file_name()));
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            copy_images(&from, &to)?;
+        } else if from.extension().is_some_and(|extension| extension == "db") {
+            fs::copy(&from, &to)?;
+        } else {
+            fs::hard_link(&from, &to)?;
+        }
+    }
+    // Last, as it may forbid writing.
+    fs::set_permissions(root, metadata.permissions())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+
+    use super::*;
+
+    #[test]
+    fn only_databases_are_copied() {
+        let place = tempfile::tempdir().unwrap();
+        let loaded = place.path().join("loaded");
+        fs::create_dir_all(loaded.join("snapshots/1/fs")).unwrap();
+        fs::write(loaded.join("meta.db"), "database").unwrap();
+        fs::write(loaded.join("snapshots/1/fs/file"), "layer").unwrap();
+        std::os::unix::fs::symlink("file", loaded.join("snapshots/1/fs/link")).unwrap();
+        fs::set_permissions(loaded.join("snapshots/1/fs"), fs::Permissions::from_mode(0o555)).unwrap();
+        let root = place.path().join("root");
+        copy_images(&loaded, &root).unwrap();
+        let inode = |path: &Path| fs::metadata(path).unwrap().ino();
+        assert_ne!(inode(&loaded.join("meta.db")), inode(&root.join("meta.db")));
+        assert_eq!(inode(&loaded.join("snapshots/1/fs/file")), inode(&root.join("snapshots/1/fs/file")));
+        assert_eq!(fs::read_link(root.join("snapshots/1/fs/link")).unwrap(), Path::new("file"));
+        assert_eq!(fs::metadata(root.join("snapshots/1/fs")).unwrap().permissions().mode() & 0o777, 0o555);
+    }
+}

@@ -1,0 +1,272 @@
+//! A real Kubernetes of this machine's, with the images of a table.
+
+use std::fs;
+use std::io;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use embedded::{
+    Access, ClusterError, HostPorts, Profile, Program, ProgramImage, SupervisedCluster, UpstreamMode,
+};
+use image::{Image, ImageError, write_archive};
+use kubernetes::{ImagesError, Network, NodeSpec, cgroups, copy_images, load_images};
+use nix::unistd::geteuid;
+use sha2::{Digest, Sha256};
+
+use crate::cache::{Cache, CacheError};
+use crate::node_image;
+use crate::programs::KubernetesPrograms;
+
+/// Below the cache: the state of running clusters, a directory each, named after process and number.
+const STATES: &str = "kubernetes";
+
+/// What is asked of a cluster before it exists.
+#[derive(Debug)]
+pub struct KubernetesRequest<'a> {
+    /// The network; policies are enforced by Calico's only.
+    pub profile: Profile,
+    /// Programs, from [`crate::provision_kubernetes`].
+    pub programs: &'a KubernetesPrograms,
+    /// Images that pods may name.
+    pub images: &'a [ProgramImage],
+    /// The executable whose built-in programs the images name; this one when absent.
+    pub own: Option<PathBuf>,
+    /// Directory for the logs of the supervisor and of every program; made when it is missing.
+    pub logs: &'a Path,
+    /// Address of the host's loopback on which it is reached.
+    pub host_address: Ipv4Addr,
+    /// Port of its API server on the host; 0 lets the kernel choose.
+    pub api_port: u16,
+    /// What else listens on the host.
+    pub host_ports: HostPorts,
+}
+
+/// Why there is no cluster.
+#[derive(Debug, thiserror::Error)]
+pub enum KubernetesError {
+    /// Not root.
+    #[error(
+        "a real Kubernetes of this machine needs root (kubelet and containerd do): run with sudo, or use --cluster embedded"
+    )]
+    NotRoot,
+    /// Calico's programs were not provisioned.
+    #[error("Calico was not provisioned")]
+    NoCalico,
+    /// The cache is at fault.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// No images.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// containerd does not take them.
+    #[error(transparent)]
+    Load(#[from] ImagesError),
+    /// A directory of the cluster cannot be made.
+    #[error("cannot prepare {}: {source}", .path.display())]
+    Prepare {
+        /// Which.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// It does not start.
+    #[error("{source}; the logs of its programs: {}", .logs.display())]
+    Start {
+        /// Why.
+        source: ClusterError,
+        /// Where they are.
+        logs: PathBuf,
+    },
+}
+
+/// A running one. It ends with this value.
+#[derive(Debug)]
+pub struct KubernetesCluster {
+    cluster: SupervisedCluster,
+}
+
+/// Whether this process may have such a cluster.
+///
+/// # Errors
+/// [`KubernetesError::NotRoot`].
+pub fn can_run_kubernetes() -> Result<(), KubernetesError> {
+    if geteuid().is_root() { Ok(()) } else { Err(KubernetesError::NotRoot) }
+}
+
+impl KubernetesCluster {
+    /// Makes images where the cache has none of these, and boots; returns when the node is Ready and names resolve.
+    ///
+    /// # Errors
+    /// [`KubernetesError`].
+    pub async fn start(
+        request: KubernetesRequest<'_>,
+        cache: &Cache,
+        progress: &dyn Fn(&str),
+    ) -> Result<KubernetesCluster, KubernetesError> {
+        can_run_kubernetes()?;
+        let network = match (request.profile, &request.programs.calico) {
+            (Profile::Flannel, _) => Network::Flannel,
+            (Profile::Calico, Some(programs)) => Network::Calico(programs.clone()),
+            (Profile::Calico, None) => return Err(KubernetesError::NoCalico),
+        };
+        let states = cache.directory().join(STATES);
+        forget_dead(&states);
+        let loaded = loaded_images(&request, cache, progress)?;
+        let name = new_name();
+        let state = states.join(&name);
+        let prepare = |path: &Path, made: io::Result<()>| {
+            made.map_err(|source| KubernetesError::Prepare { path: path.to_owned(), source })
+        };
+        prepare(&state, fs::create_dir_all(&state))?;
+        prepare(request.logs, fs::create_dir_all(request.logs))?;
+        let copied = copy_images(&loaded, &state.join("containerd"));
+        prepare(&state, copied)?;
+        let spec = NodeSpec {
+            name,
+            state: state.clone(),
+            logs: request.logs.to_owned(),
+            mountpoint: cache.mountpoint()?,
+            programs: request.programs.node.clone(),
+            network,
+            visible: vec![cache.directory().to_owned()],
+            host_address: request.host_address,
+            api_port: request.api_port,
+            host_ports: request.host_ports,
+            upstream: UpstreamMode::honest(),
+        };
+        let log = request.logs.join("supervisor.log");
+        match kubernetes::start(&spec, Some(&log)).await {
+            Ok(cluster) => Ok(KubernetesCluster { cluster }),
+            Err(error) => Err(KubernetesError::Start { source: error, logs: request.logs.to_owned() }),
+        }
+    }
+
+    /// How to reach it.
+    pub fn access(&self) -> &Access {
+        self.cluster.access()
+    }
+
+    /// Its supervisor's process.
+    pub fn supervised(&self) -> &SupervisedCluster {
+        &self.cluster
+    }
+
+    /// Ends it; nothing of it is left.
+    ///
+    /// # Errors
+    /// [`ClusterError`] when it had ended before.
+    pub async fn stop(self) -> Result<(), ClusterError> {
+        self.cluster.stop().await
+    }
+}
+
+/// `<process>-<number>`: unique on this machine while the process lives.
+fn new_name() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    format!("{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Removes what is left of clusters whose process was killed together with its supervisor.
+fn forget_dead(states: &Path) {
+    let entries = fs::read_dir(states).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .chain(cgroups::remaining())
+        .collect();
+    names.sort();
+    names.dedup();
+    for name in names {
+        let process = name.split('-').next().and_then(|number| number.parse::<u32>().ok());
+        let lives = process.is_some_and(|process| Path::new("/proc").join(process.to_string()).exists());
+        if !lives {
+            cgroups::remove(&name);
+            // It is looked at again by the next run.
+            let _ = fs::remove_dir_all(states.join(&name));
+        }
+    }
+}
+
+/// A directory of containerd's with the table's images, CoreDNS and pause loaded; made once for each set of programs.
+fn loaded_images(
+    request: &KubernetesRequest<'_>,
+    cache: &Cache,
+    progress: &dyn Fn(&str),
+) -> Result<PathBuf, KubernetesError> {
+    let mut table = request.images.to_vec();
+    table.push(coredns(&request.programs.coredns));
+    table.push(pause());
+    let own = match &request.own {
+        Some(own) => own.clone(),
+        None => std::env::current_exe()
+            .map_err(|source| KubernetesError::Prepare { path: "/proc/self/exe".into(), source })?,
+    };
+    let name = format!("kubernetes-images-{}", fingerprint(&table, &own)?);
+    if let Some(place) = cache.find(&name)? {
+        return Ok(place.join("containerd"));
+    }
+    let guard = cache.lock(|| progress("waiting for another run that provisions programs"))?;
+    if let Some(place) = cache.find(&name)? {
+        return Ok(place.join("containerd"));
+    }
+    progress("making images of the provisioned programs and loading them into containerd (once)");
+    let images = node_image::images(&table, &own)?;
+    let place = cache.install(&guard, &name, |place| load(&images, request, cache, place))?;
+    Ok(place.join("containerd"))
+}
+
+fn load(
+    images: &[Image],
+    request: &KubernetesRequest<'_>,
+    cache: &Cache,
+    place: &Path,
+) -> Result<(), KubernetesError> {
+    let (archive, root) = (place.join("images.tar"), place.join("containerd"));
+    write_archive(images, &archive)?;
+    fs::create_dir(&root).map_err(|source| KubernetesError::Prepare { path: root.clone(), source })?;
+    let visible = [cache.directory().to_owned()];
+    load_images(&request.programs.node, std::slice::from_ref(&archive), &root, &visible)?;
+    fs::remove_file(&archive).map_err(|source| KubernetesError::Prepare { path: archive, source })
+}
+
+/// Changes with the table, and with the programs that it names by path.
+fn fingerprint(table: &[ProgramImage], own: &Path) -> Result<String, KubernetesError> {
+    let mut digest = Sha256::new();
+    let mut programs = vec![own.to_owned()];
+    for image in table {
+        digest.update(format!("{image:?}\n"));
+        programs.extend(image.programs.values().filter_map(|program| match program {
+            Program::Host(path) => Some(path.clone()),
+            Program::Builtin(_) => None,
+        }));
+    }
+    for program in programs {
+        let found = fs::metadata(&program)
+            .and_then(|metadata| Ok((metadata.len(), metadata.modified()?)))
+            .map_err(|source| KubernetesError::Prepare { path: program.clone(), source })?;
+        digest.update(format!("{} {found:?}\n", program.display()));
+    }
+    Ok(hex::encode(&digest.finalize()[..6]))
+}
+
+/// The image that k3s 1.33.1 runs CoreDNS from.
+fn coredns(program: &Path) -> ProgramImage {
+    let mut image = ProgramImage {
+        reference: "rancher/mirrored-coredns-coredns:1.12.1".into(),
+        entrypoint: vec!["/coredns".into()],
+        ..ProgramImage::default()
+    };
+    image.programs.insert("/coredns".into(), Program::Host(program.to_owned()));
+    image
+}
+
+/// The process that holds a pod's namespaces.
+fn pause() -> ProgramImage {
+    let mut image = ProgramImage {
+        reference: "rancher/mirrored-pause:3.6".into(),
+        entrypoint: vec!["/pause".into()],
+        ..ProgramImage::default()
+    };
+    image.programs.insert("/pause".into(), Program::Builtin("pause".into()));
+    image
+}

@@ -1,0 +1,154 @@
+//! Programs built from Go modules into the cache.
+
+use std::fs;
+use std::path::Path;
+
+use sha2::{Digest, Sha256};
+
+use super::ProvisionError;
+use crate::CacheError;
+use crate::command::{Command, CommandError};
+
+/// The oldest Go that builds the modules here.
+const OLDEST: (u32, u32) = (1, 24);
+
+/// A module of ours that is built in a directory of the cache.
+pub(crate) struct Module {
+    /// What it is called in progress and errors.
+    pub(crate) name: &'static str,
+    /// Its files: `go.mod`, `go.sum` with the hashes of everything it needs, `main.go`.
+    pub(crate) files: [(&'static str, &'static str); 3],
+    /// Settings of variables at link time, `-X` each.
+    pub(crate) variables: Vec<String>,
+}
+
+impl Module {
+    /// Changes with whatever it is built from.
+    pub(crate) fn digest(&self) -> String {
+        let text: String = self
+            .files
+            .iter()
+            .map(|(_, text)| *text)
+            .chain(self.variables.iter().map(String::as_str))
+            .collect();
+        hex::encode(&Sha256::digest(text)[..4])
+    }
+}
+
+/// Go, found on `PATH` and new enough.
+#[derive(Debug)]
+pub(crate) struct Go(());
+
+impl Go {
+    /// # Errors
+    /// [`ProvisionError::NoGo`], with the remedy.
+    pub(crate) fn find() -> Result<Go, ProvisionError> {
+        let said = Command::new("go").args(["env", "GOVERSION"]).env("GOTOOLCHAIN", "local").run();
+        let version = match said {
+            Ok(output) => output.stdout.trim().to_owned(),
+            Err(CommandError::Start { .. }) => return Err(ProvisionError::NoGo { why: "not found".into() }),
+            Err(error) => return Err(ProvisionError::NoGo { why: error.to_string() }),
+        };
+        if is_new_enough(&version) { Ok(Go(())) } else { Err(ProvisionError::NoGo { why: version }) }
+    }
+
+    /// Builds `module` in `place` as a program called by the module's name.
+    pub(crate) fn build(
+        &self,
+        module: &Module,
+        place: &Path,
+        progress: &dyn Fn(&str),
+    ) -> Result<(), ProvisionError> {
+        let source = place.join(format!("{}.source", module.name));
+        let write = || {
+            fs::create_dir_all(&source)?;
+            module.files.iter().try_for_each(|(name, text)| fs::write(source.join(name), text))
+        };
+        write().map_err(|source| CacheError::Unwritable { directory: place.to_owned(), source })?;
+        let variables: String = module.variables.iter().map(|variable| format!(" -X {variable}")).collect();
+        let build = self
+            .command()
+            .args(["build", "-v", "-trimpath", "-ldflags"])
+            .arg(format!("-s -w{variables}"))
+            .arg("-o")
+            .arg(place.join(module.name))
+            .arg(".")
+            .directory(&source);
+        self.run(module.name, build, progress)
+    }
+
+    /// Builds the program of a published module, `path@version`, into `place`; the checksum database vouches for it.
+    pub(crate) fn install(
+        &self,
+        name: &'static str,
+        module: &str,
+        place: &Path,
+        progress: &dyn Fn(&str),
+    ) -> Result<(), ProvisionError> {
+        let install = self
+            .command()
+            .args(["install", "-v", "-trimpath", "-ldflags", "-s -w", module])
+            .env("GOBIN", place);
+        self.run(name, install, progress)
+    }
+
+    /// The directory of a module that `source`'s `go.mod` asks for.
+    pub(crate) fn module_directory(&self, module: &str, source: &Path) -> Result<String, CommandError> {
+        let list = self.command().args(["list", "-m", "-f", "{{.Dir}}", module]).directory(source);
+        Ok(list.run()?.stdout.trim().to_owned())
+    }
+
+    fn command(&self) -> Command {
+        Command::new("go")
+            .env("CGO_ENABLED", "0")
+            .env("GOFLAGS", "")
+            .env("GOTOOLCHAIN", "local")
+            .env("GOWORK", "off")
+    }
+
+    fn run(
+        &self,
+        name: &'static str,
+        command: Command,
+        progress: &dyn Fn(&str),
+    ) -> Result<(), ProvisionError> {
+        let mut packages = 0;
+        let shown = |line: &str| {
+            packages += 1;
+            if packages % 100 == 0 {
+                progress(&format!("  {name}: {packages} packages, {line}"));
+            }
+        };
+        command
+            .run_with_errors(shown)
+            .map(drop)
+            .map_err(|source| ProvisionError::Fetch { program: name, source })
+    }
+}
+
+/// Whether `go1.26.8` is one that builds our modules. What is no number is somebody's own build, and may try.
+fn is_new_enough(version: &str) -> bool {
+    let numbers = version.trim_start_matches("go");
+    let mut parts = numbers.split(['.', 'r', 'b', '-']).map(|part| part.parse::<u32>().ok());
+    match (parts.next().flatten(), parts.next().flatten()) {
+        (Some(major), Some(minor)) => (major, minor) >= OLDEST,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("go1.26.8", true)]
+    #[case("go1.24", true)]
+    #[case("go1.24rc1", true)]
+    #[case("go1.23.12", false)]
+    #[case("go2.0", true)]
+    #[case("devel +abc", true)]
+    fn versions(#[case] version: &str, #[case] enough: bool) {
+        assert_eq!(is_new_enough(version), enough);
+    }
+}

@@ -1,0 +1,196 @@
+//! The programs of a real Kubernetes: built from Go modules and taken from Debian's packages, once.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kubernetes::{CalicoPrograms, NodePrograms};
+
+use super::debian::{self, DebianError};
+use super::go::{Go, Module};
+use super::lock::{DebianPrograms, KubernetesPins, Lock};
+use super::{Installer, ProvisionError};
+use crate::cache::Cache;
+
+/// Names that programs call iptables' two multi-call programs by; Debian's package leaves the shorter ones to the system's
+/// alternatives.
+const IPTABLES: [&str; 6] =
+    ["iptables", "iptables-restore", "iptables-save", "ip6tables", "ip6tables-restore", "ip6tables-save"];
+/// The CNI plugins that a node needs of the reference ones.
+const CNI_PLUGINS: [&str; 5] = ["bridge", "host-local", "loopback", "portmap", "bandwidth"];
+
+/// Where the programs of a real Kubernetes are.
+#[derive(Debug, Clone)]
+pub struct KubernetesPrograms {
+    /// Those of the node.
+    pub node: NodePrograms,
+    /// CoreDNS, which runs in a pod.
+    pub coredns: PathBuf,
+    /// Calico's, where they were asked for.
+    pub calico: Option<CalicoPrograms>,
+}
+
+/// Whether Calico is wanted: it takes minutes more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WithCalico {
+    /// Yes.
+    Yes,
+    /// No.
+    No,
+}
+
+fn kube(pins: &KubernetesPins) -> Module {
+    let version = &pins.version;
+    let mut parts = version.split('.');
+    let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    let settings = |package: &str| {
+        [
+            format!("{package}.gitVersion=v{version}"),
+            format!("{package}.gitMajor={major}"),
+            format!("{package}.gitMinor={minor}"),
+            format!("{package}.gitTreeState=clean"),
+        ]
+    };
+    Module {
+        name: "kube",
+        files: [
+            ("go.mod", include_str!("../../kubernetes/programs/kube/go.mod")),
+            ("go.sum", include_str!("../../kubernetes/programs/kube/go.sum")),
+            ("main.go", include_str!("../../kubernetes/programs/kube/main.go")),
+        ],
+        variables: ["k8s.io/component-base/version", "k8s.io/client-go/pkg/version"]
+            .into_iter()
+            .flat_map(settings)
+            .collect(),
+    }
+}
+
+fn calico(pins: &KubernetesPins) -> Module {
+    Module {
+        name: "calico-node",
+        files: [
+            ("go.mod", include_str!("../../kubernetes/programs/calico/go.mod")),
+            ("go.sum", include_str!("../../kubernetes/programs/calico/go.sum")),
+            ("main.go", include_str!("../../kubernetes/programs/calico/main.go")),
+        ],
+        variables: vec![format!(
+            "github.com/projectcalico/calico/node/pkg/lifecycle/startup.VERSION=v{}",
+            pins.calico
+        )],
+    }
+}
+
+/// Finds every program of a real Kubernetes, building and fetching those that are missing; `progress` is told each step in
+/// a line. Without anything cached it takes about ten minutes on two processors, three more with Calico.
+///
+/// # Errors
+/// [`ProvisionError`], each with the remedy. A failure leaves no half-made program.
+pub fn provision_kubernetes(
+    cache: &Cache,
+    with_calico: WithCalico,
+    progress: &dyn Fn(&str),
+) -> Result<KubernetesPrograms, ProvisionError> {
+    let lock = Lock::read()?;
+    let mut installer = Installer { cache, guard: None, progress };
+    let containers = installer.containers(&lock.containers)?;
+    let kube_module = kube(&lock.kubernetes);
+    let kube = installer.go_module(&kube_module, &lock.kubernetes.version)?.join(kube_module.name);
+    let coredns = installer.coredns(&lock.kubernetes.coredns)?;
+    let calico = match with_calico {
+        WithCalico::Yes => Some(installer.calico(&lock.kubernetes)?),
+        WithCalico::No => None,
+    };
+    let at = |below: &str| containers.join(below);
+    let libraries = at(&lock.containers.libraries.to_string_lossy());
+    let node = NodePrograms {
+        kube,
+        path: vec![at("links"), at("usr/sbin"), at("usr/bin")],
+        xtables: Some(libraries.join("xtables")),
+        libraries: vec![libraries],
+        cni: at("cni"),
+    };
+    Ok(KubernetesPrograms { node, coredns, calico })
+}
+
+impl Installer<'_> {
+    fn containers(&mut self, packages: &DebianPrograms) -> Result<PathBuf, ProvisionError> {
+        let announcement = format!(
+            "provisioning containerd {}, runc, iptables and CNI plugins (once, from Debian's packages, hashes checked)",
+            packages.version
+        );
+        self.ensure(&packages.directory("containers"), &announcement, |place, progress| {
+            debian::provide("containers", packages, place, progress).map_err(containers_error)?;
+            link(place).map_err(|source| {
+                crate::CacheError::Unwritable { directory: place.to_owned(), source }.into()
+            })
+        })
+    }
+
+    fn go_module(&mut self, module: &Module, version: &str) -> Result<PathBuf, ProvisionError> {
+        let directory = format!("{}-{version}-{}", module.name, module.digest());
+        let announcement =
+            format!("building {} {version} (once, from Go modules, hashes checked)", module.name);
+        self.ensure(&directory, &announcement, |place, progress| Go::find()?.build(module, place, progress))
+    }
+
+    fn coredns(&mut self, version: &str) -> Result<PathBuf, ProvisionError> {
+        let announcement = format!("building CoreDNS {version} (once, from its Go module)");
+        let module = format!("github.com/coredns/coredns@v{version}");
+        let place = self.ensure(&format!("coredns-{version}"), &announcement, |place, progress| {
+            Go::find()?.install("coredns", &module, place, progress)
+        })?;
+        Ok(place.join("coredns"))
+    }
+
+    fn calico(&mut self, pins: &KubernetesPins) -> Result<CalicoPrograms, ProvisionError> {
+        let module = calico(pins);
+        let directory = format!("{}-{}-{}", module.name, pins.calico, module.digest());
+        let announcement =
+            format!("building Calico {} (once, from its Go module, hashes checked)", pins.calico);
+        let place = self.ensure(&directory, &announcement, |place, progress| {
+            let go = Go::find()?;
+            go.build(&module, place, progress)?;
+            let source = place.join(format!("{}.source", module.name));
+            let fetched = go
+                .module_directory("github.com/projectcalico/calico", &source)
+                .map_err(|source| ProvisionError::Fetch { program: "Calico's definitions", source })?;
+            copy_definitions(Path::new(&fetched), &place.join("definitions")).map_err(|source| {
+                crate::CacheError::Unwritable { directory: place.to_owned(), source }.into()
+            })
+        })?;
+        Ok(CalicoPrograms { calico: place.join(module.name), definitions: place.join("definitions") })
+    }
+}
+
+fn containers_error(error: DebianError) -> ProvisionError {
+    match error {
+        DebianError::Unfit(why) => ProvisionError::NoContainers { why },
+        DebianError::Command(source) => ProvisionError::Fetch { program: "containerd", source },
+        DebianError::Hash { file, found, pinned } => ProvisionError::Hash { file, found, pinned },
+        DebianError::Cache(error) => error.into(),
+    }
+}
+
+/// The names that are missing in unpacked packages, and a directory of the CNI plugins that are used.
+fn link(place: &Path) -> std::io::Result<()> {
+    let (links, cni) = (place.join("links"), place.join("cni"));
+    fs::create_dir_all(&links)?;
+    fs::create_dir_all(&cni)?;
+    for name in IPTABLES {
+        std::os::unix::fs::symlink("../usr/sbin/xtables-nft-multi", links.join(name))?;
+    }
+    for name in CNI_PLUGINS {
+        std::os::unix::fs::symlink(format!("../usr/lib/cni/{name}"), cni.join(name))?;
+    }
+    Ok(())
+}
+
+fn copy_definitions(module: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(module.join("libcalico-go/config/crd"))? {
+        let entry = entry?;
+        if entry.path().extension().is_some_and(|extension| extension == "yaml") {
+            fs::write(to.join(entry.file_name()), fs::read(entry.path())?)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,68 @@
+//! Where cases run, and what that place has not.
+
+use std::sync::Arc;
+
+use clusters::{KubernetesCluster, Programs};
+
+use crate::given::{ClusterScope, Foothold};
+
+/// Where cases run.
+#[derive(Debug, Clone)]
+pub enum Ground {
+    /// Each on an embedded cluster of its own, with these provisioned programs.
+    Embedded(Programs),
+    /// One after the other on a cluster that exists.
+    Given(Arc<Foothold>),
+    /// One after the other on a real Kubernetes that this run started.
+    Kubernetes(Arc<Foothold>, Arc<KubernetesCluster>, Policies),
+}
+
+/// Whether a cluster's network enforces NetworkPolicies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policies {
+    /// It does.
+    Enforced,
+    /// They are stored, and nothing else.
+    Ignored,
+}
+
+/// What a scenario needs that not every cluster has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// A name server outside whose answers can be changed.
+    UpstreamNameServer,
+    /// Leave to change a label of kube-system.
+    LabelOfKubeSystem,
+    /// Somebody who enforces policies.
+    PolicyEngine,
+}
+
+impl Ground {
+    /// The word for it.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Ground::Embedded(_) => "embedded",
+            Ground::Given(_) => "given",
+            Ground::Kubernetes(..) => "kubernetes",
+        }
+    }
+
+    /// Why a scenario that needs `need` cannot be run here.
+    pub(crate) fn lacks(&self, need: Need) -> Option<&'static str> {
+        let foothold = match self {
+            Ground::Embedded(_) => return None,
+            Ground::Kubernetes(_, _, Policies::Ignored) if need == Need::PolicyEngine => {
+                return Some("nobody enforces policies on this cluster: k3s's controller is part of k3s");
+            }
+            Ground::Kubernetes(..) => return None,
+            Ground::Given(foothold) => foothold,
+        };
+        match (need, foothold.scope()) {
+            (Need::UpstreamNameServer, _) => Some("a given cluster's name server outside cannot be changed"),
+            (Need::LabelOfKubeSystem, ClusterScope::Forbidden) => {
+                Some("it changes a label of kube-system; allow that with --allow-cluster-scope")
+            }
+            (Need::LabelOfKubeSystem, ClusterScope::Allowed) | (Need::PolicyEngine, _) => None,
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! `--cluster kubernetes`: starting a real Kubernetes for the cases of one network, and ending it.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+use std::sync::Arc;
+
+use harness::Profile;
+use harness::clusters::{
+    Cache, GivenCluster, HostPorts, KubernetesCluster, KubernetesRequest, WithCalico, can_run_kubernetes,
+    provision, provision_kubernetes,
+};
+use harness::given::{ClusterScope, Foothold};
+use harness::ground::{Ground, Policies};
+use harness::images;
+use tokio::runtime::Runtime;
+use tokio_util::sync::CancellationToken;
+
+use crate::options::{Failure, RunOptions};
+use crate::screen::remark;
+
+/// The context's name in reports.
+const CONTEXT: &str = "kubernetes";
+
+/// A cluster that this run started. It ends when this and the ground of all cases are dropped.
+pub(crate) struct StartedCluster {
+    foothold: Arc<Foothold>,
+    cluster: Arc<KubernetesCluster>,
+    policies: Policies,
+    // Last: the conversation with the supervisor lives on it, as do the ledger's files in that directory.
+    _runtime: Runtime,
+    _ledgers: tempfile::TempDir,
+}
+
+impl StartedCluster {
+    /// Provisions what is missing, boots, and prepares the cluster for cases one after the other. The logs of its programs
+    /// are beside the records.
+    ///
+    /// # Errors
+    /// The machine's, with the remedy.
+    pub(crate) fn start(
+        profile: Profile,
+        options: &RunOptions,
+        records: &Path,
+        cache: &Cache,
+        stop: &CancellationToken,
+    ) -> Result<StartedCluster, Failure> {
+        can_run_kubernetes().map_err(Failure::machine)?;
+        let tell = |line: &str| remark(line);
+        let calico = if profile == Profile::Calico { WithCalico::Yes } else { WithCalico::No };
+        let programs = provision(cache, &tell).map_err(Failure::machine)?;
+        let node = provision_kubernetes(cache, calico, &tell).map_err(Failure::machine)?;
+        let ledgers = tempfile::tempdir().map_err(Failure::machine)?;
+        // Cases run on runtimes of their own, one after the other: this one goes on beside them.
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .map_err(Failure::machine)?;
+        let table = images::table(&programs, options.pace.into());
+        let logs = records.join(format!("kubernetes-{profile}"));
+        let request = KubernetesRequest {
+            profile,
+            programs: &node,
+            images: &table,
+            own: None,
+            logs: &logs,
+            host_address: Ipv4Addr::LOCALHOST,
+            api_port: 0,
+            host_ports: HostPorts::Closed,
+        };
+        remark(format!("starting a Kubernetes with {profile}; its logs: {}", logs.display()));
+        let began = std::time::Instant::now();
+        let (cluster, foothold) = runtime.block_on(async {
+            let started = tokio::select! {
+                started = KubernetesCluster::start(request, cache, &tell) => started.map_err(Failure::machine)?,
+                () = stop.cancelled() => return Err(Failure::machine("interrupted")),
+            };
+            let reached =
+                GivenCluster::of_access(CONTEXT, started.access()).await.map_err(Failure::machine)?;
+            let seed = options.seed.unwrap_or_else(rand::random);
+            let taken = Foothold::take(reached, ClusterScope::Allowed, seed, ledgers.path(), stop).await;
+            let foothold = taken.map_err(|error| Failure::machine(format!("{error:#}")))?;
+            Ok((started, foothold))
+        })?;
+        remark(format!(
+            "Kubernetes is up after {:.1} s, seed {}",
+            began.elapsed().as_secs_f64(),
+            foothold.seed()
+        ));
+        let policies = if profile == Profile::Calico { Policies::Enforced } else { Policies::Ignored };
+        Ok(StartedCluster {
+            foothold: Arc::new(foothold),
+            cluster: Arc::new(cluster),
+            policies,
+            _runtime: runtime,
+            _ledgers: ledgers,
+        })
+    }
+
+    /// Where its cases run.
+    pub(crate) fn ground(&self) -> Ground {
+        Ground::Kubernetes(self.foothold.clone(), self.cluster.clone(), self.policies)
+    }
+}
