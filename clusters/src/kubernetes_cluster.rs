@@ -5,6 +5,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use embedded::{
     Access, ClusterError, HostPorts, Profile, Program, ProgramImage, SupervisedCluster, UpstreamMode,
@@ -80,10 +81,34 @@ pub enum KubernetesError {
     },
 }
 
-/// A running one. It ends with this value.
+/// A running one. It ends with this value, and nothing of it is left then.
 #[derive(Debug)]
 pub struct KubernetesCluster {
     cluster: SupervisedCluster,
+    // After the cluster: only then is nobody in its cgroups.
+    _left: Left,
+}
+
+/// What namespaces do not take with them. The supervisor's first process removes it too, where it outlives this one.
+#[derive(Debug)]
+struct Left {
+    name: String,
+    state: PathBuf,
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        // Processes that were killed leave their cgroup in their own time.
+        for _ in 0..100 {
+            cgroups::remove(&self.name);
+            if !cgroups::remaining().contains(&self.name) {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        // What cannot be removed is found again by the next run.
+        let _ = fs::remove_dir_all(&self.state);
+    }
 }
 
 /// Whether this process may have such a cluster.
@@ -115,6 +140,7 @@ impl KubernetesCluster {
         let loaded = loaded_images(&request, cache, progress)?;
         let name = new_name();
         let state = states.join(&name);
+        let left = Left { name: name.clone(), state: state.clone() };
         let prepare = |path: &Path, made: io::Result<()>| {
             made.map_err(|source| KubernetesError::Prepare { path: path.to_owned(), source })
         };
@@ -137,7 +163,7 @@ impl KubernetesCluster {
         };
         let log = request.logs.join("supervisor.log");
         match kubernetes::start(&spec, Some(&log)).await {
-            Ok(cluster) => Ok(KubernetesCluster { cluster }),
+            Ok(cluster) => Ok(KubernetesCluster { cluster, _left: left }),
             Err(error) => Err(KubernetesError::Start { source: error, logs: request.logs.to_owned() }),
         }
     }
@@ -150,14 +176,6 @@ impl KubernetesCluster {
     /// Its supervisor's process.
     pub fn supervised(&self) -> &SupervisedCluster {
         &self.cluster
-    }
-
-    /// Ends it; nothing of it is left.
-    ///
-    /// # Errors
-    /// [`ClusterError`] when it had ended before.
-    pub async fn stop(self) -> Result<(), ClusterError> {
-        self.cluster.stop().await
     }
 }
 

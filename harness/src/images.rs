@@ -35,6 +35,8 @@ pub fn table(programs: &Programs, pace: Pace) -> Vec<ProgramImage> {
         store(programs),
     ];
     for image in &mut images {
+        // Probes run in the pod whose view of the network matters.
+        image.programs.insert("/toolbox".into(), Program::Builtin("toolbox".into()));
         image.env.insert(pace::VARIABLE.into(), pace.factor().to_string());
     }
     images

@@ -1,5 +1,6 @@
 //! Meshes: which controller, which tenants, and how they get onto a cluster.
 
+mod hasten;
 mod install;
 mod other_tooling;
 mod store;

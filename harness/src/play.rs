@@ -102,6 +102,7 @@ pub async fn play(wanted: &Play) -> anyhow::Result<Playground> {
         name_server: K3S_NAME_SERVER.into(),
         profile: wanted.profile,
         topology,
+        pace: wanted.pace,
         patience: wanted.patience,
         journal: Journal::open(&wanted.directory, case, "", &[])?,
         progress: Progress::silent(),

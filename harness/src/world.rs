@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{AttachParams, ListParams, LogParams};
 use kube::{Api, Client};
 use netmodel::Profile;
+use pace::Pace;
 use reports::{Event, Journal, Phase};
 use serde_json::Value;
 use tokio::io::AsyncReadExt;
@@ -36,6 +37,7 @@ pub struct World {
     name_server: String,
     profile: Profile,
     topology: Topology,
+    pace: Pace,
     patience: Patience,
     journal: Mutex<Journal>,
     pub(crate) undo: UndoList,
@@ -77,6 +79,7 @@ pub(crate) struct Parts {
     pub(crate) name_server: String,
     pub(crate) profile: Profile,
     pub(crate) topology: Topology,
+    pub(crate) pace: Pace,
     pub(crate) patience: Patience,
     pub(crate) journal: Journal,
     pub(crate) progress: Progress,
@@ -103,6 +106,7 @@ impl World {
             name_server: parts.name_server,
             profile: parts.profile,
             topology: parts.topology,
+            pace: parts.pace,
             patience: parts.patience,
             journal: Mutex::new(parts.journal),
             undo: UndoList::default(),
@@ -119,6 +123,11 @@ impl World {
     /// The layout this case is run on.
     pub fn topology(&self) -> Topology {
         self.topology
+    }
+
+    /// Factor for long timers.
+    pub(crate) fn pace(&self) -> Pace {
+        self.pace
     }
 
     pub(crate) fn client(&self) -> &Client {

@@ -6,6 +6,7 @@ use reports::Phase;
 use seldon_crds::defaults::{self, Values, controller};
 use serde_json::{Value, json};
 
+use super::hasten::hasten;
 use super::{InstalledMesh, Mesh, Runtime, Servers, other_tooling, store};
 use crate::claim::Claim;
 use crate::look::{Look, PodQuery, Seen};
@@ -22,7 +23,11 @@ impl World {
         let began = Instant::now();
         let mesh = mesh.placed(self.namespaces());
         self.step(format!("install {mesh}"))?;
-        self.apply_all(&manifests(&mesh)?).await?;
+        let mut objects = manifests(&mesh)?;
+        if mesh.namespaces.are_shared() {
+            objects.iter_mut().for_each(|object| hasten(object, self.pace()));
+        }
+        self.apply_all(&objects).await?;
         let installed = InstalledMesh {
             controller_namespace: mesh.home.clone(),
             tenant: mesh.tenant.clone(),

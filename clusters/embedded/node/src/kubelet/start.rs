@@ -55,9 +55,6 @@ pub(super) async fn prepare(
     let arguments = command_line(container, image, &own);
     variables.extend(own);
     variables.entry("HOME".to_owned()).or_insert_with(|| "/root".to_owned());
-    let mut programs = image.programs.clone();
-    // Probes run in any container, whatever its image.
-    programs.entry("/toolbox".to_owned()).or_insert_with(|| crate::Program::Builtin("toolbox".to_owned()));
     let working_dir =
         container.working_dir.clone().filter(|it| !it.is_empty()).or_else(|| image.working_dir.clone());
     let network = if runtime.link().is_some() { PodNetwork::Own } else { PodNetwork::Host };
@@ -65,7 +62,7 @@ pub(super) async fn prepare(
         arguments,
         environment: variables,
         working_dir: working_dir.unwrap_or_else(|| "/".to_owned()),
-        programs,
+        programs: image.programs.clone(),
     };
     let spec = ContainerSpec {
         network,
