@@ -109,6 +109,18 @@ impl ObjectRef {
         }
     }
 
+    /// Deletes a pod and leaves its programs a second to end, whatever its own grace.
+    ///
+    /// # Errors
+    /// kube's, other than "not found".
+    pub(crate) async fn delete_at_once(&self, client: &Client) -> kube::Result<()> {
+        match self.api(client).delete(&self.name, &DeleteParams::default().grace_period(1)).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Deletes the object if it is the one with this uid; another of that name stays.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use futures::future::join_all;
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
@@ -56,12 +57,14 @@ pub(super) async fn sweep(client: &Client, run: &str, entries: &[Undo]) -> Left 
             Undo::Upstream(_) => {}
         }
     }
-    for (_, namespace) in &namespaces {
+    let emptied = namespaces.iter().map(|(_, namespace)| async {
         // What cannot be emptied says so below, when it does not go.
         if let Ok(Some(_)) = ours(client, run, namespace).await {
             let _ = empty(client, &namespace.name).await;
+            let _ = end_pods(client, &namespace.name).await;
         }
-    }
+    });
+    join_all(emptied).await;
     for (_, namespace) in &namespaces {
         let _ = delete_ours(client, run, namespace).await;
     }
@@ -108,6 +111,28 @@ async fn empty(client: &Client, namespace: &str) -> anyhow::Result<()> {
                 look_again().await;
             }
         }
+    }
+    Ok(())
+}
+
+/// Ends what runs in a namespace of ours. A namespace that is deleted with pods in it goes only when half of their grace
+/// is over, and Seldon's have two minutes.
+async fn end_pods(client: &Client, namespace: &str) -> anyhow::Result<()> {
+    for kind in [Kind::Deployment, Kind::StatefulSet] {
+        for workload in all(client, kind, namespace).await {
+            workload.delete(client).await?;
+        }
+    }
+    let began = Instant::now();
+    while began.elapsed() < LETTING_GO {
+        let pods = all(client, Kind::Pod, namespace).await;
+        if pods.is_empty() {
+            break;
+        }
+        for pod in pods {
+            pod.delete_at_once(client).await?;
+        }
+        look_again().await;
     }
     Ok(())
 }
