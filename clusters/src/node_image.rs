@@ -6,7 +6,8 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use embedded::{IMAGE_PROGRAMS, Program, ProgramImage};
+use builtin::IMAGE_PROGRAMS;
+use embedded::{Program, ProgramImage};
 use image::{Entry, Image, ImageError, Layer};
 
 /// Where our own executable is in an image.

@@ -5,16 +5,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use clusters::{Builtin, Program, ProgramImage, Programs};
+use clusters::{Program, ProgramImage, Programs};
 use pace::Pace;
 
 /// Built-in programs that this crate's images name. A binary hands them to [`clusters::intercept`].
-pub const BUILTINS: &[Builtin] = &[
-    Builtin { name: "standin-controller", main: standin_controller::main },
-    Builtin { name: "standin-scheduler", main: standin_scheduler::main },
-    Builtin { name: "standin-agent", main: standin_agent::main },
-    Builtin { name: "toolbox", main: toolbox::main },
-];
+pub use standin_programs::BUILTINS;
 
 /// Image of pods that exist to look from: it waits, and probes are executed in it.
 pub const TOOLBOX: &str = "seldon-conformance/toolbox:1";

@@ -18,6 +18,7 @@ pub mod mesh;
 pub mod model;
 mod namespaces;
 pub mod object;
+pub mod own_program;
 pub mod patience;
 pub mod play;
 mod progress;

@@ -2,8 +2,12 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use clusters::{Cluster, ClusterRequest, HostPorts, Programs, UpstreamMode};
+use clusters::{
+    Cache, Cluster, ClusterRequest, GivenCluster, HostPorts, KubernetesCluster, KubernetesPrograms,
+    KubernetesRequest, Programs, UpstreamMode,
+};
 use netmodel::Profile;
 use pace::Pace;
 use reports::Journal;
@@ -27,6 +31,8 @@ const TENANT: &str = "seldon-mesh";
 pub struct Play {
     /// Provisioned programs.
     pub programs: Programs,
+    /// What is made of them.
+    pub kind: PlayKind,
     /// The network.
     pub profile: Profile,
     /// The mesh's layout; `None` for an empty cluster.
@@ -45,6 +51,22 @@ pub struct Play {
     pub directory: PathBuf,
     /// Name of the Model that the mesh serves.
     pub model: &'static str,
+}
+
+/// Which kind of cluster.
+#[derive(Debug, Clone)]
+pub enum PlayKind {
+    /// An embedded one.
+    Embedded,
+    /// A real Kubernetes.
+    Kubernetes {
+        /// Its programs.
+        programs: KubernetesPrograms,
+        /// Where its state is.
+        cache: Cache,
+        /// The executable of our own images; this one when absent.
+        own: Option<PathBuf>,
+    },
 }
 
 /// A cluster that is up.
@@ -80,20 +102,9 @@ impl Playground {
 /// # Errors
 /// The cluster's, or what did not become Ready.
 pub async fn play(wanted: &Play) -> anyhow::Result<Playground> {
-    let request = ClusterRequest {
-        name: "play".into(),
-        profile: wanted.profile,
-        pace: wanted.pace,
-        images: images::table(&wanted.programs, wanted.pace),
-        host_address: wanted.host_address,
-        api_port: wanted.api_port,
-        host_ports: wanted.host_ports,
-        upstream: UpstreamMode::honest(),
-    };
-    let log = wanted.directory.join("cluster.log");
-    let cluster = Cluster::start_embedded(request, &wanted.programs, Some(&log)).await?;
+    let cluster = start(wanted).await?;
     let topology = wanted.topology.unwrap_or(Topology::PerNamespace);
-    let case = case_id("play", "a cluster to play with", wanted.profile, topology, "embedded");
+    let case = case_id("play", "a cluster to play with", wanted.profile, topology, wanted.kind.word());
     let world = World::new(Parts {
         client: cluster.client().await?,
         cluster,
@@ -121,6 +132,50 @@ pub async fn play(wanted: &Play) -> anyhow::Result<Playground> {
         wanted.host_address, wanted.model
     );
     Ok(Playground { world, request: Some(request) })
+}
+
+async fn start(wanted: &Play) -> anyhow::Result<Cluster> {
+    let images = images::table(&wanted.programs, wanted.pace);
+    match &wanted.kind {
+        PlayKind::Embedded => {
+            let request = ClusterRequest {
+                name: "play".into(),
+                profile: wanted.profile,
+                pace: wanted.pace,
+                images,
+                host_address: wanted.host_address,
+                api_port: wanted.api_port,
+                host_ports: wanted.host_ports,
+                upstream: UpstreamMode::honest(),
+            };
+            let log = wanted.directory.join("cluster.log");
+            Ok(Cluster::start_embedded(request, &wanted.programs, Some(&log)).await?)
+        }
+        PlayKind::Kubernetes { programs, cache, own } => {
+            let request = KubernetesRequest {
+                profile: wanted.profile,
+                programs,
+                images: &images,
+                own: own.clone(),
+                logs: &wanted.directory.join("logs"),
+                host_address: wanted.host_address,
+                api_port: wanted.api_port,
+                host_ports: wanted.host_ports,
+            };
+            let cluster = KubernetesCluster::start(request, cache, &|_| {}).await?;
+            let reached = GivenCluster::of_access("play", cluster.access()).await?;
+            Ok(Cluster::Kubernetes(reached, Arc::new(cluster)))
+        }
+    }
+}
+
+impl PlayKind {
+    fn word(&self) -> &'static str {
+        match self {
+            PlayKind::Embedded => "embedded",
+            PlayKind::Kubernetes { .. } => "kubernetes",
+        }
+    }
 }
 
 /// A NodePort Service of our own beside `seldon-mesh`, which the controller would put back.

@@ -7,12 +7,15 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use harness::clusters::{Cache, provision, try_namespaces};
+use harness::clusters::{
+    Cache, WithCalico, can_run_kubernetes, provision, provision_kubernetes, try_namespaces,
+};
 use harness::patience::Patience;
-use harness::play::MESH_PORT;
+use harness::play::{MESH_PORT, PlayKind};
 use reports::ExitCode;
 
-use crate::options::{Failure, UpOptions};
+use crate::kubernetes_command::own_executable;
+use crate::options::{ClusterOption, Cni, Failure, UpOptions};
 use crate::screen::{remark, say};
 use crate::standing::{Presence, Register, Standing, state_file};
 
@@ -24,8 +27,8 @@ pub(crate) fn up(options: UpOptions) -> Result<ExitCode, Failure> {
     let cache = Cache::from_environment().map_err(Failure::machine)?;
     check_name(&options.name)?;
     Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
-    try_namespaces().map_err(Failure::machine)?;
     // Provisioning speaks to the person; the holding process then finds everything there.
+    kind(&options, &cache, &|line| remark(line))?;
     provision(&cache, &|line| remark(line)).map_err(Failure::machine)?;
     let register = Register::of(&cache);
     let state = register.claim(&options.name)?;
@@ -68,6 +71,23 @@ fn hold(register: &Register, options: &UpOptions, state: File) -> Result<Standin
     })
 }
 
+/// What is asked for, its programs provisioned.
+pub(crate) fn kind(options: &UpOptions, cache: &Cache, progress: &dyn Fn(&str)) -> Result<PlayKind, Failure> {
+    match options.cluster {
+        ClusterOption::Embedded => {
+            try_namespaces().map_err(Failure::machine)?;
+            Ok(PlayKind::Embedded)
+        }
+        ClusterOption::Kubernetes => {
+            can_run_kubernetes().map_err(Failure::machine)?;
+            let calico = if options.cni == Cni::Calico { WithCalico::Yes } else { WithCalico::No };
+            let programs = provision_kubernetes(cache, calico, progress).map_err(Failure::machine)?;
+            Ok(PlayKind::Kubernetes { programs, cache: cache.clone(), own: own_executable(progress) })
+        }
+        ClusterOption::Given => Err(Failure::usage("a given cluster is up already; leave out --cluster")),
+    }
+}
+
 /// The error a process reported last, which may have several lines, else its last line.
 fn last_words(log: &Path) -> String {
     let text = fs::read_to_string(log).unwrap_or_default();
@@ -100,6 +120,8 @@ fn hold_arguments(options: &UpOptions) -> Vec<String> {
     };
     [
         options.name.clone(),
+        "--cluster".into(),
+        options.cluster.word().into(),
         "--cni".into(),
         word(options.cni.to_possible_value()),
         "--mesh".into(),

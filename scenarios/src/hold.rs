@@ -16,6 +16,7 @@ use reports::ExitCode;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
+use crate::cluster_command::kind;
 use crate::options::{Failure, UpOptions};
 use crate::run_command::stop_on_interrupt;
 use crate::standing::{Register, Standing};
@@ -31,6 +32,7 @@ pub(crate) fn run(options: UpOptions) -> Result<ExitCode, Failure> {
     let stop = stop_on_interrupt()?;
     let wanted = Play {
         programs: provision(&cache, &|_| {}).map_err(Failure::machine)?,
+        kind: kind(&options, &cache, &|_| {})?,
         profile: options.cni.into(),
         topology: options.mesh.topology(),
         pace: options.pace.into(),

@@ -1,7 +1,7 @@
 //! `--cluster kubernetes`: starting a real Kubernetes for the cases of one network, and ending it.
 
 use std::net::Ipv4Addr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use harness::Profile;
@@ -12,6 +12,7 @@ use harness::clusters::{
 use harness::given::{ClusterScope, Foothold};
 use harness::ground::{Ground, Policies};
 use harness::images;
+use harness::own_program::own_program;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +21,17 @@ use crate::screen::remark;
 
 /// The context's name in reports.
 const CONTEXT: &str = "kubernetes";
+
+/// The small executable of our own images, or none, with the reason said: then they hold this whole program.
+pub(crate) fn own_executable(progress: &dyn Fn(&str)) -> Option<PathBuf> {
+    match own_program(progress) {
+        Ok(path) => Some(path),
+        Err(error) => {
+            progress(&format!("images hold this whole program, as there is no smaller one: {error}"));
+            None
+        }
+    }
+}
 
 /// A cluster that this run started. It ends when this and the ground of all cases are dropped.
 pub(crate) struct StartedCluster {
@@ -62,7 +74,7 @@ impl StartedCluster {
             profile,
             programs: &node,
             images: &table,
-            own: None,
+            own: own_executable(&tell),
             logs: &logs,
             host_address: Ipv4Addr::LOCALHOST,
             api_port: 0,

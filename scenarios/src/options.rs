@@ -175,6 +175,9 @@ pub(crate) struct UpOptions {
     /// Its name.
     #[arg(default_value = "conformance")]
     pub(crate) name: String,
+    /// What kind of cluster.
+    #[arg(long, value_enum, default_value = "embedded")]
+    pub(crate) cluster: ClusterOption,
     /// The network it behaves like.
     #[arg(long, value_enum, default_value = "flannel")]
     pub(crate) cni: Cni,

@@ -95,7 +95,7 @@ impl SupervisedCluster {
             Some(path) => Stdio::from(File::create(path).map_err(ClusterError::Spawn)?),
             None => Stdio::null(),
         };
-        let child = dispatch::command(supervisor)
+        let child = builtin::command(supervisor)
             .stdin(Stdio::from(OwnedFd::from(theirs)))
             .stdout(Stdio::null())
             .stderr(output)

@@ -19,7 +19,8 @@ mod serve;
 mod supervisor;
 mod wire;
 
-pub use dispatch::{Builtin, IMAGE_PROGRAMS, intercept, try_namespaces};
+pub use builtin::Builtin;
+pub use dispatch::{intercept, try_namespaces};
 pub use embedded_dns::{Mode as UpstreamMode, Question as UpstreamQuestion};
 pub use embedded_node::{Program, ProgramImage};
 pub use host::{ClusterError, SupervisedCluster};
@@ -31,7 +32,6 @@ pub use wire::{Access, ClusterSpec, HostPorts};
 pub mod supervision {
     pub use crate::boot::create_dns;
     pub use crate::border::Border;
-    pub use crate::dispatch::command as builtin;
     pub use crate::namespaces::{Privilege, mount_state};
     pub use crate::node_ports::forward as forward_node_ports;
     pub use crate::readiness::until_ready;

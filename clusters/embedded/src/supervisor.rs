@@ -78,7 +78,7 @@ fn run<F: Future<Output = anyhow::Result<()>>>(
     serve: impl FnOnce(UnixStream, Border) -> F,
 ) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_from_env("CONFORMANCE_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info,kube_client::client::builder=off"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     let control = control_socket()?;
     let border = Border::start().context("cannot start the border thread")?;

@@ -23,7 +23,6 @@ mod flannel;
 mod machine;
 mod node_images;
 mod parts;
-mod pause;
 mod pki;
 mod process;
 mod spec;
@@ -35,14 +34,15 @@ pub use spec::{CalicoPrograms, Network, NodePrograms, NodeSpec};
 
 use std::path::Path;
 
+use builtin::Builtin;
 use embedded::{ClusterError, SupervisedCluster};
 use spec::SUPERVISOR;
 
-/// The programs that this crate re-executes, for [`embedded::intercept`].
-pub const BUILTINS: &[embedded::Builtin] = &[
-    embedded::Builtin { name: SUPERVISOR, main: supervisor::main },
-    embedded::Builtin { name: node_images::LOADER, main: node_images::main },
-    embedded::Builtin { name: "pause", main: pause::main },
+/// The programs that this crate re-executes, for [`builtin::intercept`].
+pub const BUILTINS: &[Builtin] = &[
+    Builtin { name: SUPERVISOR, main: supervisor::main },
+    Builtin { name: node_images::LOADER, main: node_images::main },
+    builtin::PAUSE,
 ];
 
 /// Boots the cluster that `spec` describes and waits until its node is Ready and names resolve in it. The supervisor logs

@@ -60,7 +60,7 @@ pub fn load_images(
     };
     let told = || -> anyhow::Result<String> {
         let (ours, theirs) = UnixStream::pair()?;
-        let mut child = embedded::supervision::builtin(&[LOADER])
+        let mut child = builtin::command(&[LOADER])
             .stdin(std::os::fd::OwnedFd::from(theirs))
             .stdout(std::process::Stdio::null())
             .stderr(std::process::Stdio::null())

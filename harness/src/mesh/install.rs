@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use clusters::Cluster;
 use reports::Phase;
 use seldon_crds::defaults::{self, Values, controller};
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ impl World {
         let mesh = mesh.placed(self.namespaces());
         self.step(format!("install {mesh}"))?;
         let mut objects = manifests(&mesh)?;
-        if mesh.namespaces.are_shared() {
+        if !matches!(self.cluster(), Cluster::Embedded(_)) {
             objects.iter_mut().for_each(|object| hasten(object, self.pace()));
         }
         self.apply_all(&objects).await?;
