@@ -11,6 +11,7 @@ mod machine;
 mod mutants;
 mod pause;
 mod process_tree;
+mod real;
 mod record;
 mod step;
 mod tidy;
@@ -41,6 +42,8 @@ enum Command {
     Flakes(flakes::Options),
     /// Run a command and name what it leaves on this machine.
     Leaks(leaks::Options),
+    /// The suite on a real Kubernetes, held against the embedded one; needs root.
+    Real(real::Options),
     /// Kill a run at random moments; nothing may be left of it after two seconds.
     Kill9(kill9::Options),
 }
@@ -64,6 +67,7 @@ fn run(options: Options) -> anyhow::Result<()> {
         Command::Mutants(options) => mutants::run(&root, &options),
         Command::Flakes(options) => flakes::run(&root, &options),
         Command::Leaks(options) => leaks::run(&options),
+        Command::Real(options) => real::run(&root, &options),
         Command::Kill9(options) => kill9::run(&root, &options),
     }
 }

@@ -7,6 +7,9 @@ use pace::Pace;
 /// How much longer things take at the real pace than at [`Pace::FAST`], where a real program's start is most of it.
 const SLOWER_AT_REAL_PACE: f64 = 10.0;
 
+/// How much longer things take where containers are made by containerd and runc, each from an image of its own.
+const SLOWER_WITH_REAL_CONTAINERS: f64 = 2.5;
+
 /// What must not change is watched for as long as this at the real pace.
 const QUIET: Duration = Duration::from_secs(60);
 
@@ -71,6 +74,19 @@ impl Patience {
             case: longer(self.case),
             undo: longer(self.undo),
             quiet: self.quiet.max(pace.wait(QUIET)),
+            ..self
+        }
+    }
+
+    /// As long as it takes where a real container engine starts the programs, and a real kubelet looks at them.
+    #[must_use]
+    pub fn with_real_containers(self) -> Patience {
+        let longer = |time: Duration| time.mul_f64(SLOWER_WITH_REAL_CONTAINERS);
+        Patience {
+            mesh: longer(self.mesh),
+            claim: longer(self.claim),
+            proof: longer(self.proof),
+            case: longer(self.case),
             ..self
         }
     }

@@ -165,7 +165,10 @@ impl Run<'_> {
         let settings = Settings {
             ground,
             pace: options.pace.into(),
-            patience: self.patience,
+            patience: match pass.cluster {
+                ClusterOption::Embedded => self.patience,
+                ClusterOption::Given | ClusterOption::Kubernetes => self.patience.with_real_containers(),
+            },
             records: self.records,
             keep: options.keep.into(),
         };

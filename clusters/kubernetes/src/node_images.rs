@@ -144,8 +144,8 @@ async fn import(launcher: &Launcher, archives: &[PathBuf]) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Copies what [`load_images`] made to `root`, which must not exist and be on the same file system: in no time and no
-/// space, as only containerd's databases are ever written.
+/// Copies what [`load_images`] made to `root`, which must not exist: on the same file system in no time and no space, as
+/// only containerd's databases are ever written.
 ///
 /// # Errors
 /// The system's.
@@ -161,11 +161,19 @@ pub fn copy_images(loaded: &Path, root: &Path) -> std::io::Result<()> {
         } else if from.extension().is_some_and(|extension| extension == "db") {
             fs::copy(&from, &to)?;
         } else {
-            fs::hard_link(&from, &to)?;
+            link(&from, &to)?;
         }
     }
     // Last, as it may forbid writing.
     fs::set_permissions(root, metadata.permissions())
+}
+
+/// A second name of a file that never changes; a copy where that is another file system.
+fn link(from: &Path, to: &Path) -> std::io::Result<()> {
+    match fs::hard_link(from, to) {
+        Err(error) if error.kind() == std::io::ErrorKind::CrossesDevices => fs::copy(from, to).map(drop),
+        linked => linked,
+    }
 }
 
 #[cfg(test)]

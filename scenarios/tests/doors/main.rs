@@ -6,6 +6,7 @@ mod door;
 mod faults;
 mod given;
 mod kubectl;
+mod kubernetes;
 mod machine;
 mod place;
 mod refusals;
