@@ -1,0 +1,214 @@
+//! A real cluster that this process uses, from its ledger to its end.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use tokio_util::sync::CancellationToken;
+
+use super::ledger::{Entry, Found, Ledger, seconds};
+use super::{Plans, RealRequest, Stamp, down, plans};
+use crate::plan::{PlanError, Site};
+
+/// How long a cluster stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lease {
+    /// As long as this process uses it.
+    Process,
+    /// Others may reuse it, until it has been idle for so long.
+    Idle(Duration),
+}
+
+impl Lease {
+    /// How long it may be idle.
+    pub fn idle(self) -> Option<Duration> {
+        match self {
+            Lease::Process => None,
+            Lease::Idle(time) => Some(time),
+        }
+    }
+}
+
+/// Why a real cluster is not there, or not gone.
+#[derive(Debug, thiserror::Error)]
+pub enum RealError {
+    /// What was asked cannot be had.
+    #[error("{0}")]
+    Asked(String),
+    /// Somebody uses it.
+    #[error("cluster {0} is in use by another process; wait until it has ended, or choose another name")]
+    InUse(String),
+    /// It is there, and is another one than was asked for.
+    #[error(
+        "cluster {name} is there and is {found}, not {wanted}; choose another name, or wait until it has expired"
+    )]
+    Different {
+        /// Its name.
+        name: String,
+        /// What it is.
+        found: String,
+        /// What was asked for.
+        wanted: String,
+    },
+    /// The ledger cannot be kept.
+    #[error("the ledger of cluster {name} in {}: {source}; set SELDON_CONFORMANCE_CACHE to a writable directory", .directory.display())]
+    Ledger {
+        /// Its name.
+        name: String,
+        /// Where all ledgers are.
+        directory: PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// A step was not done.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A step was not done, and what there was could not be removed.
+    #[error("{first}; and then {second}; `seldon-conformance cluster gc` removes what is left")]
+    Left {
+        /// Why it did not come up.
+        first: PlanError,
+        /// Why it is not gone.
+        second: PlanError,
+    },
+}
+
+/// A cluster that runs. When it is dropped, or when this process dies, it goes as its lease says.
+#[derive(Debug)]
+pub struct RealCluster {
+    ledger: Option<Ledger>,
+    entry: Entry,
+    lease: Lease,
+    kubeconfig: PathBuf,
+    context: String,
+}
+
+impl RealCluster {
+    /// Starts the cluster, or takes the one of this name that is idle; `say` hears what is being done.
+    ///
+    /// # Errors
+    /// [`RealError`]; nothing is left then, or the error says so.
+    pub async fn start(
+        request: &RealRequest,
+        lease: Lease,
+        directory: &Path,
+        stop: &CancellationToken,
+        say: &(dyn Fn(&str) + Sync),
+    ) -> Result<RealCluster, RealError> {
+        let name = request.name.to_string();
+        let trouble =
+            |source| RealError::Ledger { name: name.clone(), directory: directory.to_owned(), source };
+        let stamp = Stamp::now(lease.idle());
+        let mut entry = Entry {
+            name: request.name.clone(),
+            provider: request.provider,
+            owner: stamp.owner().to_owned(),
+            shape: request.shape(),
+            idle_until: until(lease),
+            ready: false,
+        };
+        match Ledger::find(directory, &request.name).map_err(trouble)? {
+            Found::Absent => {}
+            Found::InUse => return Err(RealError::InUse(name)),
+            Found::Blank(ledger) => ledger.close().map_err(trouble)?,
+            Found::Abandoned(mut ledger, found) => {
+                if lease.idle().is_some()
+                    && found.ready
+                    && found.idle_until > Some(seconds(SystemTime::now()))
+                {
+                    if found.shape != entry.shape {
+                        let (found, wanted) = (found.shape, entry.shape);
+                        return Err(RealError::Different { name, found, wanted });
+                    }
+                    (entry.ready, entry.owner) = (true, found.owner);
+                    ledger.write(&entry).map_err(trouble)?;
+                    say("reuse the cluster that is idle");
+                    let plans = plans(request, ledger.home(), &stamp)?;
+                    return Ok(RealCluster::of(plans, ledger, entry, lease));
+                }
+                super::sweep::end(ledger, &found, say)?;
+            }
+        }
+        let mut ledger = Ledger::begin(directory, &entry).map_err(trouble)?;
+        let plans = match plans(request, ledger.home(), &stamp) {
+            Ok(plans) => plans,
+            Err(error) => {
+                ledger.close().map_err(trouble)?;
+                return Err(error);
+            }
+        };
+        let site = Site { kubeconfig: &plans.kubeconfig, held: Some(ledger.file()), stop: stop.clone() };
+        if let Err(first) = plans.up.carry_out(&site, say).await {
+            say("remove what was begun");
+            // What is refused because it is somebody else's is left alone.
+            if !plans.up.had_begun(&first) {
+                ledger.close().map_err(trouble)?;
+                return Err(first.into());
+            }
+            return Err(match down(&entry, ledger.home()).carry_out_programs() {
+                Ok(()) => {
+                    ledger.close().map_err(trouble)?;
+                    first.into()
+                }
+                Err(second) => RealError::Left { first, second },
+            });
+        }
+        entry.ready = true;
+        ledger.write(&entry).map_err(trouble)?;
+        Ok(RealCluster::of(plans, ledger, entry, lease))
+    }
+
+    fn of(plans: Plans, ledger: Ledger, entry: Entry, lease: Lease) -> RealCluster {
+        let Plans { kubeconfig, context, .. } = plans;
+        RealCluster { ledger: Some(ledger), entry, lease, kubeconfig, context }
+    }
+
+    /// Its kubeconfig.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// Its context there.
+    pub fn context(&self) -> &str {
+        &self.context
+    }
+
+    /// Lets go of it: it is removed, or stays for others until it has been idle for too long.
+    ///
+    /// # Errors
+    /// What is not gone. Its ledger stays, and `cluster gc` tries again.
+    pub fn stop(mut self) -> Result<(), RealError> {
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), RealError> {
+        let Some(mut ledger) = self.ledger.take() else { return Ok(()) };
+        let directory = ledger.home().directory().to_owned();
+        let name = self.entry.name.to_string();
+        let trouble = |source| RealError::Ledger { name: name.clone(), directory: directory.clone(), source };
+        self.entry.idle_until = until(self.lease);
+        if self.entry.idle_until.is_some() {
+            return ledger.write(&self.entry).map_err(trouble);
+        }
+        down(&self.entry, ledger.home()).carry_out_programs()?;
+        ledger.close().map_err(trouble)
+    }
+}
+
+impl Drop for RealCluster {
+    fn drop(&mut self) {
+        // Whoever wants to hear of a failure stops it; the ledger keeps what is left.
+        let _ = self.end();
+    }
+}
+
+fn until(lease: Lease) -> Option<u64> {
+    lease.idle().map(|time| seconds(SystemTime::now() + time))
+}
+
+impl RealRequest {
+    /// What two requests must have in common for one cluster to do for both.
+    fn shape(&self) -> String {
+        let balancer = if self.balancer.is_some() { " with MetalLB" } else { "" };
+        format!("{} {} with {} agents{balancer}", self.provider, self.network, self.agents)
+    }
+}

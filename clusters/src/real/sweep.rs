@@ -1,0 +1,56 @@
+//! Removing real clusters that nobody uses any more.
+
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::ledger::{Entry, Found, Ledger, names, seconds};
+use super::{RealError, RealName, down};
+
+/// What became of one cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Swept {
+    /// Somebody uses it.
+    InUse,
+    /// Nobody uses it, but somebody may until then: seconds from now.
+    Idle(u64),
+    /// Nobody used it: it is gone.
+    Gone,
+    /// Nobody uses it, and it could not be removed.
+    Left(String),
+}
+
+/// Looks at every real cluster below `directory`, and removes those that nobody uses.
+///
+/// # Errors
+/// That the directory cannot be read.
+pub fn sweep(directory: &Path, say: &dyn Fn(&str)) -> std::io::Result<Vec<(RealName, Swept)>> {
+    let mut swept = Vec::new();
+    for name in names(directory)? {
+        let outcome = match Ledger::find(directory, &name)? {
+            Found::Absent => continue,
+            Found::InUse => Swept::InUse,
+            Found::Blank(ledger) => ledger.close().map(|()| Swept::Gone)?,
+            Found::Abandoned(ledger, entry) => {
+                let now = seconds(SystemTime::now());
+                match entry.idle_until {
+                    Some(until) if entry.ready && until > now => Swept::Idle(until - now),
+                    _ => match end(ledger, &entry, say) {
+                        Ok(()) => Swept::Gone,
+                        Err(error) => Swept::Left(error.to_string()),
+                    },
+                }
+            }
+        };
+        swept.push((name, outcome));
+    }
+    Ok(swept)
+}
+
+/// Ends an abandoned cluster and removes its ledger.
+pub(super) fn end(ledger: Ledger, entry: &Entry, say: &dyn Fn(&str)) -> Result<(), RealError> {
+    say(&format!("remove the {} cluster {}, which nobody uses", entry.provider, entry.name));
+    down(entry, ledger.home()).carry_out_programs()?;
+    let directory = ledger.home().directory().to_owned();
+    let name = entry.name.to_string();
+    ledger.close().map_err(|source| RealError::Ledger { name, directory, source })
+}
