@@ -47,6 +47,10 @@ const KNOWN: &[(&[&str], &str)] = &[
          pull DIR` and run with --mirror DIR",
     ),
     (
+        &["network is unreachable"],
+        "without internet, pull on another machine with `seldon-conformance mirror pull DIR` and run with --mirror DIR",
+    ),
+    (
         &["registry-1.docker.io"],
         "the registry cannot be reached from here: set a proxy for the Docker daemon, or pull on another machine with \
          `seldon-conformance mirror pull DIR` and run with --mirror DIR",
@@ -80,7 +84,18 @@ pub(crate) fn of(error: &CommandError) -> (String, Option<String>) {
         return (format!("{program} is not installed"), remedy);
     }
     let (_, remedy) = of_text(&format!("{error} {}", error.stderr()));
-    (error.to_string(), remedy)
+    let why = match (error, telling(error.stderr())) {
+        (CommandError::Failed { command, .. }, Some(told)) => format!("`{command}` failed: {told}"),
+        _ => error.to_string(),
+    };
+    (why, remedy)
+}
+
+/// What a program that logs as logrus does complained of first: the rest is what followed from it.
+fn telling(stderr: &str) -> Option<&str> {
+    let begun =
+        stderr.split_once("level=error msg=\"").or_else(|| stderr.split_once("level=fatal msg=\""))?.1;
+    begun.lines().next().map(|line| line.trim_end().trim_end_matches('"'))
 }
 
 /// A complaint as it stands, and what helps.
@@ -124,6 +139,14 @@ mod tests {
         let (why, remedy) = of(&error);
         assert_eq!(why, "k3d is not installed");
         assert!(remedy.unwrap().contains("k3d-io/k3d/main/install.sh"));
+    }
+
+    #[test]
+    fn the_first_complaint_of_several_is_the_telling_one() {
+        let said = "time=\"a\" level=warning msg=\"hm\"\ntime=\"a\" level=error msg=\"no \\\"x\\\" here\"\ntime=\"a\" \
+                    level=fatal msg=\"rolled back\"\n";
+        assert_eq!(telling(said), Some("no \\\"x\\\" here"));
+        assert_eq!(telling("plain words"), None);
     }
 
     #[test]

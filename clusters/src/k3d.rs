@@ -1,8 +1,10 @@
 //! Clusters in Docker, by the program k3d.
 //!
-//! What k3d says is never the proof that something was done: it creates a cluster before its nodes are Ready, and says
-//! that it imported images that it did not find. Its side effects are kept in the cluster's own directory: it would
-//! write to the person's kubeconfig even when it deletes, and leaves temporary files.
+//! What k3d says is never the proof that something was done. It calls a cluster created before its nodes are Ready; an
+//! import whose node refused it ends with exit code 0, or never; a creation that failed early leaves a network and a
+//! volume that `k3d cluster delete` then does not see. Whose a cluster is, Docker says: k3d lists no labels but its own.
+//! Its side effects are kept in the cluster's own directory: it would write to the person's kubeconfig even when it
+//! deletes, and leaves temporary files.
 
 mod simple_config;
 
@@ -12,7 +14,7 @@ use embedded::Profile;
 
 use crate::command::Command;
 use crate::images_lock::ImagesLock;
-use crate::plan::{Action, Condition, Expectation, Plan, Task};
+use crate::plan::{Action, Condition, Expectation, OWNER_LABEL, Plan, Task};
 use crate::real::{Home, ImageSource, Plans, RealName, RealRequest, Stamp};
 use crate::tool::{DOCKER, K3D, ask_daemon};
 use crate::{balancer, calico};
@@ -39,8 +41,23 @@ fn k3d(home: &Home) -> Command {
         .env("KUBECONFIG", home.file("k3d-default-kubeconfig"))
 }
 
-fn list(home: &Home) -> Command {
-    k3d(home).args(["cluster", "list", "--output", "json"]).within(QUESTION)
+/// Prints the owner of each of a cluster's containers.
+fn owners(name: &RealName) -> Command {
+    let filter = format!("label=k3d.cluster={name}");
+    let format = format!("{{{{.Label \"{OWNER_LABEL}\"}}}}");
+    Command::new("docker")
+        .args(["container", "ls", "--all", "--filter", &filter, "--format", &format])
+        .within(QUESTION)
+}
+
+fn network(name: &RealName) -> Command {
+    let filter = format!("name=^k3d-{name}$");
+    Command::new("docker").args(["network", "ls", "--quiet", "--filter", &filter]).within(QUESTION)
+}
+
+fn volume(name: &RealName) -> Command {
+    let filter = format!("name=^k3d-{name}-images$");
+    Command::new("docker").args(["volume", "ls", "--quiet", "--filter", &filter]).within(QUESTION)
 }
 
 /// The containers that are the nodes of a cluster.
@@ -56,8 +73,10 @@ pub(crate) fn plans(request: &RealRequest, home: &Home, stamp: &Stamp, lock: &Im
     up.run("see which k3d there is", Task::look(K3D.ask()).expecting(Expectation::Version(&K3D)));
     up.run("see which docker there is", Task::look(DOCKER.ask()).expecting(Expectation::Version(&DOCKER)));
     up.run("reach the Docker daemon", Task::look(ask_daemon()));
-    let free = Task::look(list(home)).expecting(Expectation::NameIsFree(name.to_string()));
+    let free = Task::look(owners(name)).expecting(Expectation::NameIsFree(name.to_string()));
     up.run(format!("see that the name {name} is free"), free);
+    up.run("see that its network is free", Task::look(network(name)).expecting(Expectation::Nothing));
+    up.run("see that its volume is free", Task::look(volume(name)).expecting(Expectation::Nothing));
     let config = home.file("k3d.yaml");
     up.write("write the cluster's configuration", &config, simple_config::text(request, stamp, lock));
     up.run("create the cluster", Task::new(create(request, home)));
@@ -122,10 +141,17 @@ fn import(up: &mut Plan, request: &RealRequest, home: &Home) {
 /// How a cluster ends.
 pub(crate) fn down(name: &RealName, home: &Home, owner: &str) -> Plan {
     let mut plan = Plan::new();
-    let ours = Expectation::IsOf { name: name.to_string(), owner: owner.to_owned() };
-    plan.run("see whose cluster it is", Task::look(list(home)).expecting(ours));
+    let ours = Expectation::OnlyOf(owner.to_owned());
+    plan.run("see whose cluster it is", Task::look(owners(name)).expecting(ours));
     let delete = k3d(home).args(["cluster", "delete", name.as_str()]).within(DELETE);
-    let gone = vec![(list(home), Expectation::NameIsFree(name.to_string()))];
+    let gone = vec![(owners(name), Expectation::Nothing)];
     plan.run("delete the cluster", Task::new(delete).proved_by(gone, 2));
+    let remove = |what: &str, kind: &str, look: Command| {
+        let line = format!("docker {kind} ls --quiet --filter name=^{what}$ | xargs -r docker {kind} rm");
+        let remove = Command::new("sh").args(["-c", &line]).within(QUESTION);
+        Task::new(remove).proved_by(vec![(look, Expectation::Nothing)], 2)
+    };
+    plan.run("remove a network that it left", remove(&format!("k3d-{name}"), "network", network(name)));
+    plan.run("remove a volume that it left", remove(&format!("k3d-{name}-images"), "volume", volume(name)));
     plan
 }

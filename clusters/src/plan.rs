@@ -152,6 +152,12 @@ impl Task {
     }
 }
 
+impl From<&[Step]> for Plan {
+    fn from(steps: &[Step]) -> Plan {
+        Plan { steps: steps.to_vec() }
+    }
+}
+
 impl Plan {
     /// Nothing to do.
     pub fn new() -> Plan {

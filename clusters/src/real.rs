@@ -131,7 +131,7 @@ pub struct Home(PathBuf);
 
 impl Home {
     /// Of a cluster below the directory of all of them.
-    pub(crate) fn of(directory: &Path, name: &RealName) -> Home {
+    pub fn of(directory: &Path, name: &RealName) -> Home {
         Home(directory.join(name.as_str()))
     }
 

@@ -170,10 +170,10 @@ pub enum Daemon {
     Answers(String),
     /// There is no client to ask with.
     NoClient,
-    /// Nobody answers; the text is the client's.
-    Silent(String),
+    /// Nobody answers.
+    Silent,
     /// It is there, and not for this user.
-    Forbidden(String),
+    Forbidden,
 }
 
 /// The question that a daemon answers.
@@ -186,8 +186,8 @@ pub fn daemon() -> Daemon {
     match ask_daemon().run_bounded(None, &|| false) {
         Ok(output) => Daemon::Answers(output.stdout.trim().to_owned()),
         Err(CommandError::Start { .. }) => Daemon::NoClient,
-        Err(error) if error.stderr().contains("permission denied") => Daemon::Forbidden(error.to_string()),
-        Err(error) => Daemon::Silent(error.to_string()),
+        Err(error) if error.stderr().contains("permission denied") => Daemon::Forbidden,
+        Err(_) => Daemon::Silent,
     }
 }
 

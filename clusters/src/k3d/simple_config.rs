@@ -63,7 +63,6 @@ struct K3dOptions {
     wait: bool,
     timeout: String,
     disable_loadbalancer: bool,
-    disable_image_volume: bool,
 }
 
 #[derive(Serialize)]
@@ -139,7 +138,6 @@ pub(super) fn text(request: &RealRequest, stamp: &Stamp, lock: &ImagesLock) -> S
                 wait: false,
                 timeout: format!("{}s", request.limit.as_secs()),
                 disable_loadbalancer: true,
-                disable_image_volume: true,
             },
             k3s: K3sOptions {
                 extra_args: server_arguments(request.network).into_iter().map(argument).collect(),

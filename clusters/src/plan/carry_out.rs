@@ -112,12 +112,24 @@ impl Plan {
         Ok(())
     }
 
-    /// Whether anything had been changed outside of the cluster's own directory when `error` came: whether a step came
-    /// before it, or is it, that does more than look.
-    pub(crate) fn had_begun(&self, error: &PlanError) -> bool {
-        let until =
-            self.steps().iter().position(|step| step.what == error.what()).unwrap_or(self.steps().len());
-        self.steps().iter().take(until + 1).any(|step| !step.only_looks())
+    /// Carries out a plan that needs no cluster.
+    ///
+    /// # Errors
+    /// As [`Plan::carry_out`].
+    pub async fn carry_out_alone(
+        &self,
+        stop: &CancellationToken,
+        say: &(dyn Fn(&str) + Sync),
+    ) -> Result<(), PlanError> {
+        let site = Site { kubeconfig: Path::new("/nonexistent"), held: None, stop: stop.clone() };
+        self.carry_out(&site, say).await
+    }
+
+    /// The looks at its beginning, and the rest: what is refused by the first has changed nothing.
+    pub(crate) fn after_looks(&self) -> (Plan, Plan) {
+        let first = self.steps().iter().position(|step| !step.only_looks()).unwrap_or(self.steps().len());
+        let (looks, rest) = self.steps().split_at(first);
+        (Plan::from(looks), Plan::from(rest))
     }
 
     /// Runs its programs without a runtime or an API, to the end even where one fails: for what must be cleaned up in
@@ -144,28 +156,9 @@ impl Plan {
     }
 }
 
-impl PlanError {
-    /// The step that was not done.
-    fn what(&self) -> &str {
-        match self {
-            PlanError::Program { what, .. }
-            | PlanError::Unexpected { what, .. }
-            | PlanError::File { what, .. }
-            | PlanError::Api { what, .. }
-            | PlanError::Waited { what, .. }
-            | PlanError::Interrupted { what } => what,
-        }
-    }
-}
-
 impl Step {
-    /// Whether it changes nothing but files of its own.
     fn only_looks(&self) -> bool {
-        match &self.action {
-            Action::Run(task) => task.looks,
-            Action::Write(_) => true,
-            _ => false,
-        }
+        matches!(&self.action, Action::Run(Task { looks: true, .. }))
     }
 
     fn runs_programs(&self) -> bool {

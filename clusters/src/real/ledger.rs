@@ -38,8 +38,20 @@ pub(crate) struct Entry {
     pub(crate) shape: String,
     /// When nobody may use it any more: seconds since 1970. None: it ends with its user.
     pub(crate) idle_until: Option<u64>,
+    /// How far it has come.
+    pub(crate) state: State,
+}
+
+/// How far a cluster has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum State {
+    /// It was only looked whether it can be: nothing of it exists.
+    Looked,
+    /// Something of it may exist.
+    Begun,
     /// It is up, and can be used.
-    pub(crate) ready: bool,
+    Ready,
 }
 
 /// Who starts a cluster, when, and for how long: its labels.
@@ -191,7 +203,7 @@ mod tests {
     fn entry() -> Entry {
         let name = RealName::parse("a").unwrap();
         let (owner, shape) = ("anna.host.7".into(), "flannel".into());
-        Entry { name, provider: Provider::K3d, owner, shape, idle_until: None, ready: false }
+        Entry { name, provider: Provider::K3d, owner, shape, idle_until: None, state: State::Begun }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
-use super::ledger::{Entry, Found, Ledger, seconds};
+use super::ledger::{Entry, Found, Ledger, State, seconds};
 use super::{Plans, RealRequest, Stamp, down, plans};
 use crate::plan::{PlanError, Site};
 
@@ -104,7 +104,7 @@ impl RealCluster {
             owner: stamp.owner().to_owned(),
             shape: request.shape(),
             idle_until: until(lease),
-            ready: false,
+            state: State::Looked,
         };
         match Ledger::find(directory, &request.name).map_err(trouble)? {
             Found::Absent => {}
@@ -112,14 +112,14 @@ impl RealCluster {
             Found::Blank(ledger) => ledger.close().map_err(trouble)?,
             Found::Abandoned(mut ledger, found) => {
                 if lease.idle().is_some()
-                    && found.ready
+                    && found.state == State::Ready
                     && found.idle_until > Some(seconds(SystemTime::now()))
                 {
                     if found.shape != entry.shape {
                         let (found, wanted) = (found.shape, entry.shape);
                         return Err(RealError::Different { name, found, wanted });
                     }
-                    (entry.ready, entry.owner) = (true, found.owner);
+                    (entry.state, entry.owner) = (State::Ready, found.owner);
                     ledger.write(&entry).map_err(trouble)?;
                     say("reuse the cluster that is idle");
                     let plans = plans(request, ledger.home(), &stamp)?;
@@ -136,14 +136,18 @@ impl RealCluster {
                 return Err(error);
             }
         };
-        let site = Site { kubeconfig: &plans.kubeconfig, held: Some(ledger.file()), stop: stop.clone() };
-        if let Err(first) = plans.up.carry_out(&site, say).await {
+        let (looks, rest) = plans.up.after_looks();
+        let file = ledger.file().try_clone().map_err(trouble)?;
+        let site = Site { kubeconfig: &plans.kubeconfig, held: Some(&file), stop: stop.clone() };
+        // What is refused because it is somebody else's is left alone.
+        if let Err(error) = looks.carry_out(&site, say).await {
+            ledger.close().map_err(trouble)?;
+            return Err(error.into());
+        }
+        entry.state = State::Begun;
+        ledger.write(&entry).map_err(trouble)?;
+        if let Err(first) = rest.carry_out(&site, say).await {
             say("remove what was begun");
-            // What is refused because it is somebody else's is left alone.
-            if !plans.up.had_begun(&first) {
-                ledger.close().map_err(trouble)?;
-                return Err(first.into());
-            }
             return Err(match down(&entry, ledger.home()).carry_out_programs() {
                 Ok(()) => {
                     ledger.close().map_err(trouble)?;
@@ -152,7 +156,7 @@ impl RealCluster {
                 Err(second) => RealError::Left { first, second },
             });
         }
-        entry.ready = true;
+        entry.state = State::Ready;
         ledger.write(&entry).map_err(trouble)?;
         Ok(RealCluster::of(plans, ledger, entry, lease))
     }

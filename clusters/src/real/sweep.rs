@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::SystemTime;
 
-use super::ledger::{Entry, Found, Ledger, names, seconds};
+use super::ledger::{Entry, Found, Ledger, State, names, seconds};
 use super::{RealError, RealName, down};
 
 /// What became of one cluster.
@@ -19,13 +19,19 @@ pub enum Swept {
     Left(String),
 }
 
-/// Looks at every real cluster below `directory`, and removes those that nobody uses.
+/// Looks at every real cluster below `directory`, and removes those that nobody uses, or may use any more. Those that are
+/// `named` are removed even when somebody could still reuse them.
 ///
 /// # Errors
 /// That the directory cannot be read.
-pub fn sweep(directory: &Path, say: &dyn Fn(&str)) -> std::io::Result<Vec<(RealName, Swept)>> {
+pub fn sweep(
+    directory: &Path,
+    named: &[String],
+    say: &dyn Fn(&str),
+) -> std::io::Result<Vec<(RealName, Swept)>> {
+    let asked = |name: &RealName| named.iter().any(|one| one == name.as_str());
     let mut swept = Vec::new();
-    for name in names(directory)? {
+    for name in names(directory)?.into_iter().filter(|name| named.is_empty() || asked(name)) {
         let outcome = match Ledger::find(directory, &name)? {
             Found::Absent => continue,
             Found::InUse => Swept::InUse,
@@ -33,7 +39,9 @@ pub fn sweep(directory: &Path, say: &dyn Fn(&str)) -> std::io::Result<Vec<(RealN
             Found::Abandoned(ledger, entry) => {
                 let now = seconds(SystemTime::now());
                 match entry.idle_until {
-                    Some(until) if entry.ready && until > now => Swept::Idle(until - now),
+                    Some(until) if entry.state == State::Ready && until > now && !asked(&name) => {
+                        Swept::Idle(until - now)
+                    }
                     _ => match end(ledger, &entry, say) {
                         Ok(()) => Swept::Gone,
                         Err(error) => Swept::Left(error.to_string()),
@@ -48,8 +56,10 @@ pub fn sweep(directory: &Path, say: &dyn Fn(&str)) -> std::io::Result<Vec<(RealN
 
 /// Ends an abandoned cluster and removes its ledger.
 pub(super) fn end(ledger: Ledger, entry: &Entry, say: &dyn Fn(&str)) -> Result<(), RealError> {
-    say(&format!("remove the {} cluster {}, which nobody uses", entry.provider, entry.name));
-    down(entry, ledger.home()).carry_out_programs()?;
+    if entry.state != State::Looked {
+        say(&format!("remove the {} cluster {}, which nobody uses", entry.provider, entry.name));
+        down(entry, ledger.home()).carry_out_programs()?;
+    }
     let directory = ledger.home().directory().to_owned();
     let name = entry.name.to_string();
     ledger.close().map_err(|source| RealError::Ledger { name, directory, source })
