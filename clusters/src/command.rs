@@ -258,23 +258,38 @@ impl Command {
     }
 }
 
-impl fmt::Display for Command {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Command {
+    /// As a line that is bounded in time as the command is.
+    pub(crate) fn bounded_line(&self) -> String {
+        let timeout = self.limit.map(|limit| format!("timeout {} ", limit.as_secs()));
+        self.line(&timeout.unwrap_or_default())
+    }
+
+    fn line(&self, before_program: &str) -> String {
+        let mut line = String::new();
         if let Some(directory) = &self.directory {
-            write!(formatter, "cd {} && ", quoted(&directory.to_string_lossy()))?;
+            line.push_str(&format!("cd {} && ", quoted(&directory.to_string_lossy())));
         }
         for (name, value) in &self.environment {
-            write!(formatter, "{name}={} ", quoted(value))?;
+            line.push_str(&format!("{name}={} ", quoted(value)));
         }
-        write!(formatter, "{}", quoted(&self.program))?;
-        self.arguments.iter().try_for_each(|argument| write!(formatter, " {}", quoted(argument)))?;
-        match &self.input {
-            Some(text) => write!(formatter, " <<'EOF'\n{}\nEOF", text.trim_end_matches('\n')),
-            None => Ok(()),
+        line.push_str(before_program);
+        line.push_str(&quoted(&self.program));
+        for argument in &self.arguments {
+            line.push_str(&format!(" {}", quoted(argument)));
         }
+        if let Some(text) = &self.input {
+            line.push_str(&format!(" <<'EOF'\n{}\nEOF", text.trim_end_matches('\n')));
+        }
+        line
     }
 }
 
+impl fmt::Display for Command {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.line(""))
+    }
+}
 /// One word of a shell line. A script of many lines is cut: this stands in sentences.
 pub(crate) fn quoted(word: &str) -> String {
     if let Some((first, _)) = word.split_once('\n') {

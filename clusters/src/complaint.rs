@@ -77,18 +77,25 @@ pub(crate) fn of(error: &CommandError) -> (String, Option<String>) {
     if let CommandError::Start { command, source } = error
         && source.kind() == std::io::ErrorKind::NotFound
     {
-        let words = command.split_whitespace();
-        // Variables come before the program.
-        let program = words.into_iter().find(|word| !word.contains('=')).unwrap_or_default();
+        let program = bare(command).split_whitespace().next().unwrap_or_default();
         let remedy = Tool::of(program).map(|tool| format!("install it: `{}`", tool.install));
         return (format!("{program} is not installed"), remedy);
     }
     let (_, remedy) = of_text(&format!("{error} {}", error.stderr()));
     let why = match (error, telling(error.stderr())) {
-        (CommandError::Failed { command, .. }, Some(told)) => format!("`{command}` failed: {told}"),
+        (CommandError::Failed { command, .. }, Some(told)) => format!("`{}` failed: {told}", bare(command)),
         _ => error.to_string(),
     };
     (why, remedy)
+}
+
+/// A command line without the variables before it: for sentences.
+fn bare(line: &str) -> &str {
+    let is_name = |name: &str| name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+    match line.split_once(' ') {
+        Some((word, rest)) if word.split_once('=').is_some_and(|(name, _)| is_name(name)) => bare(rest),
+        _ => line,
+    }
 }
 
 /// What a program that logs as logrus does complained of first: the rest is what followed from it.

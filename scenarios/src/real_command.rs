@@ -90,7 +90,7 @@ pub(crate) fn rehearse_run(options: &RunOptions, cache: &Cache) -> Result<ExitCo
 /// `cluster up --dry-run`.
 pub(crate) fn rehearse_up(options: &UpOptions, cache: &Cache) -> Result<ExitCode, Failure> {
     if let Some(request) = options.real.request(options.cluster, &options.name, options.cni.into())? {
-        rehearsal(&request, &options.real, options.mesh.topology(), cache)?;
+        rehearsal(&request, &options.real.outliving(), options.mesh.topology(), cache)?;
     }
     Ok(ExitCode::AllPassed)
 }
@@ -127,10 +127,7 @@ pub(crate) fn up(options: &UpOptions, request: &RealRequest, cache: &Cache) -> R
         )));
     }
     let stop = crate::run_command::stop_on_interrupt()?;
-    let mut real = options.real.clone();
-    // It outlives this command, so it needs an end of its own.
-    real.reuse = real.reuse.or(Some(24 * 60));
-    let cluster = start(request, &real, cache, &stop)?;
+    let cluster = start(request, &options.real.outliving(), cache, &stop)?;
     say(format!("cluster {} is up ({} {})", request.name, request.provider, request.network));
     say(format!("  export KUBECONFIG={}", cluster.kubeconfig().display()));
     say(format!("  seldon-conformance cluster gc {}", request.name));

@@ -48,6 +48,11 @@ impl RealOptions {
         self.reuse.map_or(Lease::Process, |minutes| Lease::Idle(Duration::from_secs(60 * u64::from(minutes))))
     }
 
+    /// The same for a cluster that outlives this command, and so needs an end of its own: a day without use.
+    pub(crate) fn outliving(&self) -> RealOptions {
+        RealOptions { reuse: self.reuse.or(Some(24 * 60)), ..self.clone() }
+    }
+
     /// How long each step may take.
     pub(crate) fn limit(&self) -> Duration {
         Duration::from_secs(u64::from(self.timeout))

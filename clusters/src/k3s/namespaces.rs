@@ -66,6 +66,11 @@ pub(super) fn make(up: &mut Plan, request: &RealRequest, home: &Home) {
     let (host, own) = (outside(home), inside(home));
     let free = Task::look(moment("ip netns list")).expecting(Expectation::Lacks(link.clone()));
     up.run("see that the network namespace is free", free);
+    if request.mirror.is_none() {
+        // Images are pulled: packets must leave the machine. Whether it forwards is its owner's to say.
+        let forwards = Task::look(moment("sysctl -n net.ipv4.ip_forward")).expecting(Expectation::Forwarding);
+        up.run("see that this machine forwards", forwards);
+    }
     up.write("write how k3s is entered", home.file("enter.sh"), ENTER);
     for (what, line) in [
         ("make a network namespace", format!("ip netns add {link}")),
@@ -80,9 +85,6 @@ pub(super) fn make(up: &mut Plan, request: &RealRequest, home: &Home) {
         up.run(what, Task::new(moment(&line)));
     }
     if request.mirror.is_none() {
-        // Images are pulled: packets must leave the machine. Whether it forwards is its owner's to say.
-        let forwards = Task::look(moment("sysctl -n net.ipv4.ip_forward")).expecting(Expectation::Forwarding);
-        up.run("see that this machine forwards", forwards);
         let rules = format!(
             "table ip {link} {{\n  chain post {{\n    type nat hook postrouting priority srcnat; policy accept;\n    ip \
              saddr {own} oifname != \"{link}\" masquerade\n  }}\n}}\n"

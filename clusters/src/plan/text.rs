@@ -44,13 +44,6 @@ fn step(step: &Step) -> String {
     text
 }
 
-fn limited(command: &Command) -> String {
-    match command.limit() {
-        Some(limit) => format!("timeout {} {command}", limit.as_secs()),
-        None => command.to_string(),
-    }
-}
-
 fn expected(expectation: &Expectation) -> String {
     match expectation {
         Expectation::Success => String::new(),
@@ -63,13 +56,13 @@ fn one_task(task: &Task) -> String {
     if let Some(proof) = &task.proof {
         text.push_str(&format!(", and see that it is so: at most {} attempts", proof.attempts));
     }
-    text.push_str(&format!("\n{}", limited(&task.command)));
+    text.push_str(&format!("\n{}", task.command.bounded_line()));
     if let Some(file) = &task.into {
         text.push_str(&format!(" > {}", quoted(&file.display().to_string())));
     }
     text.push_str(&expected(&task.expectation));
     for (look, expectation) in task.proof.iter().flat_map(|proof| &proof.looks) {
-        text.push_str(&format!("\n{}{}", limited(look), expected(expectation)));
+        text.push_str(&format!("\n{}{}", look.bounded_line(), expected(expectation)));
     }
     text
 }
