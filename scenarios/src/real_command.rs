@@ -23,7 +23,9 @@ pub(crate) const NAME: &str = "conformance";
 
 fn failed(error: RealError) -> Failure {
     match error {
-        RealError::Asked(_) | RealError::InUse(_) | RealError::Different { .. } => Failure::usage(error),
+        RealError::Asked(_) | RealError::InUse(_) | RealError::Kept(_) | RealError::Different { .. } => {
+            Failure::usage(error)
+        }
         RealError::Ledger { .. } | RealError::Plan(_) | RealError::Left { .. } => Failure::machine(error),
     }
 }

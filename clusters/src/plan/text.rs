@@ -18,8 +18,14 @@ pub fn transcript(plan: &Plan) -> String {
 fn step(step: &Step) -> String {
     let mut text = format!("# {}", step.what);
     match &step.action {
-        Action::Run(task) => text.push_str(&one_task(task)),
-        Action::Together(tasks) => side_by_side(&mut text, tasks),
+        Action::Run(task) => {
+            text.push_str(&attempts(std::slice::from_ref(task)));
+            text.push_str(&one_task(task));
+        }
+        Action::Together(tasks) => {
+            text.push_str(&format!(", side by side{}", attempts(tasks)));
+            text.extend(tasks.iter().map(one_task));
+        }
         Action::Begin(background) => text.push_str(&begin(background)),
         Action::Container(container) => text.push_str(&run_container(container)),
         Action::Write(document) => {
@@ -51,12 +57,13 @@ fn expected(expectation: &Expectation) -> String {
     }
 }
 
+fn attempts(tasks: &[Task]) -> String {
+    let most = tasks.iter().filter_map(|task| task.proof.as_ref()).map(|proof| proof.attempts).max();
+    most.map_or(String::new(), |most| format!(", and see that it is so: at most {most} attempts"))
+}
+
 fn one_task(task: &Task) -> String {
-    let mut text = String::new();
-    if let Some(proof) = &task.proof {
-        text.push_str(&format!(", and see that it is so: at most {} attempts", proof.attempts));
-    }
-    text.push_str(&format!("\n{}", task.command.bounded_line()));
+    let mut text = format!("\n{}", task.command.bounded_line());
     if let Some(file) = &task.into {
         text.push_str(&format!(" > {}", quoted(&file.display().to_string())));
     }
@@ -65,13 +72,6 @@ fn one_task(task: &Task) -> String {
         text.push_str(&format!("\n{}{}", look.bounded_line(), expected(expectation)));
     }
     text
-}
-
-fn side_by_side(text: &mut String, tasks: &[Task]) {
-    text.push_str(", side by side");
-    for task in tasks {
-        text.push_str(&one_task(task));
-    }
 }
 
 fn begin(background: &Background) -> String {

@@ -42,6 +42,18 @@ pub(crate) struct Entry {
     pub(crate) state: State,
 }
 
+impl Entry {
+    /// Whether it is up, and not idle for too long.
+    pub(crate) fn is_kept(&self) -> bool {
+        self.state == State::Ready && self.left() > 0
+    }
+
+    /// For how many seconds it may be idle yet.
+    pub(crate) fn left(&self) -> u64 {
+        self.idle_until.map_or(0, |until| until.saturating_sub(seconds(SystemTime::now())))
+    }
+}
+
 /// How far a cluster has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -221,7 +233,7 @@ mod tests {
             panic!()
         };
         assert_eq!(*found, entry());
-        assert_eq!(names(directory.path()).unwrap(), [name.clone()]);
+        assert_eq!(names(directory.path()).unwrap(), std::slice::from_ref(&name));
         ledger.close().unwrap();
         assert!(matches!(Ledger::find(directory.path(), &name).unwrap(), Found::Absent));
     }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Entry, Found, Ledger, State, seconds};
 use super::{Plans, RealRequest, Stamp, down, plans};
-use crate::plan::{PlanError, Site};
+use crate::plan::{Condition, Plan, PlanError, Site};
 
 /// How long a cluster stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +28,9 @@ impl Lease {
     }
 }
 
+/// How long a cluster that is reused may take to answer.
+const STILL_THERE: Duration = Duration::from_secs(30);
+
 /// Why a real cluster is not there, or not gone.
 #[derive(Debug, thiserror::Error)]
 pub enum RealError {
@@ -37,6 +40,11 @@ pub enum RealError {
     /// Somebody uses it.
     #[error("cluster {0} is in use by another process; wait until it has ended, or choose another name")]
     InUse(String),
+    /// It is kept for whoever reuses it.
+    #[error(
+        "cluster {0} is up and kept for reuse; say --reuse, or remove it with `seldon-conformance cluster gc {0}`"
+    )]
+    Kept(String),
     /// It is there, and is another one than was asked for.
     #[error(
         "cluster {name} is there and is {found}, not {wanted}; choose another name, or wait until it has expired"
@@ -66,9 +74,9 @@ pub enum RealError {
     #[error("{first}; and then {second}; `seldon-conformance cluster gc` removes what is left")]
     Left {
         /// Why it did not come up.
-        first: PlanError,
+        first: Box<PlanError>,
         /// Why it is not gone.
-        second: PlanError,
+        second: Box<PlanError>,
     },
 }
 
@@ -110,32 +118,45 @@ impl RealCluster {
             Found::Absent => {}
             Found::InUse => return Err(RealError::InUse(name)),
             Found::Blank(ledger) => ledger.close().map_err(trouble)?,
-            Found::Abandoned(mut ledger, found) => {
-                if lease.idle().is_some()
-                    && found.state == State::Ready
-                    && found.idle_until > Some(seconds(SystemTime::now()))
-                {
-                    if found.shape != entry.shape {
-                        let (found, wanted) = (found.shape, entry.shape);
-                        return Err(RealError::Different { name, found, wanted });
-                    }
-                    (entry.state, entry.owner) = (State::Ready, found.owner);
-                    ledger.write(&entry).map_err(trouble)?;
+            Found::Abandoned(ledger, found) if found.is_kept() => {
+                if lease == Lease::Process {
+                    return Err(RealError::Kept(name));
+                }
+                if found.shape != entry.shape {
+                    let (found, wanted) = (found.shape, entry.shape);
+                    return Err(RealError::Different { name, found, wanted });
+                }
+                let plans = plans(request, ledger.home(), &stamp)?;
+                if answers(&plans, stop).await {
                     say("reuse the cluster that is idle");
-                    let plans = plans(request, ledger.home(), &stamp)?;
-                    return Ok(RealCluster::of(plans, ledger, entry, lease));
+                    (entry.state, entry.owner) = (State::Ready, found.owner);
+                    return RealCluster::of(plans, ledger, entry, lease).kept().map_err(trouble);
                 }
                 super::sweep::end(ledger, &found, say)?;
             }
+            Found::Abandoned(ledger, found) => super::sweep::end(ledger, &found, say)?,
         }
-        let mut ledger = Ledger::begin(directory, &entry).map_err(trouble)?;
-        let plans = match plans(request, ledger.home(), &stamp) {
-            Ok(plans) => plans,
+        let ledger = Ledger::begin(directory, &entry).map_err(trouble)?;
+        match plans(request, ledger.home(), &stamp) {
+            Ok(plans) => RealCluster::make(plans, ledger, entry, lease, stop, say).await,
             Err(error) => {
                 ledger.close().map_err(trouble)?;
-                return Err(error);
+                Err(error)
             }
-        };
+        }
+    }
+
+    /// From a ledger to a cluster that is up; or to nothing.
+    async fn make(
+        plans: Plans,
+        mut ledger: Ledger,
+        mut entry: Entry,
+        lease: Lease,
+        stop: &CancellationToken,
+        say: &(dyn Fn(&str) + Sync),
+    ) -> Result<RealCluster, RealError> {
+        let (name, directory) = (entry.name.to_string(), ledger.home().directory().to_owned());
+        let trouble = |source| RealError::Ledger { name: name.clone(), directory: directory.clone(), source };
         let (looks, rest) = plans.up.after_looks();
         let file = ledger.file().try_clone().map_err(trouble)?;
         let site = Site { kubeconfig: &plans.kubeconfig, held: Some(&file), stop: stop.clone() };
@@ -153,12 +174,19 @@ impl RealCluster {
                     ledger.close().map_err(trouble)?;
                     first.into()
                 }
-                Err(second) => RealError::Left { first, second },
+                Err(second) => RealError::Left { first: Box::new(first), second: Box::new(second) },
             });
         }
         entry.state = State::Ready;
-        ledger.write(&entry).map_err(trouble)?;
-        Ok(RealCluster::of(plans, ledger, entry, lease))
+        RealCluster::of(plans, ledger, entry, lease).kept().map_err(trouble)
+    }
+
+    /// The same, with what is known of it on disk.
+    fn kept(mut self) -> std::io::Result<RealCluster> {
+        if let Some(ledger) = &mut self.ledger {
+            ledger.write(&self.entry)?;
+        }
+        Ok(self)
     }
 
     fn of(plans: Plans, ledger: Ledger, entry: Entry, lease: Lease) -> RealCluster {
@@ -203,6 +231,14 @@ impl Drop for RealCluster {
         // Whoever wants to hear of a failure stops it; the ledger keeps what is left.
         let _ = self.end();
     }
+}
+
+/// Whether a cluster that should be there is.
+async fn answers(plans: &Plans, stop: &CancellationToken) -> bool {
+    let mut look = Plan::new();
+    look.wait("reach its API server", Condition::ApiReady, STILL_THERE);
+    let site = Site { kubeconfig: &plans.kubeconfig, held: None, stop: stop.clone() };
+    look.carry_out(&site, &|_| {}).await.is_ok()
 }
 
 fn until(lease: Lease) -> Option<u64> {

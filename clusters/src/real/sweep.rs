@@ -1,9 +1,8 @@
 //! Removing real clusters that nobody uses any more.
 
 use std::path::Path;
-use std::time::SystemTime;
 
-use super::ledger::{Entry, Found, Ledger, State, names, seconds};
+use super::ledger::{Entry, Found, Ledger, State, names};
 use super::{RealError, RealName, down};
 
 /// What became of one cluster.
@@ -36,18 +35,13 @@ pub fn sweep(
             Found::Absent => continue,
             Found::InUse => Swept::InUse,
             Found::Blank(ledger) => ledger.close().map(|()| Swept::Gone)?,
-            Found::Abandoned(ledger, entry) => {
-                let now = seconds(SystemTime::now());
-                match entry.idle_until {
-                    Some(until) if entry.state == State::Ready && until > now && !asked(&name) => {
-                        Swept::Idle(until - now)
-                    }
-                    _ => match end(ledger, &entry, say) {
-                        Ok(()) => Swept::Gone,
-                        Err(error) => Swept::Left(error.to_string()),
-                    },
-                }
-            }
+            Found::Abandoned(ledger, entry) => match entry.is_kept() && !asked(&name) {
+                true => Swept::Idle(entry.left()),
+                false => match end(ledger, &entry, say) {
+                    Ok(()) => Swept::Gone,
+                    Err(error) => Swept::Left(error.to_string()),
+                },
+            },
         };
         swept.push((name, outcome));
     }

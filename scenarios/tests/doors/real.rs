@@ -64,11 +64,41 @@ fn a_cluster_comes_up_is_reused_and_goes() {
         other.err
     );
 
+    let run = ["run", "ready model", "--cluster", "k3d", "--cni", "flannel", "--topology", "per-namespace"];
+    let kept = stage.run(&run).expect(2);
+    assert!(kept.sentence().contains("conformance is up and kept for reuse; say --reuse"), "{}", kept.err);
+    assert_eq!(stage.log().len(), told, "a cluster that is kept is left alone");
+
     let idle = stage.run(&["cluster", "gc"]).expect(0);
     assert_eq!(idle.out, "conformance is idle; it may be removed in 60 minutes\n");
     assert_eq!(stage.kept("clusters"), ["conformance"]);
     let gone = stage.run(&["cluster", "gc", "conformance"]).expect(0);
     assert_eq!(gone.out, "conformance is gone\n");
+    assert_nothing_is_left(&stage);
+}
+
+#[test]
+fn a_cluster_that_is_kept_and_gone_is_made_again() {
+    let (stage, owner) = (Stage::new(), Place::new());
+    let behind = behind(&stage, &owner, "127.69.0.4");
+    stage.run(&UP).expect(0);
+    behind.down().expect(0);
+    let _again = self::behind(&stage, &owner, "127.69.0.4");
+    // Its API stands at another port now, where the old kubeconfig does not lead.
+    let answer = stage.run(&[&UP[..], &["--reuse"]].concat()).expect(0);
+    assert!(answer.err.contains("remove the k3d cluster conformance, which nobody uses"), "{}", answer.err);
+    assert_eq!((stage.times("k3d cluster delete"), stage.times("k3d cluster create")), (1, 2));
+}
+
+#[test]
+fn a_run_takes_the_cluster_as_a_given_one_and_ends_it() {
+    let (stage, owner) = (Stage::new(), Place::new());
+    let _behind = behind(&stage, &owner, "127.69.0.5");
+    let run = ["run", "ready model", "--cluster", "k3d", "--cni", "flannel", "--topology", "per-namespace"];
+    let answer = stage.run(&run).expect(0);
+    assert!(answer.err.contains("context k3d-conformance (https://127.69.0.5:"), "{}", answer.err);
+    assert!(answer.out.contains("1 passed"), "{}", answer.out);
+    assert_eq!(stage.times("k3d cluster delete conformance"), 1, "{:#?}", stage.log());
     assert_nothing_is_left(&stage);
 }
 
