@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod conformance;
+mod docker_engine;
 mod flakes;
 mod host;
 mod kill9;
@@ -41,6 +42,8 @@ enum Command {
     Flakes(flakes::Options),
     /// Run a command and name what it leaves on this machine.
     Leaks(leaks::Options),
+    /// Start a real Docker engine, without installing it, and bring k3s in a container up on it as far as that goes.
+    DockerEngine(docker_engine::Options),
     /// Kill a run at random moments; nothing may be left of it after two seconds.
     Kill9(kill9::Options),
 }
@@ -64,6 +67,7 @@ fn run(options: Options) -> anyhow::Result<()> {
         Command::Mutants(options) => mutants::run(&root, &options),
         Command::Flakes(options) => flakes::run(&root, &options),
         Command::Leaks(options) => leaks::run(&options),
+        Command::DockerEngine(options) => docker_engine::run(&root, &options),
         Command::Kill9(options) => kill9::run(&root, &options),
     }
 }

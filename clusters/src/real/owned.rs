@@ -29,7 +29,7 @@ impl Lease {
 }
 
 /// How long a cluster that is reused may take to answer.
-const STILL_THERE: Duration = Duration::from_secs(30);
+const STILL_THERE: Duration = Duration::from_secs(10);
 
 /// Why a real cluster is not there, or not gone.
 #[derive(Debug, thiserror::Error)]
