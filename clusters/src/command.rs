@@ -222,12 +222,12 @@ impl Command {
         self.judged(status, stdout, stderr)
     }
 
-    /// Begins the program in a session of its own and lets it go on; both outputs go to `log`.
-    pub(crate) fn begin(&self, log: &File, held: Option<&File>) -> Result<std::process::Child, CommandError> {
+    /// Begins the program in a process group of its own and lets it go on; both outputs go to `log`.
+    pub(crate) fn begin(&self, log: &File) -> Result<std::process::Child, CommandError> {
         use std::os::unix::process::CommandExt;
-        let copy = |file: &File| file.try_clone().map(Stdio::from).map_err(|error| self.cannot_start(error));
+        let copy = || log.try_clone().map(Stdio::from).map_err(|error| self.cannot_start(error));
         let mut command = self.prepared();
-        command.stdin(held.map_or_else(|| Ok(Stdio::null()), copy)?).stdout(copy(log)?).stderr(copy(log)?);
+        command.stdin(Stdio::null()).stdout(copy()?).stderr(copy()?);
         command.process_group(0).spawn().map_err(|error| self.cannot_start(error))
     }
 

@@ -18,6 +18,8 @@ const FETCH: Duration = Duration::from_secs(600);
 pub struct ImagesLock {
     /// k3s.
     pub k3s: K3sLock,
+    /// k3d's helper.
+    pub k3d_tools: LockedImage,
     /// Calico, by the Tigera operator.
     pub calico: PartLock,
     /// MetalLB.
@@ -110,7 +112,8 @@ impl ImagesLock {
     /// All images, each once.
     pub fn images(&self) -> Vec<LockedImage> {
         let parts = self.calico.images.iter().chain(&self.metallb.images);
-        std::iter::once(self.k3s_image()).chain(parts.cloned()).chain([self.probe.clone()]).collect()
+        let own = [self.k3s_image(), self.k3d_tools.clone()];
+        own.into_iter().chain(parts.cloned()).chain([self.probe.clone()]).collect()
     }
 
     /// All manifests.

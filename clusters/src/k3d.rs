@@ -77,9 +77,10 @@ pub(crate) fn plans(request: &RealRequest, home: &Home, stamp: &Stamp, lock: &Im
     up.run(format!("see that the name {name} is free"), free);
     up.run("see that its network is free", Task::look(network(name)).expecting(Expectation::Nothing));
     up.run("see that its volume is free", Task::look(volume(name)).expecting(Expectation::Nothing));
+    crate::mirror::load(&mut up, request.mirror.as_deref(), &[lock.k3s_image(), lock.k3d_tools.clone()]);
     let config = home.file("k3d.yaml");
     up.write("write the cluster's configuration", &config, simple_config::text(request, stamp, lock));
-    up.run("create the cluster", Task::new(create(request, home)));
+    up.run("create the cluster", Task::new(create(request, home, lock)));
     let kubeconfig = home.kubeconfig();
     let get = k3d(home).args(["kubeconfig", "get", name.as_str()]).within(QUESTION);
     up.run("take its kubeconfig", Task::new(get).into_file(&kubeconfig));
@@ -105,8 +106,9 @@ pub(crate) fn dns() -> Condition {
     Condition::PodsReady { namespace: "kube-system".into(), labels: "k8s-app=kube-dns".into() }
 }
 
-fn create(request: &RealRequest, home: &Home) -> Command {
+fn create(request: &RealRequest, home: &Home, lock: &ImagesLock) -> Command {
     k3d(home)
+        .env("K3D_IMAGE_TOOLS", request.reference(&lock.k3d_tools))
         .args(["cluster", "create", "--config"])
         .arg(home.file("k3d.yaml"))
         .arg("--timeout")

@@ -164,19 +164,19 @@ pub(crate) fn container_plans(
     let free = Task::look(list_containers(name, "{{.ID}}")).expecting(Expectation::Nothing);
     up.run(format!("see that the name {name} is free"), free);
     lay_out_images(&mut up, request, home);
+    crate::mirror::load(&mut up, request.mirror.as_deref(), &[lock.k3s_image()]);
     let images = (home.file("k3s/agent/images"), "/var/lib/rancher/k3s/agent/images".to_owned());
     let laid_out = !sources(request).is_empty() || request.mirror.is_some();
     let image = lock.k3s_image();
+    let reference = request.reference(&image);
+    let tag = reference.strip_prefix(&format!("{}:", image.name)).unwrap_or(&image.tag).to_owned();
     up.push(
         "start the container",
         Action::Container(Box::new(ContainerStep {
             kubeconfig: home.kubeconfig(),
             container: containers::Container {
                 name: container_name(name),
-                tag: image
-                    .digest
-                    .as_ref()
-                    .map_or(image.tag.clone(), |digest| format!("{}@{digest}", image.tag)),
+                tag,
                 image: image.name,
                 arguments: std::iter::once("server".to_owned())
                     .chain(server_arguments(request.network))

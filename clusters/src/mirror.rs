@@ -45,6 +45,16 @@ pub(crate) fn archives(mirror: &Path, request: &RealRequest) -> Vec<ImageSource>
         .collect()
 }
 
+/// Has images of a mirror loaded into the daemon, which would pull them otherwise.
+pub(crate) fn load(plan: &mut Plan, mirror: Option<&Path>, images: &[LockedImage]) {
+    let Some(mirror) = mirror else { return };
+    for image in images {
+        let load =
+            Command::new("docker").args(["load", "--quiet", "--input"]).arg(archive(mirror, &image.tagged()));
+        plan.run(format!("load {}", image.tagged()), Task::new(load.within(IMAGE)));
+    }
+}
+
 /// Fills `mirror` with everything in the lock, and `more` images.
 pub fn pull(mirror: &Path, lock: &ImagesLock, more: &[String]) -> Plan {
     let mut plan = Plan::new();

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use embedded::Profile;
 
-use crate::images_lock::ImagesLock;
+use crate::images_lock::{ImagesLock, LockedImage};
 use crate::plan::Plan;
 use crate::{k3d, k3s};
 
@@ -62,6 +62,13 @@ pub struct RealRequest {
     pub limit: Duration,
     /// What `mirror pull` has left: manifests and images are taken from there.
     pub mirror: Option<PathBuf>,
+}
+
+impl RealRequest {
+    /// How `image` is asked for. One that was loaded from an archive has lost its digest.
+    pub(crate) fn reference(&self, image: &LockedImage) -> String {
+        if self.mirror.is_some() { image.tagged() } else { image.to_string() }
+    }
 }
 
 /// A port of the nodes on the host.

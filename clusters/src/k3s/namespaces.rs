@@ -64,25 +64,39 @@ fn moment(words: &str) -> Command {
 pub(super) fn make(up: &mut Plan, request: &RealRequest, home: &Home) {
     let link = short(home);
     let (host, own) = (outside(home), inside(home));
-    let free = Task::look(moment("ip netns list")).expecting(Expectation::Lacks(link.clone()));
-    up.run("see that the network namespace is free", free);
+    let pin = home.file("netns").display().to_string();
+    let free = Task::look(moment("ls /sys/class/net")).expecting(Expectation::Lacks(link.clone()));
+    up.run("see that the name of its link is free", free);
     if request.mirror.is_none() {
         // Images are pulled: packets must leave the machine. Whether it forwards is its owner's to say.
         let forwards = Task::look(moment("sysctl -n net.ipv4.ip_forward")).expecting(Expectation::Forwarding);
         up.run("see that this machine forwards", forwards);
     }
     up.write("write how k3s is entered", home.file("enter.sh"), ENTER);
-    for (what, line) in [
-        ("make a network namespace", format!("ip netns add {link}")),
-        ("make a link into it", format!("ip link add {link} type veth peer name eth0 netns {link}")),
-        ("give its end here an address", format!("ip address add {host}/30 dev {link}")),
-        ("raise its end here", format!("ip link set {link} up")),
-        ("give its end there an address", format!("ip -netns {link} address add {own}/30 dev eth0")),
-        ("raise its end there", format!("ip -netns {link} link set eth0 up")),
-        ("raise its loopback", format!("ip -netns {link} link set lo up")),
-        ("give it a way out", format!("ip -netns {link} route add default via {host}")),
+    let inside = format!("--net={pin}");
+    let words = |line: &[&str]| Command::new(line[0]).args(&line[1..]).within(MOMENT);
+    for (what, command) in [
+        ("make the file that names a network namespace", words(&["touch", &pin])),
+        // Not `ip netns`, which would leave a mount on the machine.
+        ("make the network namespace", words(&["unshare", &inside, "true"])),
+        (
+            "make a link into it",
+            words(&["ip", "link", "add", &link, "type", "veth", "peer", "name", "eth0", "netns", &pin]),
+        ),
+        (
+            "give its end here an address",
+            words(&["ip", "address", "add", &format!("{host}/30"), "dev", &link]),
+        ),
+        ("raise its end here", words(&["ip", "link", "set", &link, "up"])),
+        (
+            "give its end there an address",
+            words(&["nsenter", &inside, "ip", "address", "add", &format!("{own}/30"), "dev", "eth0"]),
+        ),
+        ("raise its end there", words(&["nsenter", &inside, "ip", "link", "set", "eth0", "up"])),
+        ("raise its loopback", words(&["nsenter", &inside, "ip", "link", "set", "lo", "up"])),
+        ("give it a way out", words(&["nsenter", &inside, "ip", "route", "add", "default", "via", &host])),
     ] {
-        up.run(what, Task::new(moment(&line)));
+        up.run(what, Task::new(command));
     }
     if request.mirror.is_none() {
         let rules = format!(
@@ -98,7 +112,7 @@ pub(super) fn make(up: &mut Plan, request: &RealRequest, home: &Home) {
 pub(super) fn enter(home: &Home) -> Command {
     let link = short(home);
     Command::new("nsenter")
-        .arg(format!("--net=/run/netns/{link}"))
+        .arg(format!("--net={}", home.file("netns").display()))
         .args([
             "unshare",
             "--mount",
@@ -122,7 +136,7 @@ pub(super) fn remove(home: &Home) -> Plan {
     let link = short(home);
     plan.write("write how k3s is left", &leave, LEAVE);
     let leave = Command::new("sh").arg("-eu").arg(leave).arg(&link).arg(home.directory()).within(MOMENT);
-    let look = moment("ip netns list");
+    let look = moment("ls /sys/class/net");
     plan.run(
         "end k3s and remove its namespaces",
         Task::new(leave).proved_by(vec![(look, Expectation::Lacks(link))], 3),

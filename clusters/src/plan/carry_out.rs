@@ -191,7 +191,7 @@ impl Site<'_> {
         match &step.action {
             Action::Run(task) => self.run_all(step, std::slice::from_ref(task)).await,
             Action::Together(tasks) => self.run_all(step, tasks).await,
-            Action::Begin(background) => begin(step, background, self.held).await,
+            Action::Begin(background) => begin(step, background).await,
             Action::Container(container) => {
                 let kubeconfig = containers::start(&container.container).await.map_err(|error| {
                     let (why, remedy) = complaint::of_text(&error.to_string());
@@ -296,11 +296,12 @@ fn once(step: &Step, task: &Task, held: Option<&File>, stop: &dyn Fn() -> bool) 
     Ok(())
 }
 
-/// Begins a program in a session of its own; one that ends at once has failed.
-async fn begin(step: &Step, background: &Background, held: Option<&File>) -> Result<(), PlanError> {
+/// Begins a program in a process group of its own; one that ends at once has failed. It outlives whoever begins it, so it
+/// holds nothing of theirs.
+async fn begin(step: &Step, background: &Background) -> Result<(), PlanError> {
     let Background { command, log, pid_file } = background;
     let file = File::create(log).map_err(|error| step.file(log, error))?;
-    let mut child = command.begin(&file, held).map_err(|error| step.program(&error))?;
+    let mut child = command.begin(&file).map_err(|error| step.program(&error))?;
     write_secret(pid_file, &child.id().to_string()).map_err(|error| step.file(pid_file, error))?;
     let mut ticks = tokio::time::interval(GLANCE);
     for _ in 0..10 {

@@ -9,9 +9,9 @@ use nix::unistd::Pid;
 use rstest::rstest;
 
 use crate::door::{Answer, finish, start};
-use crate::machine::until;
+use crate::machine::{GRACE, host, until};
 use crate::place::Place;
-use crate::stage::Stage;
+use crate::stage::{K3S, Stage};
 use crate::up::Up;
 
 /// How long something may take to be seen.
@@ -100,6 +100,51 @@ fn a_run_takes_the_cluster_as_a_given_one_and_ends_it() {
     assert!(answer.out.contains("1 passed"), "{}", answer.out);
     assert_eq!(stage.times("k3d cluster delete conformance"), 1, "{:#?}", stage.log());
     assert_nothing_is_left(&stage);
+}
+
+#[test]
+fn the_program_k3s_runs_in_namespaces_and_leaves_nothing() {
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("skipped: only root makes these namespaces");
+        return;
+    }
+    let (stage, owner) = (Stage::new(), Place::new());
+    stage.program("k3s", K3S);
+    let _behind = behind(&stage, &owner, "127.69.0.6");
+    fs::create_dir(stage.place().directory().join("mirror")).unwrap();
+    fs::write(stage.place().directory().join("mirror/k3s-images.tar.zst"), "").unwrap();
+    let before = host();
+    let words = ["cluster", "up", "conformance", "--cluster", "k3s", "--k3s", "binary", "--mesh", "none"];
+    let up = stage.run(&[&words[..], &["--mirror", "mirror", "--timeout", "60"]].concat()).expect(0);
+    assert!(up.out.starts_with("cluster conformance is up (k3s flannel)\n"), "{}", up.out);
+    let seen = fs::read_to_string(stage.state("seen")).unwrap();
+    assert!(
+        seen.contains("pid 1\n") && seen.contains("link eth0\n") && seen.contains("images k3s.tar.zst\n"),
+        "{seen}"
+    );
+    // A link, and what keeps the namespace in which its other end is.
+    assert_eq!(host().difference(&before).count(), 2, "{:?}", host());
+    for file in ["/etc/pretended-k3s", "/var/lib/pretended-k3s", "/opt/pretended-k3s", "/run/pretended-k3s"] {
+        assert!(seen.contains(&format!("wrote {file}\n")), "{seen}");
+        assert!(!std::path::Path::new(file).exists(), "{file}");
+    }
+    let supervisor = below_with(&stage.state("").display().to_string());
+    assert!(!supervisor.is_empty(), "the pretended k3s should run");
+    assert_eq!(stage.run(&["cluster", "gc", "conformance"]).expect(0).out, "conformance is gone\n");
+    assert!(until(GRACE, || below_with(&stage.state("").display().to_string()).is_empty()));
+    assert_eq!(host(), before);
+    assert_eq!(stage.ledgers(), [""; 0]);
+}
+
+/// Processes in whose environment `words` stand: those of one stage.
+fn below_with(words: &str) -> Vec<u32> {
+    let entries =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let ours = |pid: &u32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        String::from_utf8_lossy(&environment).contains(words.trim_end_matches('/'))
+    };
+    entries.filter(ours).collect()
 }
 
 #[test]

@@ -10,6 +10,8 @@ use crate::place::Place;
 
 const K3D: &str = include_str!("pretend/k3d");
 const DOCKER: &str = include_str!("pretend/docker");
+/// Only where it is asked for.
+pub(crate) const K3S: &str = include_str!("pretend/k3s");
 
 /// A place, the pretended programs in it, and what they keep.
 pub(crate) struct Stage {
@@ -113,5 +115,14 @@ impl Stage {
     pub(crate) fn ledgers(&self) -> Vec<String> {
         let entries = fs::read_dir(self.place.cache().join("real-clusters")).into_iter().flatten();
         entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // A test that failed leaves what it began to this.
+        for name in self.ledgers() {
+            drop(self.run(&["cluster", "gc", &name]));
+        }
     }
 }
