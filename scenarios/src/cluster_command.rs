@@ -34,10 +34,18 @@ pub(crate) fn up(options: UpOptions) -> Result<ExitCode, Failure> {
         return real_command::up(&options, &request, &cache);
     }
     options.real.refuse_for(options.cluster)?;
-    if options.cluster == ClusterOption::Given {
-        return Err(Failure::usage(
-            "a given cluster is up already; `run --cluster given --context C` uses it",
-        ));
+    match options.cluster {
+        ClusterOption::Given => {
+            return Err(Failure::usage(
+                "a given cluster is up already; `run --cluster given --context C` uses it",
+            ));
+        }
+        ClusterOption::Kubernetes => {
+            return Err(Failure::usage(
+                "`run --cluster kubernetes` starts its own Kubernetes; `cluster up` brings up embedded, k3d and k3s",
+            ));
+        }
+        ClusterOption::Embedded | ClusterOption::K3d | ClusterOption::K3s => {}
     }
     Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
     // Provisioning speaks to the person; the holding process then finds everything there.

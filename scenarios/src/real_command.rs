@@ -2,14 +2,15 @@
 //! and swept up.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use harness::clusters::{
     Cache, Home, Plan, RealCluster, RealError, RealRequest, Stamp, Swept, plans, real_clusters, sweep,
     transcript,
 };
+use harness::given::Foothold;
 use harness::mesh::rehearse;
-use harness::run::Ground;
-use harness::{Profile, Topology};
+use harness::{Pace, Profile, Topology};
 use reports::ExitCode;
 use tokio_util::sync::CancellationToken;
 
@@ -49,22 +50,22 @@ pub(crate) fn start(
 /// Starts the cluster that a run asks for, and takes it as a given one on which nothing is forbidden.
 pub(crate) fn take(
     cluster: ClusterOption,
+    network: Profile,
     options: &RunOptions,
     cache: &Cache,
     stop: &CancellationToken,
-) -> Result<(Ground, Option<RealCluster>), Failure> {
-    let network = options.selection.cni[0].into();
+) -> Result<(Arc<Foothold>, RealCluster), Failure> {
     let Some(request) = options.real.request(cluster, NAME, network)? else {
         return Err(Failure::usage(format!("{} is started otherwise", cluster.word())));
     };
     let real = start(&request, &options.real, cache, stop)?;
     let foothold = given_command::take_ours(&real, options, cache, stop)?;
-    Ok((Ground::Given(foothold), Some(real)))
+    Ok((foothold, real))
 }
 
 /// Lets go of a run's cluster.
-pub(crate) fn end(real: Option<RealCluster>) -> Result<(), Failure> {
-    real.map_or(Ok(()), |real| real.stop().map_err(failed))
+pub(crate) fn end(real: RealCluster) -> Result<(), Failure> {
+    real.stop().map_err(failed)
 }
 
 /// `run --dry-run`.
@@ -82,7 +83,7 @@ pub(crate) fn rehearse_run(options: &RunOptions, cache: &Cache) -> Result<ExitCo
         for &network in &networks {
             let Some(request) = options.real.request(cluster, NAME, network)? else { continue };
             for &topology in &topologies {
-                rehearsal(&request, &options.real, Some(topology), cache)?;
+                rehearsal(&request, &options.real, Some(topology), options.pace.into(), cache)?;
             }
         }
     }
@@ -92,7 +93,7 @@ pub(crate) fn rehearse_run(options: &RunOptions, cache: &Cache) -> Result<ExitCo
 /// `cluster up --dry-run`.
 pub(crate) fn rehearse_up(options: &UpOptions, cache: &Cache) -> Result<ExitCode, Failure> {
     if let Some(request) = options.real.request(options.cluster, &options.name, options.cni.into())? {
-        rehearsal(&request, &options.real.outliving(), options.mesh.topology(), cache)?;
+        rehearsal(&request, &options.real.outliving(), options.mesh.topology(), options.pace.into(), cache)?;
     }
     Ok(ExitCode::AllPassed)
 }
@@ -101,6 +102,7 @@ fn rehearsal(
     request: &RealRequest,
     options: &RealOptions,
     topology: Option<Topology>,
+    pace: Pace,
     cache: &Cache,
 ) -> Result<(), Failure> {
     let home = Home::of(&real_clusters(cache), &request.name);
@@ -110,8 +112,8 @@ fn rehearsal(
     say(format!("export KUBECONFIG={}\n", plans.kubeconfig.display()));
     say(transcript(&plans.up));
     if let Some(topology) = topology {
-        let mesh =
-            rehearse(topology, options.limit()).map_err(|error| Failure::machine(format!("{error:#}")))?;
+        let mesh = rehearse(topology, pace, options.limit())
+            .map_err(|error| Failure::machine(format!("{error:#}")))?;
         say(transcript(&mesh));
     }
     say("#### and at the end\n");
@@ -198,11 +200,6 @@ pub(crate) fn check(options: &RunOptions) -> Result<(), Failure> {
         return Ok(());
     }
     let word = cluster.word();
-    if options.selection.cni.len() != 1 {
-        return Err(Failure::usage(format!(
-            "which network is the {word} cluster to have? say it with --cni flannel or --cni calico"
-        )));
-    }
     if options.jobs.is_some_and(|jobs| jobs > 1) {
         return Err(Failure::usage(format!(
             "cases on a {word} cluster run one after the other; leave out --jobs"

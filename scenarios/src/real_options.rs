@@ -69,7 +69,9 @@ impl RealOptions {
             (ClusterOption::K3d, _) => Provider::K3d,
             (ClusterOption::K3s, K3sOption::Container) => Provider::K3sContainer,
             (ClusterOption::K3s, K3sOption::Binary) => Provider::K3s,
-            (ClusterOption::Embedded | ClusterOption::Given, _) => return Ok(None),
+            (ClusterOption::Embedded | ClusterOption::Kubernetes | ClusterOption::Given, _) => {
+                return Ok(None);
+            }
         };
         if let Some(mirror) = self.mirror.as_deref().filter(|mirror| !mirror.is_dir()) {
             return Err(Failure::usage(format!(

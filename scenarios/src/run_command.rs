@@ -140,10 +140,13 @@ fn passes(clusters: &[ClusterOption], cases: &[Case]) -> Vec<Pass> {
             ClusterOption::Embedded | ClusterOption::Given => {
                 passes.push(Pass { cluster, cases: cases.to_vec() });
             }
-            ClusterOption::Kubernetes | ClusterOption::K3d | ClusterOption::K3s => passes.extend(Profile::ALL.into_iter().filter_map(|profile| {
-                let cases: Vec<Case> = cases.iter().filter(|case| case.profile == profile).copied().collect();
-                (!cases.is_empty()).then_some(Pass { cluster, cases })
-            })),
+            ClusterOption::Kubernetes | ClusterOption::K3d | ClusterOption::K3s => {
+                passes.extend(Profile::ALL.into_iter().filter_map(|profile| {
+                    let cases: Vec<Case> =
+                        cases.iter().filter(|case| case.profile == profile).copied().collect();
+                    (!cases.is_empty()).then_some(Pass { cluster, cases })
+                }))
+            }
         }
     }
     passes
@@ -260,7 +263,11 @@ pub(crate) enum Standing {
 impl Standing {
     fn end(self) -> Result<(), Failure> {
         match self {
-            Standing::Nothing | Standing::Kubernetes(_) => Ok(()),
+            Standing::Nothing => Ok(()),
+            Standing::Kubernetes(cluster) => {
+                drop(cluster);
+                Ok(())
+            }
             Standing::Real(cluster) => real_command::end(*cluster),
         }
     }
@@ -285,7 +292,8 @@ fn ground(pass: &Pass, run: &Run<'_>, cache: &Cache) -> Result<(Ground, Standing
             Ok((started.ground(), Standing::Kubernetes(started)))
         }
         ClusterOption::K3d | ClusterOption::K3s => {
-            let (foothold, cluster) = real_command::take(pass.cluster, profile, run.options, cache, run.stop)?;
+            let (foothold, cluster) =
+                real_command::take(pass.cluster, profile, run.options, cache, run.stop)?;
             Ok((Ground::Given(foothold), Standing::Real(Box::new(cluster))))
         }
     }

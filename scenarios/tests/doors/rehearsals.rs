@@ -93,11 +93,11 @@ fn a_mirror_is_rehearsed(#[case] name: &str, #[case] words: &[&str]) {
 #[case::agents(&["cluster", "up", "--agents", "1"], "--agents is of clusters that k3d or k3s start")]
 #[case::agents_of_k3s(&["run", "--dry-run", "--cluster", "k3s", "--agents", "1"], "k3s-container has one node; leave out --agents, or say --cluster k3d")]
 #[case::no_mirror(&["run", "--dry-run", "--cluster", "k3d", "--mirror", "nowhere"], "there is no mirror in nowhere; fill one with `seldon-conformance mirror pull nowhere`")]
-#[case::no_network(&["run", "--cluster", "k3d"], "which network is the k3d cluster to have? say it with --cni flannel or --cni calico")]
 #[case::jobs(&["run", "--cluster", "k3s", "--cni", "flannel", "--jobs", "2"], "cases on a k3s cluster run one after the other; leave out --jobs")]
 #[case::keep(&["run", "--cluster", "k3d", "--cni", "flannel", "--keep", "always"], "a k3d cluster is kept with --reuse; leave out --keep")]
 #[case::mesh(&["cluster", "up", "--cluster", "k3d"], "a k3d cluster comes up empty: say --mesh none")]
 #[case::name(&["cluster", "up", "a23456789012345678901234567890123", "--cluster", "k3d", "--mesh", "none"], "use at most 32 lower-case letters, digits and dashes")]
+#[case::kubernetes(&["cluster", "up", "--cluster", "kubernetes"], "`run --cluster kubernetes` starts its own Kubernetes")]
 #[case::given(&["cluster", "up", "--cluster", "given"], "a given cluster is up already")]
 fn what_makes_no_sense_is_refused(#[case] arguments: &[&str], #[case] said: &str) {
     let place = Place::empty();
