@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod conformance;
+mod docker_engine;
 mod flakes;
 mod host;
 mod kill9;
@@ -44,6 +45,8 @@ enum Command {
     Leaks(leaks::Options),
     /// The suite on a real Kubernetes, held against the embedded one; needs root.
     Real(real::Options),
+    /// Start a real Docker engine, without installing it, and bring k3s in a container up on it as far as that goes.
+    DockerEngine(docker_engine::Options),
     /// Kill a run at random moments; nothing may be left of it after two seconds.
     Kill9(kill9::Options),
 }
@@ -68,6 +71,7 @@ fn run(options: Options) -> anyhow::Result<()> {
         Command::Flakes(options) => flakes::run(&root, &options),
         Command::Leaks(options) => leaks::run(&options),
         Command::Real(options) => real::run(&root, &options),
+        Command::DockerEngine(options) => docker_engine::run(&root, &options),
         Command::Kill9(options) => kill9::run(&root, &options),
     }
 }

@@ -1,11 +1,15 @@
-//! Running external programs: printable as shell lines, output captured whole.
+//! Running external programs: printable as shell lines, output captured whole, bounded in time where that is asked for.
+
+mod bounded;
 
 use std::ffi::OsStr;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
 use std::path::PathBuf;
 use std::process::{Command as StdCommand, ExitStatus, Stdio};
 use std::thread;
+use std::time::Duration;
 
 /// A program and its arguments. Its [`fmt::Display`] is a line that can be pasted into a shell.
 #[derive(Debug, Clone)]
@@ -14,6 +18,8 @@ pub struct Command {
     arguments: Vec<String>,
     environment: Vec<(String, String)>,
     directory: Option<PathBuf>,
+    input: Option<String>,
+    limit: Option<Duration>,
 }
 
 /// What a program that ran to its end left.
@@ -48,6 +54,41 @@ pub enum CommandError {
         /// All it wrote to standard error.
         stderr: String,
     },
+    /// It took too long and was killed, with everything it had started.
+    #[error("`{command}` did not end within {} s and was killed{}", .limit.as_secs_f32(), said_before(.stderr, .stdout))]
+    Expired {
+        /// As it would be pasted into a shell.
+        command: String,
+        /// How long it was given.
+        limit: Duration,
+        /// All it wrote to standard output.
+        stdout: String,
+        /// All it wrote to standard error.
+        stderr: String,
+    },
+    /// Somebody asked for its end before it was there.
+    #[error("`{command}` was interrupted")]
+    Interrupted {
+        /// As it would be pasted into a shell.
+        command: String,
+    },
+}
+
+impl CommandError {
+    /// What it wrote to standard error before it failed.
+    pub fn stderr(&self) -> &str {
+        match self {
+            CommandError::Failed { stderr, .. } | CommandError::Expired { stderr, .. } => stderr,
+            CommandError::Start { .. } | CommandError::Interrupted { .. } => "",
+        }
+    }
+}
+
+fn said_before(stderr: &str, stdout: &str) -> String {
+    match last_lines(stderr, stdout).as_str() {
+        "" => String::new(),
+        said => format!("; it had said: {said}"),
+    }
 }
 
 /// The telling end of what a failed program said.
@@ -60,7 +101,14 @@ fn last_lines(stderr: &str, stdout: &str) -> String {
 impl Command {
     /// A program found on `PATH`, or by its path.
     pub fn new(program: impl Into<String>) -> Command {
-        Command { program: program.into(), arguments: Vec::new(), environment: Vec::new(), directory: None }
+        Command {
+            program: program.into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            directory: None,
+            input: None,
+            limit: None,
+        }
     }
 
     /// Adds one argument.
@@ -93,6 +141,25 @@ impl Command {
         self
     }
 
+    /// Sets what the program reads from standard input.
+    #[must_use]
+    pub fn input(mut self, text: impl Into<String>) -> Command {
+        self.input = Some(text.into());
+        self
+    }
+
+    /// Sets how long [`Command::run_bounded`] lets the program run.
+    #[must_use]
+    pub fn within(mut self, limit: Duration) -> Command {
+        self.limit = Some(limit);
+        self
+    }
+
+    /// How long the program may run.
+    pub fn limit(&self) -> Option<Duration> {
+        self.limit
+    }
+
     /// Runs the program to its end.
     ///
     /// # Errors
@@ -119,24 +186,22 @@ impl Command {
         .run_with(line)
     }
 
+    /// Runs the program in a process group of its own, which is killed when its time is over or `stop` says so.
+    /// `held` is open for as long as the program or what it started runs: its lock then says so to others.
+    ///
+    /// # Errors
+    /// As [`Command::run`], and that it was killed.
+    pub fn run_bounded(&self, held: Option<&File>, stop: &dyn Fn() -> bool) -> Result<Output, CommandError> {
+        bounded::run(self, held, stop)
+    }
+
     /// Runs the program and shows each line of its standard output as it comes.
     ///
     /// # Errors
     /// As [`Command::run`].
     pub fn run_with(&self, mut line: impl FnMut(&str)) -> Result<Output, CommandError> {
-        let start = |source| CommandError::Start { command: self.to_string(), source };
-        let mut command = StdCommand::new(&self.program);
-        if let Some(directory) = &self.directory {
-            command.current_dir(directory);
-        }
-        let mut child = command
-            .args(&self.arguments)
-            .envs(self.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .map_err(start)?;
+        let start = |source| self.cannot_start(source);
+        let mut child = self.prepared().stdin(Stdio::null()).spawn().map_err(start)?;
         let errors = child.stderr.take().map(|mut pipe| {
             thread::spawn(move || {
                 let mut bytes = Vec::new();
@@ -154,6 +219,37 @@ impl Command {
         }
         let status = child.wait().map_err(start)?;
         let stderr = errors.and_then(|thread| thread.join().ok()).unwrap_or_default();
+        self.judged(status, stdout, stderr)
+    }
+
+    /// Begins the program in a process group of its own and lets it go on; both outputs go to `log`.
+    pub(crate) fn begin(&self, log: &File) -> Result<std::process::Child, CommandError> {
+        use std::os::unix::process::CommandExt;
+        let copy = || log.try_clone().map(Stdio::from).map_err(|error| self.cannot_start(error));
+        let mut command = self.prepared();
+        command.stdin(Stdio::null()).stdout(copy()?).stderr(copy()?);
+        command.process_group(0).spawn().map_err(|error| self.cannot_start(error))
+    }
+
+    /// With both outputs captured, before it is spawned.
+    fn prepared(&self) -> StdCommand {
+        let mut command = StdCommand::new(&self.program);
+        if let Some(directory) = &self.directory {
+            command.current_dir(directory);
+        }
+        command
+            .args(&self.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        command
+    }
+
+    fn cannot_start(&self, source: io::Error) -> CommandError {
+        CommandError::Start { command: self.to_string(), source }
+    }
+
+    fn judged(&self, status: ExitStatus, stdout: String, stderr: String) -> Result<Output, CommandError> {
         if status.success() {
             Ok(Output { stdout, stderr })
         } else {
@@ -162,21 +258,40 @@ impl Command {
     }
 }
 
-impl fmt::Display for Command {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Command {
+    /// As a line that is bounded in time as the command is.
+    pub(crate) fn bounded_line(&self) -> String {
+        let timeout = self.limit.map(|limit| format!("timeout {} ", limit.as_secs()));
+        self.line(&timeout.unwrap_or_default())
+    }
+
+    fn line(&self, before_program: &str) -> String {
+        let mut line = String::new();
         if let Some(directory) = &self.directory {
-            write!(formatter, "cd {} && ", quoted(&directory.to_string_lossy()))?;
+            line.push_str(&format!("cd {} && ", quoted(&directory.to_string_lossy())));
         }
         for (name, value) in &self.environment {
-            write!(formatter, "{name}={} ", quoted(value))?;
+            line.push_str(&format!("{name}={} ", quoted(value)));
         }
-        write!(formatter, "{}", quoted(&self.program))?;
-        self.arguments.iter().try_for_each(|argument| write!(formatter, " {}", quoted(argument)))
+        line.push_str(before_program);
+        line.push_str(&quoted(&self.program));
+        for argument in &self.arguments {
+            line.push_str(&format!(" {}", quoted(argument)));
+        }
+        if let Some(text) = &self.input {
+            line.push_str(&format!(" <<'EOF'\n{}\nEOF", text.trim_end_matches('\n')));
+        }
+        line
     }
 }
 
+impl fmt::Display for Command {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.line(""))
+    }
+}
 /// One word of a shell line. A script of many lines is cut: this stands in sentences.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     if let Some((first, _)) = word.split_once('\n') {
         return format!("{} …", quoted(first));
     }

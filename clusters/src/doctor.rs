@@ -1,4 +1,5 @@
-//! What this machine has and lacks for an embedded cluster, each with the command that helps.
+//! What this machine has and lacks, each with the command that helps: for an embedded cluster, and for those that programs
+//! of others start.
 
 use std::fs;
 
@@ -6,6 +7,7 @@ use nix::sys::statvfs::statvfs;
 
 use crate::cache::Cache;
 use crate::programs::{self, Found, Inspected, Python};
+use crate::tool::{self, DOCKER, Daemon, GO, HELM, K3D, K3S, KUBECTL, Tool};
 
 /// How one need stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +18,8 @@ pub enum State {
     Missing(String),
     /// Not there yet; the next run fetches it.
     OnDemand(String),
+    /// Not there, and not needed for an embedded cluster; the text says what to do.
+    Absent(String),
 }
 
 /// One need and how it stands.
@@ -36,7 +40,34 @@ pub fn examine(cache: &Cache) -> Vec<Finding> {
         vec![user_namespaces(), kernel_module("br_netfilter", "/proc/sys/net/bridge"), python()];
     findings.extend(cached_programs(cache));
     findings.push(disk(cache));
+    findings.extend([tool(&DOCKER), docker_daemon()]);
+    findings.extend([&K3D, &K3S, &KUBECTL, &HELM, &GO].map(tool));
     findings
+}
+
+/// A program that only real clusters need.
+fn tool(tool: &Tool) -> Finding {
+    let state = match tool.check() {
+        Ok(version) => State::Present(version.to_string()),
+        Err(error) => State::Absent(error.to_string()),
+    };
+    finding(tool.name, state)
+}
+
+fn docker_daemon() -> Finding {
+    let state = match tool::daemon() {
+        Daemon::Answers(version) => State::Present(version),
+        Daemon::NoClient => State::Absent("there is no docker to ask it with".into()),
+        Daemon::Silent => State::Absent(
+            "docker is installed, but no daemon answers: start it (`systemctl start docker`) or set DOCKER_HOST".into(),
+        ),
+        Daemon::Forbidden => State::Absent(
+            "there is a daemon, but not for this user: add it to the group (`usermod -aG docker $USER`, then log in again) \
+             or run as root"
+                .into(),
+        ),
+    };
+    finding("docker daemon", state)
 }
 
 fn finding(need: &str, state: State) -> Finding {

@@ -22,6 +22,9 @@ use crate::programs::KubernetesPrograms;
 /// Below the cache: the state of running clusters, a directory each, named after process and number.
 const STATES: &str = "kubernetes";
 
+/// How the names of directories with loaded images begin, below the cache.
+const IMAGES: &str = "kubernetes-images-";
+
 /// What is asked of a cluster before it exists.
 #[derive(Debug)]
 pub struct KubernetesRequest<'a> {
@@ -137,7 +140,6 @@ impl KubernetesCluster {
         };
         let states = cache.directory().join(STATES);
         forget_dead(&states);
-        let loaded = loaded_images(&request, cache, progress)?;
         let name = new_name();
         let state = states.join(&name);
         let left = Left { name: name.clone(), state: state.clone() };
@@ -146,8 +148,7 @@ impl KubernetesCluster {
         };
         prepare(&state, fs::create_dir_all(&state))?;
         prepare(request.logs, fs::create_dir_all(request.logs))?;
-        let copied = copy_images(&loaded, &state.join("containerd"));
-        prepare(&state, copied)?;
+        place_images(&request, cache, &state.join("containerd"), progress)?;
         let spec = NodeSpec {
             name,
             state: state.clone(),
@@ -205,12 +206,14 @@ fn forget_dead(states: &Path) {
     }
 }
 
-/// A directory of containerd's with the table's images, CoreDNS and pause loaded; made once for each set of programs.
-fn loaded_images(
+/// Makes `root` a directory of containerd's with the table's images, CoreDNS and pause: a copy of what is loaded once for
+/// each set of programs.
+fn place_images(
     request: &KubernetesRequest<'_>,
     cache: &Cache,
+    root: &Path,
     progress: &dyn Fn(&str),
-) -> Result<PathBuf, KubernetesError> {
+) -> Result<(), KubernetesError> {
     let mut table = request.images.to_vec();
     table.push(coredns(&request.programs.coredns));
     table.push(pause());
@@ -219,18 +222,30 @@ fn loaded_images(
         None => std::env::current_exe()
             .map_err(|source| KubernetesError::Prepare { path: "/proc/self/exe".into(), source })?,
     };
-    let name = format!("kubernetes-images-{}", fingerprint(&table, &own)?);
-    if let Some(place) = cache.find(&name)? {
-        return Ok(place.join("containerd"));
-    }
+    let name = format!("{IMAGES}{}", fingerprint(&table, &own)?);
+    // Held while it is copied: another run may have other programs, and then forgets these images.
     let guard = cache.lock(|| progress("waiting for another run that provisions programs"))?;
-    if let Some(place) = cache.find(&name)? {
-        return Ok(place.join("containerd"));
+    let place = match cache.find(&name)? {
+        Some(place) => place,
+        None => {
+            progress("making images of the provisioned programs and loading them into containerd (once)");
+            forget_images(cache.directory());
+            let images = node_image::images(&table, &own)?;
+            cache.install(&guard, &name, |place| load(&images, request, cache, place))?
+        }
+    };
+    copy_images(&place.join("containerd"), root)
+        .map_err(|source| KubernetesError::Prepare { path: root.to_owned(), source })
+}
+
+/// Removes what was loaded for programs that have changed since. Clusters that run have copies of their own.
+fn forget_images(cache: &Path) {
+    for entry in fs::read_dir(cache).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(IMAGES) {
+            // It takes room and does no harm; the next run tries again.
+            let _ = fs::remove_dir_all(entry.path());
+        }
     }
-    progress("making images of the provisioned programs and loading them into containerd (once)");
-    let images = node_image::images(&table, &own)?;
-    let place = cache.install(&guard, &name, |place| load(&images, request, cache, place))?;
-    Ok(place.join("containerd"))
 }
 
 fn load(

@@ -3,15 +3,25 @@
 //! A cluster is something that speaks the Kubernetes API and has a network. What is run on it is none of this
 //! crate's business: it is handed a table of program images and does not know what the programs are for.
 
+mod balancer;
 mod cache;
+mod calico;
 mod cluster;
 mod command;
+mod complaint;
 mod doctor;
 mod given_cluster;
+mod images_lock;
+mod k3d;
+mod k3s;
 mod kubernetes_cluster;
+mod mirror;
 mod node_image;
+mod plan;
 mod process;
 mod programs;
+mod real;
+mod tool;
 
 pub use cache::{Cache, CacheError};
 pub use cluster::{Cluster, ClusterRequest, LeverError, kubeconfig};
@@ -27,6 +37,15 @@ pub use process::{end_process, wait_until_unread};
 pub use programs::{
     KubernetesPrograms, Programs, ProvisionError, WithCalico, provision, provision_kubernetes,
 };
+
+pub use images_lock::ImagesLock;
+pub use mirror::{pull, push};
+pub use plan::{Action, Condition, Expectation, Plan, PlanError, Site, Step, Task, transcript};
+pub use real::{
+    Home, HostPort, ImageSource, Lease, Plans, Provider, RealCluster, RealError, RealName, RealRequest,
+    Stamp, Swept, plans, real_clusters, sweep,
+};
+pub use tool::{DOCKER, Daemon, GO, HELM, K3D, K3S, KUBECTL, Tool, ToolError, Version, daemon};
 
 /// Runs the built-in program this process was started as, of `programs` or of a cluster's own; `None` when it was started as
 /// itself. The first thing that a binary does, before it starts a thread.

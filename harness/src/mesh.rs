@@ -3,10 +3,12 @@
 mod hasten;
 mod install;
 mod other_tooling;
+mod rehearsal;
 mod store;
 
 pub(crate) use install::is_ready;
 pub(crate) use other_tooling::SERVICE as SCHEDULER_UNDER_ANOTHER_NAME;
+pub use rehearsal::rehearse;
 
 use std::fmt;
 

@@ -16,6 +16,7 @@ use reports::ExitCode;
 
 use crate::kubernetes_command::own_executable;
 use crate::options::{ClusterOption, Cni, Failure, UpOptions};
+use crate::real_command;
 use crate::screen::{remark, say};
 use crate::standing::{Presence, Register, Standing, state_file};
 
@@ -26,6 +27,26 @@ const LOG: &str = "hold.log";
 pub(crate) fn up(options: UpOptions) -> Result<ExitCode, Failure> {
     let cache = Cache::from_environment().map_err(Failure::machine)?;
     check_name(&options.name)?;
+    if options.real.dry_run && options.cluster.is_real() {
+        return real_command::rehearse_up(&options, &cache);
+    }
+    if let Some(request) = options.real.request(options.cluster, &options.name, options.cni.into())? {
+        return real_command::up(&options, &request, &cache);
+    }
+    options.real.refuse_for(options.cluster)?;
+    match options.cluster {
+        ClusterOption::Given => {
+            return Err(Failure::usage(
+                "a given cluster is up already; `run --cluster given --context C` uses it",
+            ));
+        }
+        ClusterOption::Kubernetes => {
+            return Err(Failure::usage(
+                "`run --cluster kubernetes` starts its own Kubernetes; `cluster up` brings up embedded, k3d and k3s",
+            ));
+        }
+        ClusterOption::Embedded | ClusterOption::K3d | ClusterOption::K3s => {}
+    }
     Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
     // Provisioning speaks to the person; the holding process then finds everything there.
     kind(&options, &cache, &|line| remark(line))?;

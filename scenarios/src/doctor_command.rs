@@ -15,6 +15,8 @@ pub(crate) fn run() -> Result<ExitCode, Failure> {
         let (word, text) = match &finding.state {
             State::Present(text) => ("ok", text),
             State::OnDemand(text) => ("later", text),
+            // An embedded cluster does without.
+            State::Absent(text) => ("absent", text),
             State::Missing(text) => {
                 code = ExitCode::Inconclusive;
                 ("MISSING", text)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use harness::clusters::{Cache, GivenCluster};
+use harness::clusters::{Cache, GivenCluster, RealCluster};
 use harness::given::{ClusterScope, Finding, Foothold, survey, undo_everything};
 use harness::ground::Ground;
 use reports::ExitCode;
@@ -62,17 +62,39 @@ pub(crate) fn take(
 ) -> Result<Arc<Foothold>, Failure> {
     runtime()?.block_on(async {
         let cluster = connect(&options.given.at).await?;
-        let seed = options.seed.unwrap_or_else(rand::random);
-        remark(format!(
-            "context {} ({}, Kubernetes {}), seed {seed}",
-            cluster.context(),
-            cluster.server(),
-            cluster.version()
-        ));
-        let ledgers = ledgers(cache);
-        let taken = Foothold::take(cluster, scope(&options.given), seed, &ledgers, stop).await;
-        taken.map(Arc::new).map_err(|error| Failure::machine(format!("{error:#}")))
+        settle(cluster, scope(&options.given), options, cache, stop).await
     })
+}
+
+/// The same on a cluster that this program has started for itself.
+pub(crate) fn take_ours(
+    real: &RealCluster,
+    options: &RunOptions,
+    cache: &Cache,
+    stop: &CancellationToken,
+) -> Result<Arc<Foothold>, Failure> {
+    runtime()?.block_on(async {
+        let cluster = GivenCluster::connect(Some(real.kubeconfig()), real.context()).await;
+        settle(cluster.map_err(Failure::machine)?, ClusterScope::Allowed, options, cache, stop).await
+    })
+}
+
+async fn settle(
+    cluster: GivenCluster,
+    scope: ClusterScope,
+    options: &RunOptions,
+    cache: &Cache,
+    stop: &CancellationToken,
+) -> Result<Arc<Foothold>, Failure> {
+    let seed = options.seed.unwrap_or_else(rand::random);
+    remark(format!(
+        "context {} ({}, Kubernetes {}), seed {seed}",
+        cluster.context(),
+        cluster.server(),
+        cluster.version()
+    ));
+    let taken = Foothold::take(cluster, scope, seed, &ledgers(cache), stop).await;
+    taken.map(Arc::new).map_err(|error| Failure::machine(format!("{error:#}")))
 }
 
 /// Leaves the cluster as it was.

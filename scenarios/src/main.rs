@@ -8,6 +8,8 @@ mod hold;
 mod kubernetes_command;
 mod live_line;
 mod options;
+mod real_command;
+mod real_options;
 mod refused_contexts;
 mod reports_command;
 mod run_command;
@@ -34,6 +36,8 @@ fn main() -> ExitCode {
         Action::Undo(options) => given_command::undo(&options),
         Action::Reports(ReportsAction::Merge(options)) => reports_command::merge(&options),
         Action::Cluster(ClusterAction::Up(options)) => cluster_command::up(options),
+        Action::Mirror(action) => real_command::mirror(action),
+        Action::Cluster(ClusterAction::Gc { names }) => real_command::gc(&names),
         Action::Cluster(ClusterAction::List) => cluster_command::list(),
         Action::Cluster(ClusterAction::Down { name }) => cluster_command::down(&name),
         Action::Cluster(ClusterAction::Hold(options)) => hold::run(options),

@@ -10,6 +10,8 @@ use harness::{Pace, Profile, Topology};
 use reports::ExitCode;
 use scenarios::Shard;
 
+use crate::real_options::RealOptions;
+
 /// A sentence for the person and a code for the shell.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -47,6 +49,7 @@ pub(crate) struct Options {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one, made once")]
 pub(crate) enum Action {
     /// Break, explain and repair: run scenarios and judge them.
     Run(RunOptions),
@@ -62,6 +65,37 @@ pub(crate) enum Action {
     /// Reports of runs that have ended.
     #[command(subcommand)]
     Reports(ReportsAction),
+    /// Everything that k3d and k3s clusters are made of, for where there is no internet.
+    #[command(subcommand)]
+    Mirror(MirrorAction),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MirrorAction {
+    /// Fill a directory with images and manifests.
+    Pull {
+        /// The directory.
+        directory: PathBuf,
+        /// Images beside those of the lock.
+        #[arg(long)]
+        image: Vec<String>,
+        /// Print every command, in order, and touch nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Put a directory's images into a registry.
+    Push {
+        /// The directory.
+        directory: PathBuf,
+        /// The registry, such as registry.example.org:5000.
+        registry: String,
+        /// Images beside those of the lock.
+        #[arg(long)]
+        image: Vec<String>,
+        /// Print every command, in order, and touch nothing.
+        #[arg(long)]
+        dry_run: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -94,6 +128,11 @@ pub(crate) enum ClusterAction {
         /// Its name.
         #[arg(default_value = "conformance")]
         name: String,
+    },
+    /// Remove k3d and k3s clusters that nobody uses any more: their process is gone, or they were idle for too long.
+    Gc {
+        /// These alone, and even if somebody could still reuse them.
+        names: Vec<String>,
     },
     /// The process behind `up`.
     #[command(hide = true)]
@@ -147,6 +186,8 @@ pub(crate) struct RunOptions {
     pub(crate) compare: bool,
     #[command(flatten)]
     pub(crate) given: GivenOptions,
+    #[command(flatten)]
+    pub(crate) real: RealOptions,
     /// From which the names of namespaces on a given cluster come; any when absent.
     #[arg(long)]
     pub(crate) seed: Option<u32>,
@@ -178,6 +219,8 @@ pub(crate) struct UpOptions {
     /// What kind of cluster.
     #[arg(long, value_enum, default_value = "embedded")]
     pub(crate) cluster: ClusterOption,
+    #[command(flatten)]
+    pub(crate) real: RealOptions,
     /// The network it behaves like.
     #[arg(long, value_enum, default_value = "flannel")]
     pub(crate) cni: Cni,
@@ -201,6 +244,10 @@ pub(crate) enum ClusterOption {
     Embedded,
     /// A real Kubernetes of this machine's, one for all cases of a network; needs root.
     Kubernetes,
+    /// k3s in Docker, by the program k3d.
+    K3d,
+    /// k3s in one container, or as a program of this machine.
+    K3s,
     /// One that exists, named by --context; it is left as it was.
     Given,
 }
@@ -214,11 +261,18 @@ pub(crate) enum Cni {
 }
 
 impl ClusterOption {
+    /// Whether programs of others start it.
+    pub(crate) fn is_real(self) -> bool {
+        matches!(self, ClusterOption::K3d | ClusterOption::K3s)
+    }
+
     /// As it is written.
     pub(crate) fn word(self) -> &'static str {
         match self {
             ClusterOption::Embedded => "embedded",
             ClusterOption::Kubernetes => "kubernetes",
+            ClusterOption::K3d => "k3d",
+            ClusterOption::K3s => "k3s",
             ClusterOption::Given => "given",
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use harness::Profile;
-use harness::clusters::{Cache, Cluster, kubeconfig, provision, try_namespaces};
+use harness::clusters::{Cache, Cluster, RealCluster, kubeconfig, provision, try_namespaces};
 use harness::ground::Ground;
 use harness::patience::Patience;
 use harness::run::Settings;
@@ -19,6 +19,7 @@ use crate::given_command;
 use crate::kubernetes_command::StartedCluster;
 use crate::live_line::LiveLine;
 use crate::options::{ClusterOption, Failure, RunOptions, Selection};
+use crate::real_command;
 use crate::screen::{remark, say};
 
 /// Prints the selected cases.
@@ -51,6 +52,9 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::NothingRan);
     }
     let cache = Cache::from_environment().map_err(Failure::machine)?;
+    if options.real.dry_run {
+        return real_command::rehearse_run(&options, &cache);
+    }
     let destinations = Destinations::check(&options, &cache)?;
     let patience = Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
     let stop = stop_on_interrupt()?;
@@ -111,6 +115,7 @@ fn check_clusters(options: &RunOptions) -> Result<(), Failure> {
             ));
         }
     }
+    real_command::check(options)?;
     match (options.cluster.contains(&ClusterOption::Given), &options.given.at.context) {
         (true, _) => given_command::check(options),
         (false, None) => Ok(()),
@@ -135,10 +140,13 @@ fn passes(clusters: &[ClusterOption], cases: &[Case]) -> Vec<Pass> {
             ClusterOption::Embedded | ClusterOption::Given => {
                 passes.push(Pass { cluster, cases: cases.to_vec() });
             }
-            ClusterOption::Kubernetes => passes.extend(Profile::ALL.into_iter().filter_map(|profile| {
-                let cases: Vec<Case> = cases.iter().filter(|case| case.profile == profile).copied().collect();
-                (!cases.is_empty()).then_some(Pass { cluster, cases })
-            })),
+            ClusterOption::Kubernetes | ClusterOption::K3d | ClusterOption::K3s => {
+                passes.extend(Profile::ALL.into_iter().filter_map(|profile| {
+                    let cases: Vec<Case> =
+                        cases.iter().filter(|case| case.profile == profile).copied().collect();
+                    (!cases.is_empty()).then_some(Pass { cluster, cases })
+                }))
+            }
         }
     }
     passes
@@ -167,7 +175,10 @@ impl Run<'_> {
             pace: options.pace.into(),
             patience: match pass.cluster {
                 ClusterOption::Embedded => self.patience,
-                ClusterOption::Given | ClusterOption::Kubernetes => self.patience.with_real_containers(),
+                ClusterOption::Given
+                | ClusterOption::Kubernetes
+                | ClusterOption::K3d
+                | ClusterOption::K3s => self.patience.with_real_containers(),
             },
             records: self.records,
             keep: options.keep.into(),
@@ -192,8 +203,7 @@ impl Run<'_> {
         let observe = move |event: SuiteEvent<'_>| shown.show(&event);
         let end = run_suite(cases, &settings, jobs, stop, &observe);
         live.clear();
-        let left = given_command::leave(settings.ground);
-        drop(standing);
+        let left = given_command::leave(settings.ground).and(standing.end());
         say(format!("\n{}", totals(&end.records, rounded(began.elapsed()))));
         let unbegun = cases.len() - end.records.len() - end.errors.len();
         if unbegun > 0 {
@@ -242,26 +252,55 @@ fn jobs(cluster: ClusterOption, options: &RunOptions) -> usize {
     match cluster {
         ClusterOption::Embedded => options.jobs.map_or_else(usual_jobs, usize::from),
         // They share its roles and its kube-system.
-        ClusterOption::Given | ClusterOption::Kubernetes => 1,
+        ClusterOption::Given | ClusterOption::Kubernetes | ClusterOption::K3d | ClusterOption::K3s => 1,
+    }
+}
+
+/// What must live as long as the cases of a pass.
+pub(crate) enum Standing {
+    /// Nothing, or nothing of ours.
+    Nothing,
+    /// A Kubernetes of this machine's.
+    Kubernetes(StartedCluster),
+    /// One that a program of others started.
+    Real(Box<RealCluster>),
+}
+
+impl Standing {
+    fn end(self) -> Result<(), Failure> {
+        match self {
+            Standing::Nothing => Ok(()),
+            Standing::Kubernetes(cluster) => {
+                drop(cluster);
+                Ok(())
+            }
+            Standing::Real(cluster) => real_command::end(*cluster),
+        }
     }
 }
 
 /// Where the cases of `pass` run, and what must live as long as they do.
-fn ground(pass: &Pass, run: &Run<'_>, cache: &Cache) -> Result<(Ground, Option<StartedCluster>), Failure> {
+fn ground(pass: &Pass, run: &Run<'_>, cache: &Cache) -> Result<(Ground, Standing), Failure> {
+    let profile = pass.cases.first().map_or(Profile::Flannel, |case| case.profile);
     match pass.cluster {
         ClusterOption::Embedded => {
             // Before minutes of fetching: nothing can run where there are no namespaces.
             try_namespaces().map_err(Failure::machine)?;
             let programs = provision(cache, &|line| remark(line)).map_err(Failure::machine)?;
-            Ok((Ground::Embedded(programs), None))
+            Ok((Ground::Embedded(programs), Standing::Nothing))
         }
         ClusterOption::Given => {
-            given_command::take(run.options, cache, run.stop).map(|foothold| (Ground::Given(foothold), None))
+            let foothold = given_command::take(run.options, cache, run.stop)?;
+            Ok((Ground::Given(foothold), Standing::Nothing))
         }
         ClusterOption::Kubernetes => {
-            let profile = pass.cases.first().map_or(Profile::Flannel, |case| case.profile);
             let started = StartedCluster::start(profile, run.options, &run.records, cache, run.stop)?;
-            Ok((started.ground(), Some(started)))
+            Ok((started.ground(), Standing::Kubernetes(started)))
+        }
+        ClusterOption::K3d | ClusterOption::K3s => {
+            let (foothold, cluster) =
+                real_command::take(pass.cluster, profile, run.options, cache, run.stop)?;
+            Ok((Ground::Given(foothold), Standing::Real(Box::new(cluster))))
         }
     }
 }

@@ -55,9 +55,7 @@ impl Python {
     fn ask(candidate: &str) -> Result<Python, String> {
         let output = Command::new(candidate).args(["-c", QUESTION]).run().map_err(|error| match error {
             crate::CommandError::Start { .. } => "not found".to_owned(),
-            crate::CommandError::Failed { stderr, .. } => {
-                stderr.lines().last().unwrap_or("cannot run").trim().to_owned()
-            }
+            error => error.stderr().lines().last().unwrap_or("cannot run").trim().to_owned(),
         })?;
         let answer: Answer = serde_json::from_str(output.stdout.trim()).map_err(|error| error.to_string())?;
         let version = format!("{}.{}.{}", answer.major, answer.minor, answer.micro);

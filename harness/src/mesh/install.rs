@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use clusters::Cluster;
+use pace::Pace;
 use reports::Phase;
 use seldon_crds::defaults::{self, Values, controller};
 use serde_json::{Value, json};
@@ -24,18 +25,12 @@ impl World {
         let began = Instant::now();
         let mesh = mesh.placed(self.namespaces());
         self.step(format!("install {mesh}"))?;
-        let mut objects = manifests(&mesh)?;
-        if !matches!(self.cluster(), Cluster::Embedded(_)) {
-            objects.iter_mut().for_each(|object| hasten(object, self.pace()));
-        }
-        self.apply_all(&objects).await?;
-        let installed = InstalledMesh {
-            controller_namespace: mesh.home.clone(),
-            tenant: mesh.tenant.clone(),
-            visitors: mesh.tenant.clone(),
-            store: mesh.store.clone(),
-            namespaces: mesh.namespaces.clone(),
+        let objects = match self.cluster() {
+            Cluster::Embedded(_) => manifests(&mesh)?,
+            _ => hastened(&mesh, self.pace())?,
         };
+        self.apply_all(&objects).await?;
+        let installed = installed(&mesh);
         self.remember(&installed);
         let patience = self.patience().mesh;
         self.wait_for(is_ready(&installed.controller()), patience).await?;
@@ -70,6 +65,24 @@ impl World {
         self.step(format!("apply SeldonRuntime {}/seldon", mesh.tenant))?;
         self.apply_all(&[manifest(&defaults::seldon_runtime(&mesh.tenant))?]).await
     }
+}
+
+/// What `mesh` will be once it is installed.
+pub(super) fn installed(mesh: &Mesh) -> InstalledMesh {
+    InstalledMesh {
+        controller_namespace: mesh.home.clone(),
+        tenant: mesh.tenant.clone(),
+        visitors: mesh.tenant.clone(),
+        store: mesh.store.clone(),
+        namespaces: mesh.namespaces.clone(),
+    }
+}
+
+/// With probes that shrink with the pace, where no kubelet of ours shrinks them.
+pub(super) fn hastened(mesh: &Mesh, pace: Pace) -> anyhow::Result<Vec<Value>> {
+    let mut objects = manifests(mesh)?;
+    objects.iter_mut().for_each(|object| hasten(object, pace));
+    Ok(objects)
 }
 
 fn manifests(mesh: &Mesh) -> anyhow::Result<Vec<Value>> {

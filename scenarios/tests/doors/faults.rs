@@ -209,10 +209,15 @@ fn an_address_that_cannot_be_had(
     assert!(fs::read_dir(place.cache().join("clusters")).unwrap().next().is_none());
 }
 
+/// Programs that only k3d and k3s clusters need: `real.rs` looks at them.
+const OF_REAL_CLUSTERS: [&str; 6] = ["docker", "k3d", "k3s", "kubectl", "helm", "go"];
+
 /// Versions, paths and sizes are the machine's.
 fn settled(place: &Place, text: &str) -> String {
     let text = text.replace(&place.cache().display().to_string(), "[cache]");
-    let lines = text.lines().map(|line| {
+    let of_real_clusters =
+        |line: &&str| line.split_whitespace().nth(1).is_some_and(|need| OF_REAL_CLUSTERS.contains(&need));
+    let lines = text.lines().filter(|line| !of_real_clusters(line)).map(|line| {
         let (head, tail) = line.split_at(line.len().min(26));
         match head.split_whitespace().nth(1) {
             Some("python") if head.starts_with("ok") => format!("{head}[version]"),

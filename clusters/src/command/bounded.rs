@@ -1,0 +1,208 @@
+//! A program in a process group of its own, killed when its time is over.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
+use std::process::{ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::{Command, CommandError, Output};
+
+/// How often somebody's wish to stop is looked at.
+const GLANCE: Duration = Duration::from_millis(100);
+/// How long what a killed program had said may take to arrive.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// What happens to a running program.
+enum Event {
+    Out(Vec<u8>),
+    Err(Vec<u8>),
+    /// One of the two outputs has ended.
+    Silent,
+    Ended(std::io::Result<ExitStatus>),
+}
+
+/// What is known of a running program.
+#[derive(Default)]
+struct Seen {
+    out: Vec<u8>,
+    err: Vec<u8>,
+    silent: u8,
+    ended: Option<std::io::Result<ExitStatus>>,
+}
+
+impl Seen {
+    fn take(&mut self, event: Event) {
+        match event {
+            Event::Out(bytes) => self.out.extend(bytes),
+            Event::Err(bytes) => self.err.extend(bytes),
+            Event::Silent => self.silent += 1,
+            Event::Ended(status) => self.ended = Some(status),
+        }
+    }
+
+    /// It has ended, and nobody it started can say anything any more.
+    fn is_over(&self) -> bool {
+        self.silent == 2 && self.ended.is_some()
+    }
+
+    fn text(&self) -> (String, String) {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        (text(&self.out), text(&self.err))
+    }
+}
+
+/// Why a program was killed.
+enum Why {
+    Time(Duration),
+    Wish,
+}
+
+pub(super) fn run(
+    command: &Command,
+    held: Option<&File>,
+    stop: &dyn Fn() -> bool,
+) -> Result<Output, CommandError> {
+    let start = |source| command.cannot_start(source);
+    let input = match (&command.input, held) {
+        (Some(_), _) => Stdio::piped(),
+        (None, Some(file)) => Stdio::from(file.try_clone().map_err(start)?),
+        (None, None) => Stdio::null(),
+    };
+    let mut child = command.prepared().stdin(input).process_group(0).spawn().map_err(start)?;
+    let group = Pid::from_raw(i32::try_from(child.id()).map_err(std::io::Error::other).map_err(start)?);
+    let (tell, told) = channel();
+    if let (Some(mut pipe), Some(text)) = (child.stdin.take(), command.input.clone()) {
+        // A program that does not read all of it says why by itself.
+        thread::spawn(move || drop(pipe.write_all(text.as_bytes())));
+    }
+    if let Some(pipe) = child.stdout.take() {
+        listen(pipe, tell.clone(), Event::Out);
+    }
+    if let Some(pipe) = child.stderr.take() {
+        listen(pipe, tell.clone(), Event::Err);
+    }
+    thread::spawn(move || tell.send(Event::Ended(child.wait())));
+    let mut seen = Seen::default();
+    let killed = watch(&told, &mut seen, command.limit, stop);
+    if killed.is_some() {
+        // Its number is its own as long as nobody has waited for it; what it started may be left even then.
+        if seen.ended.is_none() {
+            // It may have ended this moment.
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+        let until = Instant::now() + LAST_WORDS;
+        while !seen.is_over() {
+            let Ok(event) = told.recv_timeout(until.saturating_duration_since(Instant::now())) else { break };
+            seen.take(event);
+        }
+    }
+    let (stdout, stderr) = seen.text();
+    let line = || command.to_string();
+    match (killed, seen.ended) {
+        (Some(Why::Time(limit)), _) => Err(CommandError::Expired { command: line(), limit, stdout, stderr }),
+        (Some(Why::Wish), _) => Err(CommandError::Interrupted { command: line() }),
+        (None, Some(status)) => command.judged(status.map_err(start)?, stdout, stderr),
+        (None, None) => Err(start(std::io::Error::other("its end was not seen"))),
+    }
+}
+
+/// Takes in what happens until the program is over; `Some` when it must be killed.
+fn watch(
+    told: &Receiver<Event>,
+    seen: &mut Seen,
+    limit: Option<Duration>,
+    stop: &dyn Fn() -> bool,
+) -> Option<Why> {
+    let began = Instant::now();
+    while !seen.is_over() {
+        if stop() {
+            return Some(Why::Wish);
+        }
+        let left = limit.map_or(GLANCE, |limit| limit.saturating_sub(began.elapsed()));
+        match told.recv_timeout(left.min(GLANCE)) {
+            Ok(event) => seen.take(event),
+            Err(RecvTimeoutError::Disconnected) => return None,
+            Err(RecvTimeoutError::Timeout) => match limit {
+                Some(limit) if began.elapsed() >= limit => return Some(Why::Time(limit)),
+                Some(_) | None => {}
+            },
+        }
+    }
+    None
+}
+
+fn listen(mut pipe: impl Read + Send + 'static, tell: Sender<Event>, event: fn(Vec<u8>) -> Event) {
+    thread::spawn(move || {
+        let mut buffer = vec![0; 1 << 14];
+        while let Ok(read @ 1..) = pipe.read(&mut buffer) {
+            // Nobody listens any more once the program was given up.
+            if tell.send(event(buffer[..read].to_vec())).is_err() {
+                return;
+            }
+        }
+        let _ = tell.send(Event::Silent);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str) -> Command {
+        Command::new("sh").arg("-c").arg(script)
+    }
+
+    fn never() -> bool {
+        false
+    }
+
+    #[test]
+    fn what_is_fed_is_read_and_both_outputs_are_kept() {
+        let output = Command::new("sh").arg("-c").arg("cat; echo bad >&2").input("fed\n");
+        let output = output.within(Duration::from_secs(60)).run_bounded(None, &never).unwrap();
+        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("fed\n", "bad\n"));
+    }
+
+    #[test]
+    fn a_failure_names_the_status() {
+        let error = shell("echo why >&2; exit 7").run_bounded(None, &never).unwrap_err();
+        assert!(error.to_string().contains("exit status: 7") && error.stderr() == "why\n", "{error}");
+    }
+
+    #[test]
+    fn time_that_is_over_ends_the_whole_group() {
+        let directory = tempfile::tempdir().unwrap();
+        let mark = directory.path().join("mark");
+        // The grandchild would take a minute, and keeps both outputs and the mark open.
+        let script = format!("exec 9>{}; flock 9; echo begun; sleep 60 & wait", mark.display());
+        let began = Instant::now();
+        let error = shell(&script).within(Duration::from_millis(500)).run_bounded(None, &never).unwrap_err();
+        assert!(matches!(&error, CommandError::Expired { stdout, .. } if stdout == "begun\n"), "{error}");
+        assert!(
+            error.to_string().contains("did not end within 0.5 s and was killed; it had said: begun"),
+            "{error}"
+        );
+        // Only the end of every process of the group gives the lock back.
+        File::open(mark).unwrap().lock().unwrap();
+        assert!(began.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_wish_to_stop_is_heeded() {
+        let error = shell("sleep 60").run_bounded(None, &|| true).unwrap_err();
+        assert_eq!(error.to_string(), "`sh -c 'sleep 60'` was interrupted");
+    }
+
+    #[test]
+    fn what_is_held_is_open_in_the_program() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let output = shell("readlink /proc/self/fd/0").run_bounded(Some(file.as_file()), &never).unwrap();
+        assert_eq!(output.stdout.trim_end(), file.path().to_str().unwrap());
+    }
+}

@@ -1,0 +1,122 @@
+//! Options of clusters that this program starts with programs of others.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use harness::Profile;
+use harness::clusters::{ImagesLock, Lease, Provider, RealName, RealRequest};
+
+use crate::options::{ClusterOption, Failure};
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct RealOptions {
+    /// Print every command and every manifest, in order, and touch nothing.
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// How --cluster k3s runs it.
+    #[arg(long, value_enum, default_value = "container")]
+    pub(crate) k3s: K3sOption,
+    /// Nodes beside the server's, with --cluster k3d.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=8))]
+    pub(crate) agents: u8,
+    /// Let others reuse the cluster until it has been idle for so long; it ends with this command when absent.
+    #[arg(long, value_name = "MINUTES", num_args = 0..=1, require_equals = true, default_missing_value = "60")]
+    pub(crate) reuse: Option<u32>,
+    /// Addresses that MetalLB gives to Services, such as 172.18.255.200-172.18.255.250; without, it is not installed.
+    #[arg(long, value_name = "RANGE")]
+    pub(crate) balancer: Option<String>,
+    /// What `mirror pull` has left: images and manifests come from there, not from the internet.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) mirror: Option<PathBuf>,
+    /// How long each step to a Ready cluster may take.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(30..=3600))]
+    pub(crate) timeout: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum K3sOption {
+    /// In a container of Docker's.
+    Container,
+    /// The program k3s, in namespaces of its own (root), or in a scope of the user's.
+    Binary,
+}
+
+impl RealOptions {
+    /// How long the cluster stays.
+    pub(crate) fn lease(&self) -> Lease {
+        self.reuse.map_or(Lease::Process, |minutes| Lease::Idle(Duration::from_secs(60 * u64::from(minutes))))
+    }
+
+    /// The same for a cluster that outlives this command, and so needs an end of its own: a day without use.
+    pub(crate) fn outliving(&self) -> RealOptions {
+        RealOptions { reuse: self.reuse.or(Some(24 * 60)), ..self.clone() }
+    }
+
+    /// How long each step may take.
+    pub(crate) fn limit(&self) -> Duration {
+        Duration::from_secs(u64::from(self.timeout))
+    }
+
+    /// What is asked of a cluster of kind `cluster`; `None` when no program of others starts it.
+    pub(crate) fn request(
+        &self,
+        cluster: ClusterOption,
+        name: &str,
+        network: Profile,
+    ) -> Result<Option<RealRequest>, Failure> {
+        let provider = match (cluster, self.k3s) {
+            (ClusterOption::K3d, _) => Provider::K3d,
+            (ClusterOption::K3s, K3sOption::Container) => Provider::K3sContainer,
+            (ClusterOption::K3s, K3sOption::Binary) => Provider::K3s,
+            (ClusterOption::Embedded | ClusterOption::Kubernetes | ClusterOption::Given, _) => {
+                return Ok(None);
+            }
+        };
+        if let Some(mirror) = self.mirror.as_deref().filter(|mirror| !mirror.is_dir()) {
+            return Err(Failure::usage(format!(
+                "there is no mirror in {}; fill one with `seldon-conformance mirror pull {}`",
+                mirror.display(),
+                mirror.display()
+            )));
+        }
+        Ok(Some(RealRequest {
+            name: RealName::parse(name).map_err(Failure::usage)?,
+            provider,
+            network,
+            agents: self.agents,
+            ports: Vec::new(),
+            images: Vec::new(),
+            balancer: self.balancer.clone(),
+            limit: self.limit(),
+            mirror: self
+                .mirror
+                .as_ref()
+                .map(|mirror| std::path::absolute(mirror).unwrap_or_else(|_| mirror.clone())),
+        }))
+    }
+
+    /// What of these options means nothing for a cluster that no program of others starts.
+    pub(crate) fn refuse_for(&self, cluster: ClusterOption) -> Result<(), Failure> {
+        let said = [
+            (self.dry_run, "--dry-run"),
+            (self.agents > 0, "--agents"),
+            (self.reuse.is_some(), "--reuse"),
+            (self.balancer.is_some(), "--balancer"),
+            (self.mirror.is_some(), "--mirror"),
+        ];
+        match said.into_iter().find(|(said, _)| *said) {
+            None => Ok(()),
+            Some((_, option)) => Err(Failure::usage(format!(
+                "{option} is of clusters that k3d or k3s start, not of --cluster {}; leave it out, or say --cluster k3d \
+                 or --cluster k3s",
+                cluster.word()
+            ))),
+        }
+    }
+}
+
+/// The lock, which is a part of this program.
+pub(crate) fn images_lock() -> Result<ImagesLock, Failure> {
+    ImagesLock::read().map_err(Failure::machine)
+}

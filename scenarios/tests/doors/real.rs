@@ -1,0 +1,291 @@
+//! Clusters that programs of others start, with programs that only pretend: what they are told, what becomes of their
+//! lies, and that nothing is left, whatever happens.
+
+use std::fs;
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use rstest::rstest;
+
+use crate::door::{Answer, finish, start};
+use crate::machine::{GRACE, host, until};
+use crate::place::Place;
+use crate::stage::{K3S, Stage};
+use crate::up::Up;
+
+/// How long something may take to be seen.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const UP: [&str; 8] = ["cluster", "up", "conformance", "--cluster", "k3d", "--mesh", "none", "--timeout=60"];
+
+/// An embedded cluster whose API stands behind the pretended nodes. Its context is called as k3d would call it.
+fn behind<'a>(stage: &Stage, owner: &'a Place, address: &str) -> Up<'a> {
+    let up = Up::new(owner, "k3d-conformance", address, &["--mesh", "none"]);
+    fs::copy(up.kubeconfig(), stage.state("kubeconfig")).unwrap();
+    up
+}
+
+/// Nothing of a cluster is there any more, with whatever k3d forgets.
+#[track_caller]
+fn assert_nothing_is_left(stage: &Stage) {
+    for kind in ["clusters", "networks", "volumes"] {
+        assert_eq!(stage.kept(kind), [""; 0], "{kind} are left; the programs were told\n{:#?}", stage.log());
+    }
+    assert_eq!(stage.ledgers(), [""; 0]);
+    // Neither k3d's temporary files nor anything in the person's home.
+    assert_eq!(fs::read_dir(stage.place().temporary()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_cluster_comes_up_is_reused_and_goes() {
+    let (stage, owner) = (Stage::new(), Place::new());
+    let _behind = behind(&stage, &owner, "127.69.0.1");
+    let up = stage.run(&UP).expect(0);
+    assert!(up.out.starts_with("cluster conformance is up (k3d flannel)\n"), "{}", up.out);
+    let steps: Vec<&str> = up.err.lines().collect();
+    let last = ["  reach its API server", "  have every node Ready", "  have the cluster's DNS Ready"];
+    assert_eq!(steps[steps.len() - 3..], last, "{}", up.err);
+    // It was told no more than the dry run says, in its order.
+    let rehearsed = stage.run(&[&UP[..], &["--dry-run"]].concat()).expect(0).out.replace('\'', "");
+    let mut lines = rehearsed.lines();
+    for line in stage.log() {
+        assert!(lines.any(|said| said.contains(&line)), "{line}\nis not in what was rehearsed:\n{rehearsed}");
+    }
+
+    let told = stage.log().len();
+    let again = stage.run(&[&UP[..], &["--reuse"]].concat()).expect(0);
+    assert!(again.err.contains("reuse the cluster that is idle"), "{}", again.err);
+    assert_eq!(stage.log().len(), told, "a cluster that is reused is not made again");
+    let other = stage.run(&[&UP[..], &["--cni", "calico", "--reuse"]].concat()).expect(2);
+    assert!(
+        other.sentence().contains("is k3d flannel with 0 agents, not k3d calico with 0 agents"),
+        "{}",
+        other.err
+    );
+
+    let run = ["run", "ready model", "--cluster", "k3d", "--cni", "flannel", "--topology", "per-namespace"];
+    let kept = stage.run(&run).expect(2);
+    assert!(kept.sentence().contains("conformance is up and kept for reuse; say --reuse"), "{}", kept.err);
+    assert_eq!(stage.log().len(), told, "a cluster that is kept is left alone");
+
+    let idle = stage.run(&["cluster", "gc"]).expect(0);
+    assert_eq!(idle.out, "conformance is idle; it may be removed in 60 minutes\n");
+    assert_eq!(stage.kept("clusters"), ["conformance"]);
+    let gone = stage.run(&["cluster", "gc", "conformance"]).expect(0);
+    assert_eq!(gone.out, "conformance is gone\n");
+    assert_nothing_is_left(&stage);
+}
+
+#[test]
+fn a_cluster_that_is_kept_and_gone_is_made_again() {
+    let (stage, owner) = (Stage::new(), Place::new());
+    let behind = behind(&stage, &owner, "127.69.0.4");
+    stage.run(&UP).expect(0);
+    behind.down().expect(0);
+    let _again = self::behind(&stage, &owner, "127.69.0.4");
+    // Its API stands at another port now, where the old kubeconfig does not lead.
+    let answer = stage.run(&[&UP[..], &["--reuse"]].concat()).expect(0);
+    assert!(answer.err.contains("remove the k3d cluster conformance, which nobody uses"), "{}", answer.err);
+    assert_eq!((stage.times("k3d cluster delete"), stage.times("k3d cluster create")), (1, 2));
+}
+
+#[test]
+fn a_run_takes_the_cluster_as_a_given_one_and_ends_it() {
+    let (stage, owner) = (Stage::new(), Place::new());
+    let _behind = behind(&stage, &owner, "127.69.0.5");
+    let run = ["run", "ready model", "--cluster", "k3d", "--cni", "flannel", "--topology", "per-namespace"];
+    let answer = stage.run(&run).expect(0);
+    assert!(answer.err.contains("context k3d-conformance (https://127.69.0.5:"), "{}", answer.err);
+    assert!(answer.out.contains("1 passed"), "{}", answer.out);
+    assert_eq!(stage.times("k3d cluster delete conformance"), 1, "{:#?}", stage.log());
+    assert_nothing_is_left(&stage);
+}
+
+#[test]
+fn the_program_k3s_runs_in_namespaces_and_leaves_nothing() {
+    if !nix::unistd::Uid::effective().is_root() {
+        eprintln!("skipped: only root makes these namespaces");
+        return;
+    }
+    let (stage, owner) = (Stage::new(), Place::new());
+    stage.program("k3s", K3S);
+    let _behind = behind(&stage, &owner, "127.69.0.6");
+    fs::create_dir(stage.place().directory().join("mirror")).unwrap();
+    fs::write(stage.place().directory().join("mirror/k3s-images.tar.zst"), "").unwrap();
+    let before = host();
+    let words = ["cluster", "up", "conformance", "--cluster", "k3s", "--k3s", "binary", "--mesh", "none"];
+    let up = stage.run(&[&words[..], &["--mirror", "mirror", "--timeout", "60"]].concat()).expect(0);
+    assert!(up.out.starts_with("cluster conformance is up (k3s flannel)\n"), "{}", up.out);
+    let seen = fs::read_to_string(stage.state("seen")).unwrap();
+    assert!(
+        seen.contains("pid 1\n") && seen.contains("link eth0\n") && seen.contains("images k3s.tar.zst\n"),
+        "{seen}"
+    );
+    // A link, and what keeps the namespace in which its other end is.
+    assert_eq!(host().difference(&before).count(), 2, "{:?}", host());
+    for file in ["/etc/pretended-k3s", "/var/lib/pretended-k3s", "/opt/pretended-k3s", "/run/pretended-k3s"] {
+        assert!(seen.contains(&format!("wrote {file}\n")), "{seen}");
+        assert!(!std::path::Path::new(file).exists(), "{file}");
+    }
+    let supervisor = below_with(&stage.state("").display().to_string());
+    assert!(!supervisor.is_empty(), "the pretended k3s should run");
+    assert_eq!(stage.run(&["cluster", "gc", "conformance"]).expect(0).out, "conformance is gone\n");
+    assert!(until(GRACE, || below_with(&stage.state("").display().to_string()).is_empty()));
+    assert_eq!(host(), before);
+    assert_eq!(stage.ledgers(), [""; 0]);
+}
+
+/// Processes in whose environment `words` stand: those of one stage.
+fn below_with(words: &str) -> Vec<u32> {
+    let entries =
+        fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let ours = |pid: &u32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        String::from_utf8_lossy(&environment).contains(words.trim_end_matches('/'))
+    };
+    entries.filter(ours).collect()
+}
+
+#[test]
+fn an_import_that_lies_is_repeated_and_then_believed_by_its_nodes_alone() {
+    let (stage, owner) = (Stage::new(), Place::new());
+    let _behind = behind(&stage, &owner, "127.69.0.2");
+    let mirror = stage.place().directory().join("mirror/images");
+    fs::create_dir_all(&mirror).unwrap();
+    for image in ["quay.io_metallb_controller_v0.15.3", "quay.io_metallb_speaker_v0.15.3"] {
+        fs::write(mirror.join(format!("{image}.tar")), "").unwrap();
+    }
+    let words = [&UP[..], &["--mirror", "mirror", "--balancer", "10.9.0.1-10.9.0.9"]].concat();
+    stage.let_imports_lie(1);
+    let answer = stage.run(&words).expect(3);
+    // Two images, and one that was told twice; then the mirror has no manifest.
+    assert_eq!(stage.times("k3d image import"), 3, "{:#?}", stage.log());
+    assert!(answer.sentence().contains("metallb-native.yaml: No such file or directory"), "{}", answer.err);
+    assert_nothing_is_left(&stage);
+
+    stage.tell("log", "");
+    stage.let_imports_lie(6);
+    let answer = stage.run(&words).expect(3);
+    assert_eq!(stage.times("k3d image import"), 6, "{:#?}", stage.log());
+    let sentence = answer.sentence();
+    assert!(sentence.starts_with("cannot import the images into every node: quay.io/metallb/"), "{sentence}");
+    assert!(
+        sentence.contains("is not there (`docker exec k3d-conformance-server-0 crictl images"),
+        "{sentence}"
+    );
+    assert_nothing_is_left(&stage);
+}
+
+#[test]
+fn whoever_is_killed_leaves_a_cluster_that_is_swept_up() {
+    let stage = Stage::new();
+    nix::unistd::mkfifo(&stage.state("hold-create"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let up = start(stage.command(&UP));
+    assert!(until(PATIENCE, || stage.kept("clusters") == ["conformance"]), "{:#?}", stage.log());
+    kill(Pid::from_raw(up.id().cast_signed()), Signal::SIGKILL).unwrap();
+    finish(up);
+    // k3d still works on it: whoever swept now would race with it.
+    assert_eq!(stage.run(&["cluster", "gc"]).expect(0).out, "conformance is in use\n");
+    let busy = stage.run(&UP).expect(2);
+    assert!(busy.sentence().contains("cluster conformance is in use by another process"), "{}", busy.err);
+    fs::write(stage.state("hold-create"), "go on\n").unwrap();
+    let gone = until(PATIENCE, || stage.run(&["cluster", "gc"]).expect(0).out != "conformance is in use\n");
+    assert!(gone);
+    assert_nothing_is_left(&stage);
+}
+
+#[test]
+fn an_interruption_ends_k3d_and_removes_what_it_had_begun() {
+    let stage = Stage::new();
+    nix::unistd::mkfifo(&stage.state("hold-create"), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let up = start(stage.command(&UP));
+    assert!(until(PATIENCE, || stage.kept("clusters") == ["conformance"]), "{:#?}", stage.log());
+    kill(Pid::from_raw(up.id().cast_signed()), Signal::SIGTERM).unwrap();
+    let answer = finish(up).expect(3);
+    assert_eq!(answer.sentence(), "interrupted while it was to create the cluster");
+    assert_nothing_is_left(&stage);
+}
+
+#[test]
+fn a_cluster_of_somebody_else_is_left_alone() {
+    let stage = Stage::new();
+    let theirs = stage.state("clusters/conformance");
+    fs::create_dir_all(&theirs).unwrap();
+    fs::write(theirs.join("labels"), "app=k3d\n").unwrap();
+    let answer = stage.run(&UP).expect(3);
+    assert!(
+        answer
+            .sentence()
+            .contains("there is a cluster conformance that this program did not make; choose another name"),
+        "{}",
+        answer.err
+    );
+    assert_eq!(stage.times("k3d cluster"), 0, "{:#?}", stage.log());
+    assert_eq!(stage.kept("clusters"), ["conformance"]);
+    assert_eq!(stage.ledgers(), [""; 0]);
+}
+
+#[test]
+fn a_ledger_whose_cluster_became_somebody_elses_deletes_nothing() {
+    let (stage, owner) = (Stage::new(), Place::new());
+    let _behind = behind(&stage, &owner, "127.69.0.3");
+    stage.run(&UP).expect(0);
+    fs::write(stage.state("clusters/conformance/labels"), "seldon-conformance.owner=bob.elsewhere.1\n")
+        .unwrap();
+    let answer = stage.run(&["cluster", "gc", "conformance"]).expect(3);
+    assert!(answer.out.contains("it belongs to \"bob.elsewhere.1\", not to"), "{}", answer.out);
+    assert_eq!(stage.times("k3d cluster delete"), 0);
+    assert_eq!(stage.kept("clusters"), ["conformance"]);
+}
+
+#[rstest]
+#[case::no_daemon("no-daemon", "", &["cannot reach the Docker daemon", "Cannot connect to the Docker daemon", "systemctl start docker"])]
+#[case::forbidden("forbidden", "", &["cannot reach the Docker daemon", "permission denied", "usermod -aG docker"])]
+#[case::old("version", "k3d version v4.4.8\n", &["k3d 4.4.8 is too old, 5.5.0 or newer is needed", "install.sh"])]
+#[case::strange("version", "hello\n", &["k3d does not say its version but \"hello\"", "install.sh"])]
+#[case::port("port-taken", "", &["cannot create the cluster", "port is already allocated", "ss -ltnp"])]
+#[case::no_registry("no-registry", "", &["cannot create the cluster", "docker failed to pull image", "network is unreachable", "--mirror DIR"])]
+fn what_is_wrong_is_said_with_the_remedy(#[case] name: &str, #[case] told: &str, #[case] said: &[&str]) {
+    let stage = Stage::new();
+    stage.tell(name, told);
+    let answer = stage.run(&UP).expect(3);
+    let sentence = answer.sentence();
+    assert!(said.iter().all(|words| sentence.contains(words)), "{sentence}");
+    assert_nothing_is_left(&stage);
+}
+
+#[rstest]
+#[case::k3d("k3d", "cannot see which k3d there is: k3d is not installed; install it: `curl ")]
+#[case::docker(
+    "docker",
+    "cannot see which docker there is: docker is not installed; install it: `apt-get install docker.io`"
+)]
+fn a_missing_program_is_named_with_the_command_that_installs_it(#[case] name: &str, #[case] said: &str) {
+    let stage = Stage::new();
+    stage.without(name);
+    let answer = Answer::of(&mut stage.alone(&UP)).expect(3);
+    assert!(answer.sentence().starts_with(said), "{}", answer.err);
+    assert_eq!(stage.ledgers(), [""; 0]);
+}
+
+/// What the doctor says of programs that only real clusters need.
+fn doctor(stage: &Stage) -> String {
+    let out = Answer::of(&mut stage.alone(&["doctor"])).out;
+    let lines = out.lines().skip_while(|line| !line.contains(" disk ")).skip(1);
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_doctor_names_each_missing_program_and_tells_a_daemon_from_a_client() {
+    let stage = Stage::new();
+    insta::assert_snapshot!("doctor_with_docker_and_k3d", doctor(&stage));
+    stage.tell("no-daemon", "");
+    insta::assert_snapshot!("doctor_without_a_daemon", doctor(&stage).lines().nth(1).unwrap());
+    fs::remove_file(stage.state("no-daemon")).unwrap();
+    stage.tell("forbidden", "");
+    insta::assert_snapshot!("doctor_with_a_forbidden_daemon", doctor(&stage).lines().nth(1).unwrap());
+    stage.without("docker");
+    stage.without("k3d");
+    insta::assert_snapshot!("doctor_with_nothing_for_real_clusters", doctor(&stage));
+}

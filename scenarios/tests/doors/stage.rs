@@ -1,0 +1,128 @@
+//! A machine with pretended programs: `pretend/k3d` and `pretend/docker` are first on the path.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::door::{Answer, binary};
+use crate::place::Place;
+
+const K3D: &str = include_str!("pretend/k3d");
+const DOCKER: &str = include_str!("pretend/docker");
+/// Only where it is asked for.
+pub(crate) const K3S: &str = include_str!("pretend/k3s");
+
+/// A place, the pretended programs in it, and what they keep.
+pub(crate) struct Stage {
+    place: Place,
+}
+
+impl Stage {
+    /// With both programs.
+    pub(crate) fn new() -> Stage {
+        let stage = Stage { place: Place::empty() };
+        fs::create_dir(stage.file("bin")).unwrap();
+        fs::create_dir(stage.file("state")).unwrap();
+        stage.program("k3d", K3D);
+        stage.program("docker", DOCKER);
+        stage
+    }
+
+    /// Puts a program on the path.
+    pub(crate) fn program(&self, name: &str, text: &str) {
+        let file = self.file("bin").join(name);
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    /// Takes one off it.
+    pub(crate) fn without(&self, name: &str) {
+        fs::remove_file(self.file("bin").join(name)).unwrap();
+    }
+
+    /// Tells the programs something.
+    pub(crate) fn tell(&self, name: &str, text: &str) {
+        fs::write(self.state(name), text).unwrap();
+    }
+
+    /// Makes the next imports lie.
+    pub(crate) fn let_imports_lie(&self, times: usize) {
+        let lies = self.state("import-lies");
+        fs::create_dir_all(&lies).unwrap();
+        (0..times).for_each(|lie| fs::write(lies.join(lie.to_string()), "").unwrap());
+    }
+
+    fn file(&self, name: &str) -> PathBuf {
+        self.place.directory().join(name)
+    }
+
+    /// What the programs keep under this name.
+    pub(crate) fn state(&self, name: &str) -> PathBuf {
+        self.file("state").join(name)
+    }
+
+    /// What the programs keep below this directory.
+    pub(crate) fn kept(&self, directory: &str) -> Vec<String> {
+        let entries = fs::read_dir(self.state(directory)).into_iter().flatten();
+        let mut names: Vec<String> =
+            entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// Every command line that the programs were given, in order.
+    pub(crate) fn log(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.state("log")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// How often a program was given a line that begins with `words`.
+    pub(crate) fn times(&self, words: &str) -> usize {
+        self.log().iter().filter(|line| line.starts_with(words)).count()
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// The binary with `arguments`. The rest of the path has what scripts need, and nobody's k3d or docker.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = binary(&self.place, arguments);
+        command.env("PATH", format!("{}:/usr/bin:/bin:/usr/sbin:/sbin", self.file("bin").display()));
+        command.env("PRETEND", self.file("state")).env("HOME", self.place.temporary());
+        command.env_remove("KUBECONFIG").env_remove("DOCKER_HOST").env_remove("XDG_CONFIG_HOME");
+        command
+    }
+
+    /// The binary where the path has nothing but the pretended programs, and what these need.
+    pub(crate) fn alone(&self, arguments: &[&str]) -> Command {
+        let bin = self.file("bin");
+        for program in ["sh", "sed", "mkdir", "cat"].iter().filter(|program| !bin.join(program).exists()) {
+            std::os::unix::fs::symlink(format!("/bin/{program}"), bin.join(program)).unwrap();
+        }
+        let mut command = self.command(arguments);
+        command.env("PATH", bin);
+        command
+    }
+
+    /// Runs it to its end.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Answer {
+        Answer::of(&mut self.command(arguments))
+    }
+
+    /// Directories of real clusters in the cache.
+    pub(crate) fn ledgers(&self) -> Vec<String> {
+        let entries = fs::read_dir(self.place.cache().join("real-clusters")).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        // A test that failed leaves what it began to this.
+        for name in self.ledgers() {
+            drop(self.run(&["cluster", "gc", &name]));
+        }
+    }
+}
