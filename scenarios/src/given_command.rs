@@ -60,18 +60,28 @@ pub(crate) fn take(
     cache: &Cache,
     stop: &CancellationToken,
 ) -> Result<Arc<Foothold>, Failure> {
+    let seed = options.seed.unwrap_or_else(rand::random);
+    connected_foothold(&options.given.at, scope(&options.given), seed, cache, stop).map(Arc::new)
+}
+
+/// The same for whatever is done there.
+pub(crate) fn connected_foothold(
+    at: &ContextOptions,
+    scope: ClusterScope,
+    seed: u32,
+    cache: &Cache,
+    stop: &CancellationToken,
+) -> Result<Foothold, Failure> {
     runtime()?.block_on(async {
-        let cluster = connect(&options.given.at).await?;
-        let seed = options.seed.unwrap_or_else(rand::random);
+        let cluster = connect(at).await?;
         remark(format!(
             "context {} ({}, Kubernetes {}), seed {seed}",
             cluster.context(),
             cluster.server(),
             cluster.version()
         ));
-        let ledgers = ledgers(cache);
-        let taken = Foothold::take(cluster, scope(&options.given), seed, &ledgers, stop).await;
-        taken.map(Arc::new).map_err(|error| Failure::machine(format!("{error:#}")))
+        let taken = Foothold::take(cluster, scope, seed, &ledgers(cache), stop).await;
+        taken.map_err(|error| Failure::machine(format!("{error:#}")))
     })
 }
 
@@ -83,15 +93,22 @@ pub(crate) fn leave(ground: Ground) -> Result<(), Failure> {
         Ground::Given(foothold) => foothold,
     };
     let context = foothold.context().to_owned();
-    let left = |why: String| {
-        Failure::machine(format!(
-            "the cluster is not as it was: {why}; run `seldon-conformance undo --context {context}`"
-        ))
-    };
-    let Some(foothold) = Arc::into_inner(foothold) else {
-        return Err(left("a case still works on it".into()));
-    };
-    runtime()?.block_on(foothold.leave()).map_err(|error| left(format!("{error:#}")))
+    match Arc::into_inner(foothold) {
+        Some(foothold) => leave_foothold(foothold),
+        None => Err(not_as_it_was(&context, "a case still works on it")),
+    }
+}
+
+/// The same for whatever was done there.
+pub(crate) fn leave_foothold(foothold: Foothold) -> Result<(), Failure> {
+    let context = foothold.context().to_owned();
+    runtime()?.block_on(foothold.leave()).map_err(|error| not_as_it_was(&context, &format!("{error:#}")))
+}
+
+fn not_as_it_was(context: &str, why: &str) -> Failure {
+    Failure::machine(format!(
+        "the cluster is not as it was: {why}; run `seldon-conformance undo --context {context}`"
+    ))
 }
 
 /// `undo`.

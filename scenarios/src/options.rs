@@ -1,5 +1,7 @@
 //! The command line.
 
+mod shards;
+
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -9,6 +11,7 @@ use harness::run::Keep;
 use harness::{Pace, Profile, Topology};
 use reports::ExitCode;
 use scenarios::Shard;
+pub(crate) use shards::{ShardInPodOptions, ShardsOptions};
 
 /// A sentence for the person and a code for the shell.
 #[derive(Debug)]
@@ -62,6 +65,11 @@ pub(crate) enum Action {
     /// Reports of runs that have ended.
     #[command(subcommand)]
     Reports(ReportsAction),
+    /// Share the cases out among pods of a cluster, each with clusters of its own, and join what they recorded.
+    Shards(ShardsOptions),
+    /// The program of those pods.
+    #[command(hide = true)]
+    ShardInPod(ShardInPodOptions),
 }
 
 #[derive(Debug, Subcommand)]
