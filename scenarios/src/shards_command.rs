@@ -63,7 +63,10 @@ fn in_pods(
             Some(words) if part.own_cases() > 0 => {
                 format!("shard {shard}/{} handed over nothing; its pod's last words: {words}", plan.shards)
             }
-            _ => format!("shard {shard}/{} has ended, {records} records", plan.shards),
+            _ => {
+                let word = if *records == 1 { "record" } else { "records" };
+                format!("shard {shard}/{} has ended, {records} {word}", plan.shards)
+            }
         });
     };
     let runtime =

@@ -1,5 +1,8 @@
 //! Whole clusters through the crate's front door. The executable is also every program inside, hence its own `main`.
 
+#[path = "boot/jobs.rs"]
+mod jobs;
+
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         trial("a_missing_program_is_named", || block_on(a_missing_program_is_named())),
         trial("a_pod_that_cannot_start_is_named", || block_on(a_pod_that_cannot_start_is_named())),
         trial("a_covered_proc_is_named_before_anything_starts", a_covered_proc_is_named),
+        trial("jobs_run_to_their_end", || block_on(jobs::run_to_their_end())),
         trial("an_address_in_use_is_named", || block_on(an_address_in_use_is_named())),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
