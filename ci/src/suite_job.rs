@@ -173,4 +173,29 @@ mod tests {
              target/nightly/junit.xml --records target/nightly/records"
         );
     }
+
+    /// Stands in for the suite: writes the summary that it is told to, and ends with 1.
+    const A_SUITE_THAT_FAILS: &str = "#!/bin/sh\n\
+        while [ $# -gt 1 ]; do [ \"$1\" = --json ] && out=$2; shift; done\n\
+        echo '{\"seconds\":1,\"cases\":[{\"family\":\"policy\",\"name\":\"a\",\"cni\":\"c\",\"topology\":\"t\",\
+        \"verdict\":\"failed\",\"message\":null}]}' > \"$out\"\nexit 1\n";
+
+    #[test]
+    fn a_suite_that_fails_fails_its_job_and_leaves_its_report() {
+        use std::os::unix::fs::PermissionsExt;
+        let place = tempfile::tempdir().unwrap();
+        let program = place.path().join("a-suite-that-fails");
+        std::fs::write(&program, A_SUITE_THAT_FAILS).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let reports = place.path().join("reports");
+        let words =
+            ["ci", "push", "--program", program.to_str().unwrap(), "--reports", reports.to_str().unwrap()];
+        let options = <crate::Options as clap::Parser>::try_parse_from(words).unwrap();
+        let crate::Command::Push(options) = options.command else { panic!("{words:?} is no push") };
+        let error = push(&crate::root(), &options).unwrap_err().to_string();
+        assert_eq!(error, "embedded: the suite ended with exit status: 1");
+        let left = read_reports(&reports).unwrap();
+        assert_eq!((left.len(), &left[0].cell), (1, &Cell::Embedded));
+        assert_eq!(left[0].cases.as_ref().unwrap()[0].verdict, "failed");
+    }
 }
