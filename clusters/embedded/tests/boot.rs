@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use embedded::{ClusterSpec, HostPorts, Profile, SupervisedCluster, UpstreamMode};
+use embedded::{ClusterSpec, HostPorts, Profile, ProgramImage, SupervisedCluster, UpstreamMode};
 use k8s_openapi::api::core::v1::Service;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
@@ -133,8 +133,8 @@ async fn a_missing_program_is_named() -> anyhow::Result<()> {
 
 async fn a_pod_that_cannot_start_is_named() -> anyhow::Result<()> {
     let mountpoint = tempfile::tempdir()?;
-    let visible = vec![PathBuf::from("/nowhere/packages")];
-    let wrong = ClusterSpec { visible, ..spec(Profile::Flannel, mountpoint.path()) };
+    let broken = ProgramImage { trees: vec![PathBuf::from("/nowhere/packages")], ..ProgramImage::default() };
+    let wrong = ClusterSpec { images: vec![broken], ..spec(Profile::Flannel, mountpoint.path()) };
     match SupervisedCluster::start_embedded(&wrong, None).await {
         Ok(_) => anyhow::bail!("a cluster came up whose containers cannot be mounted"),
         Err(error) => {

@@ -1,7 +1,7 @@
 //! Jobs with real processes, and how they are listed.
 
 use anyhow::{Context, ensure};
-use embedded::{ClusterSpec, EmbeddedCluster, Profile, ProgramImage};
+use embedded::{ClusterSpec, Profile, ProgramImage, SupervisedCluster};
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Pod, ServiceAccount};
 use kube::api::{ListParams, PostParams};
@@ -61,7 +61,7 @@ pub(crate) async fn run_to_their_end() -> anyhow::Result<()> {
     let mountpoint = tempfile::tempdir()?;
     let busybox = ProgramImage { reference: "busybox:1.36".into(), ..ProgramImage::default() };
     let wanted = ClusterSpec { images: vec![busybox], ..spec(Profile::Flannel, mountpoint.path()) };
-    let cluster = EmbeddedCluster::start(&wanted, None).await?;
+    let cluster = SupervisedCluster::start_embedded(&wanted, None).await?;
     let client = client(&cluster).await?;
     // Pods need the account that its controller makes a moment after the boot.
     let accounts: Api<ServiceAccount> = Api::default_namespaced(client.clone());
