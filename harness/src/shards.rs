@@ -10,6 +10,7 @@ mod manifest;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use anyhow::Context;
 use k8s_openapi::api::batch::v1::Job;
@@ -19,7 +20,7 @@ use kube::{Api, Client, ResourceExt};
 use tokio_util::sync::CancellationToken;
 
 use crate::given::Foothold;
-use crate::patience::given::look_again;
+use crate::patience::given::{SILENT, look_again};
 
 pub use frame::{hand_over, read_handed_over};
 pub use manifest::{Plan, manifests};
@@ -56,22 +57,50 @@ pub async fn run(
     for manifest in manifests(plan) {
         foothold.apply(&client, &manifest).await?;
     }
-    let jobs: Api<Job> = Api::namespaced(client.clone(), &plan.namespace);
+    let shards = Shards { client, plan, directories: &directories, told };
     let mut collected = BTreeSet::new();
+    let mut answered = Instant::now();
     loop {
         anyhow::ensure!(!stop.is_cancelled(), "interrupted");
-        // Before the pods are looked at: those of a Job that has finished have all ended.
-        let over = is_finished(&jobs.get(manifest::JOB).await?);
-        for (shard, pod) in ended_pods(&client, plan).await? {
-            let Some(directory) = directories.get(shard.saturating_sub(1)) else { continue };
-            if collected.insert(shard) {
-                told(&collect(&client, plan, shard, &pod, directory).await?);
-            }
-        }
-        if over {
-            return Ok(directories);
+        match shards.look(&mut collected).await {
+            Ok(State::Over) => return Ok(directories),
+            Ok(State::Running) => answered = Instant::now(),
+            // A run of hours outlives an API server's restart.
+            Err(error) if answered.elapsed() >= SILENT => return Err(error),
+            Err(_) => {}
         }
         look_again().await;
+    }
+}
+
+/// Whether the Job has finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Running,
+    Over,
+}
+
+struct Shards<'a> {
+    client: Client,
+    plan: &'a Plan,
+    directories: &'a [PathBuf],
+    told: &'a dyn Fn(&Handed),
+}
+
+impl Shards<'_> {
+    /// Collects what has ended since the last look.
+    async fn look(&self, collected: &mut BTreeSet<usize>) -> anyhow::Result<State> {
+        let jobs: Api<Job> = Api::namespaced(self.client.clone(), &self.plan.namespace);
+        // Before the pods are looked at: those of a Job that has finished have all ended.
+        let over = is_finished(&jobs.get(manifest::JOB).await?);
+        for (shard, pod) in ended_pods(&self.client, self.plan).await? {
+            let Some(directory) = self.directories.get(shard.saturating_sub(1)) else { continue };
+            if !collected.contains(&shard) {
+                (self.told)(&collect(&self.client, self.plan, shard, &pod, directory).await?);
+                collected.insert(shard);
+            }
+        }
+        Ok(if over { State::Over } else { State::Running })
     }
 }
 
