@@ -18,7 +18,34 @@ pub(crate) fn run(root: &Path) -> anyhow::Result<()> {
         arguments: &["doc", "--workspace", "--no-deps", "--document-private-items"],
     };
     documentation.run(root)?;
+    workflows(root)?;
     licences(root)
+}
+
+/// The workflows, by actionlint, where Go is at hand and can get it. It is never installed for this.
+fn workflows(root: &Path) -> anyhow::Result<()> {
+    const ACTIONLINT: &str = "github.com/rhysd/actionlint/cmd/actionlint@v1.7.12";
+    let linter = |arguments: &[&str]| {
+        let mut command = Command::new("go");
+        command.arg("run").arg(ACTIONLINT).args(arguments).current_dir(root).stdin(Stdio::null());
+        command
+    };
+    match linter(&["-version"]).output() {
+        Ok(output) if output.status.success() => {
+            // Standard input is no file, so that the workflows of the repository are read.
+            Step { environment: &[], program: "go", arguments: &["run", ACTIONLINT] }.run(root)
+        }
+        Ok(output) => {
+            let why =
+                String::from_utf8_lossy(&output.stderr).trim().lines().last().unwrap_or_default().to_owned();
+            println!("not checked: the workflows (Go cannot get actionlint: {why})");
+            Ok(())
+        }
+        Err(_) => {
+            println!("not checked: the workflows (Go is missing; install it from your distribution)");
+            Ok(())
+        }
+    }
 }
 
 /// Licences, bans and duplicates, where cargo-deny is at hand. It is never installed for this.

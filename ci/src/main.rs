@@ -1,6 +1,7 @@
 //! What this repository asks of itself: `cargo run -p ci -- check`, and the measurements that its README quotes.
 
 mod bench;
+mod cell;
 mod check;
 mod conformance;
 mod docker_engine;
@@ -14,7 +15,9 @@ mod pause;
 mod process_tree;
 mod real;
 mod record;
+mod report;
 mod step;
+mod suite_job;
 mod tidy;
 
 use std::path::PathBuf;
@@ -35,6 +38,12 @@ enum Command {
     Check,
     /// House rules alone.
     Tidy,
+    /// The suite on embedded clusters, with a report, as every push runs it.
+    Push(suite_job::PushOptions),
+    /// One cell of the nightly matrix: the suite on k3d, with a report.
+    Nightly(suite_job::NightlyOptions),
+    /// Sum up the reports of a night, and tell what fails that did not before.
+    Report(report::Options),
     /// Boot time, time to the first 200, memory, the suite's wall time; prints JSON.
     Bench(bench::Options),
     /// Break one line at a time; every break must be noticed by the suite, in true words.
@@ -66,6 +75,9 @@ fn run(options: Options) -> anyhow::Result<()> {
     match options.command {
         Command::Check => check::run(&root),
         Command::Tidy => tidy::run(&root),
+        Command::Push(options) => suite_job::push(&root, &options),
+        Command::Nightly(options) => suite_job::nightly(&root, &options),
+        Command::Report(options) => report::run(&root, &options),
         Command::Bench(options) => bench::run(&root, &options),
         Command::Mutants(options) => mutants::run(&root, &options),
         Command::Flakes(options) => flakes::run(&root, &options),

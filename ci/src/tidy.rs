@@ -7,6 +7,7 @@ mod shape;
 mod source;
 mod tree;
 mod words;
+mod workflows;
 
 use std::fmt;
 use std::path::Path;
@@ -61,6 +62,7 @@ fn violations(tree: &Tree, rules: &Rules) -> anyhow::Result<Vec<Violation>> {
     found.extend(words::check(tree, &rules.word)?);
     found.extend(manifests::check(tree, &rules.dependency)?);
     found.extend(catalogue::check(tree));
+    found.extend(workflows::check(tree)?);
     let mut found = rules.without_exceptions(found);
     found.sort();
     Ok(found)

@@ -12,9 +12,7 @@ use std::time::UNIX_EPOCH;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// Environment variable that names the cache directory.
-pub(crate) const VARIABLE: &str = "SELDON_CONFORMANCE_CACHE";
-
+const VARIABLE: &str = Cache::VARIABLE;
 const MANIFEST: &str = ".manifest.json";
 
 /// Why the cache cannot be used.
@@ -58,6 +56,9 @@ struct ManifestEntry {
 }
 
 impl Cache {
+    /// Environment variable that names the cache directory.
+    pub const VARIABLE: &str = "SELDON_CONFORMANCE_CACHE";
+
     /// `SELDON_CONFORMANCE_CACHE`, else `$XDG_CACHE_HOME/seldon-conformance`, else `~/.cache/seldon-conformance`.
     ///
     /// # Errors

@@ -129,7 +129,7 @@ fn disk(cache: &Cache) -> Finding {
         Some(free) => State::Missing(format!(
             "{} MiB free at {place}, 2048 needed: set {} to a larger file system",
             free >> 20,
-            crate::cache::VARIABLE
+            Cache::VARIABLE
         )),
         None => State::Missing(format!("cannot look at {place}")),
     };

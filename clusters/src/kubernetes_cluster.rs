@@ -107,7 +107,8 @@ impl Drop for Left {
             if !cgroups::remaining().contains(&self.name) {
                 break;
             }
-            std::thread::sleep(Duration::from_millis(20));
+            // Nothing tells when they have left.
+            std::thread::park_timeout(Duration::from_millis(20));
         }
         // What cannot be removed is found again by the next run.
         let _ = fs::remove_dir_all(&self.state);

@@ -105,8 +105,8 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case("seldon-conformance/toolbox:1", "docker.io/seldon-conformance/toolbox:1")]
-    #[case("docker.io/seldonio/envoy:2.9.1", "docker.io/seldonio/envoy:2.9.1")]
+    #[case("conformance/toolbox:1", "docker.io/conformance/toolbox:1")]
+    #[case("docker.io/envoyproxy/envoy:1.36", "docker.io/envoyproxy/envoy:1.36")]
     #[case("localhost:5000/x:1", "localhost:5000/x:1")]
     #[case("busybox:1.36", "docker.io/library/busybox:1.36")]
     fn references_in_full(#[case] written: &str, #[case] expected: &str) {

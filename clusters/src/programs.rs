@@ -42,6 +42,14 @@ pub struct Programs {
     pub mountpoint: PathBuf,
 }
 
+impl Programs {
+    /// The cache directory that they were found in.
+    pub fn cache(&self) -> &Path {
+        // It is in there: see `Cache::mountpoint`.
+        self.mountpoint.parent().unwrap_or(&self.mountpoint)
+    }
+}
+
 /// Why a program is not there.
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {

@@ -42,6 +42,8 @@ pub enum ClusterScope {
     Allowed,
     /// None.
     Forbidden,
+    /// None, and nothing of Seldon's: all that is made is a namespace with pods.
+    PodsAlone,
 }
 
 /// A run on a given cluster.

@@ -59,7 +59,7 @@ impl Ground {
         };
         match (need, foothold.scope()) {
             (Need::UpstreamNameServer, _) => Some("a given cluster's name server outside cannot be changed"),
-            (Need::LabelOfKubeSystem, ClusterScope::Forbidden) => {
+            (Need::LabelOfKubeSystem, ClusterScope::Forbidden | ClusterScope::PodsAlone) => {
                 Some("it changes a label of kube-system; allow that with --allow-cluster-scope")
             }
             (Need::LabelOfKubeSystem, ClusterScope::Allowed) | (Need::PolicyEngine, _) => None,

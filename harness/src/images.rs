@@ -3,9 +3,10 @@
 //! Seldon's own programs are stand-ins in this executable; Envoy, rclone and MLServer are the provisioned real ones.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::Duration;
 
-use clusters::{Program, ProgramImage, Programs};
+use clusters::{Cache, Program, ProgramImage, Programs};
 use pace::Pace;
 
 /// Built-in programs that this crate's images name. A binary hands them to [`clusters::intercept`].
@@ -13,6 +14,10 @@ pub use standin_programs::BUILTINS;
 
 /// Image of pods that exist to look from: it waits, and probes are executed in it.
 pub const TOOLBOX: &str = "seldon-conformance/toolbox:1";
+/// Image of this program itself, as which it runs in pods: a cluster inside a cluster.
+pub const SUITE: &str = "seldon-conformance/suite:1";
+/// Name of the built-in program in it; a binary that has it hands it to [`clusters::intercept`] with [`BUILTINS`].
+pub const SUITE_PROGRAM: &str = "suite";
 /// Image of the artefact store.
 pub const STORE: &str = "seldon-conformance/store:1";
 
@@ -35,6 +40,27 @@ pub fn table(programs: &Programs, pace: Pace) -> Vec<ProgramImage> {
         image.env.insert(pace::VARIABLE.into(), pace.factor().to_string());
     }
     images
+}
+
+/// The table with [`SUITE`] in it, for a cluster that lends its processors to others.
+pub fn table_with_suite(programs: &Programs, pace: Pace) -> Vec<ProgramImage> {
+    let mut images = table(programs, pace);
+    images.push(suite(programs));
+    images
+}
+
+/// This program. It looks for its programs where we found them.
+fn suite(programs: &Programs) -> ProgramImage {
+    let mut image = builtin(SUITE.into(), "/seldon-conformance", SUITE_PROGRAM);
+    image.env.insert(Cache::VARIABLE.into(), programs.cache().display().to_string());
+    // What is in the cache was made for this Python.
+    let python = programs.python.parent().map(|directory| directory.display().to_string());
+    let path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+    image.env.insert("PATH".into(), format!("{}:{path}", python.unwrap_or_default()));
+    // Entries of the cache may be links into another one.
+    let real = programs.mlserver_packages.parent().map(Path::to_owned);
+    image.trees = real.into_iter().chain([programs.cache().to_owned()]).collect();
+    image
 }
 
 fn image(reference: String, entrypoint: &[&str]) -> ProgramImage {

@@ -3,6 +3,7 @@
 //! * [`mesh`]: topologies and how they are installed; [`model`]: Models and what can be claimed of them.
 //! * [`fault`]: what can be broken, proved to bite and proved to be repaired.
 //! * [`look`], [`claim`]: looking and judging are separate; waiting shows the last thing seen.
+//! * [`shards`]: a run in parts, each in a pod.
 //! * [`run`]: gate, body, diagnosis, undo, record. [`patience`] is the only place with durations.
 
 mod change;
@@ -23,6 +24,7 @@ pub mod patience;
 pub mod play;
 mod progress;
 pub mod run;
+pub mod shards;
 mod table;
 pub mod undo;
 pub mod words;

@@ -49,7 +49,8 @@ pub fn own_program(progress: &dyn Fn(&str)) -> Result<PathBuf, OwnProgramError> 
 /// The executable in cargo's messages, one JSON document a line.
 fn executable(messages: &str) -> Option<PathBuf> {
     let messages = messages.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from)).last()
+    let mut executables = messages.filter_map(|message| message["executable"].as_str().map(PathBuf::from));
+    executables.next_back()
 }
 
 #[cfg(test)]

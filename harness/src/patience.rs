@@ -128,6 +128,11 @@ pub(crate) mod given {
     /// How long an object may take to go: pods have their grace.
     pub(crate) const GOING: Duration = Duration::from_secs(120);
 
+    /// How long a run that is shared out among pods may take, images included: after that its Job ends it.
+    pub(crate) const SHARDS: Duration = Duration::from_secs(2 * 60 * 60);
+    /// How long the API server may not answer while such a run is waited for.
+    pub(crate) const SILENT: Duration = Duration::from_secs(120);
+
     /// The pause between two looks.
     pub(crate) async fn look_again() {
         tokio::time::sleep(Duration::from_millis(250)).await;

@@ -61,7 +61,7 @@ pub enum PlayKind {
     /// A real Kubernetes.
     Kubernetes {
         /// Its programs.
-        programs: KubernetesPrograms,
+        programs: Box<KubernetesPrograms>,
         /// Where its state is.
         cache: Cache,
         /// The executable of our own images; this one when absent.
@@ -135,14 +135,13 @@ pub async fn play(wanted: &Play) -> anyhow::Result<Playground> {
 }
 
 async fn start(wanted: &Play) -> anyhow::Result<Cluster> {
-    let images = images::table(&wanted.programs, wanted.pace);
     match &wanted.kind {
         PlayKind::Embedded => {
             let request = ClusterRequest {
                 name: "play".into(),
                 profile: wanted.profile,
                 pace: wanted.pace,
-                images,
+                images: images::table_with_suite(&wanted.programs, wanted.pace),
                 host_address: wanted.host_address,
                 api_port: wanted.api_port,
                 host_ports: wanted.host_ports,
@@ -152,6 +151,7 @@ async fn start(wanted: &Play) -> anyhow::Result<Cluster> {
             Ok(Cluster::start_embedded(request, &wanted.programs, Some(&log)).await?)
         }
         PlayKind::Kubernetes { programs, cache, own } => {
+            let images = images::table(&wanted.programs, wanted.pace);
             let request = KubernetesRequest {
                 profile: wanted.profile,
                 programs,

@@ -12,7 +12,7 @@ use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use netmodel::Profile;
 use pace::Pace;
-use reports::{Case, Event, Journal, Phase, Record, Verdict};
+use reports::{Case, Event, Journal, PartOfRun, Phase, Record, Verdict};
 use tokio_util::sync::CancellationToken;
 
 use crate::given::Foothold;
@@ -37,6 +37,8 @@ pub struct Settings {
     pub records: PathBuf,
     /// Which clusters survive their case.
     pub keep: Keep,
+    /// The part of a run that these cases are.
+    pub shard: Option<PartOfRun>,
 }
 
 /// Which clusters survive their case.
@@ -116,7 +118,8 @@ pub async fn run_case(
     progress: Progress,
     stop: &CancellationToken,
 ) -> anyhow::Result<Finished> {
-    let journal = Journal::open(&settings.records, spec.case.clone(), &spec.claim, spec.seeds)?;
+    let journal = Journal::open(&settings.records, spec.case.clone(), &spec.claim, spec.seeds)?
+        .in_shard(settings.shard)?;
     if let Some(lack) = spec.needs.iter().find_map(|need| settings.ground.lacks(*need)) {
         return Ok(Finished { record: journal.close(Verdict::Skipped, Some(lack.into()))?, kept: None });
     }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use crate::record::{Case, Entry, Event, Phase, Record};
+use crate::record::{Case, Entry, Event, PartOfRun, Phase, Record};
 use crate::verdict::Verdict;
 
 /// Why a record cannot be kept.
@@ -39,6 +39,18 @@ impl Journal {
         let journal = Journal { record, path, began: Instant::now(), phase: Phase::Gate };
         journal.write()?;
         Ok(journal)
+    }
+
+    /// Says in the record which part of a run it belongs to.
+    ///
+    /// # Errors
+    /// [`JournalError`] when the file cannot be written.
+    pub fn in_shard(mut self, shard: Option<PartOfRun>) -> Result<Journal, JournalError> {
+        if shard.is_some() {
+            self.record.shard = shard;
+            self.write()?;
+        }
+        Ok(self)
     }
 
     /// Enters a phase; later entries belong to it.

@@ -98,6 +98,17 @@ pub struct Entry {
     pub event: Event,
 }
 
+/// Which part of a run a record is of, when the run was shared out among several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct PartOfRun {
+    /// The shard, from 1.
+    pub index: usize,
+    /// How many shards there are.
+    pub count: usize,
+    /// The cases of the whole run, in all shards together.
+    pub cases: usize,
+}
+
 /// Everything about one case.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Record {
@@ -111,6 +122,9 @@ pub struct Record {
     pub claim: String,
     /// Escalations it re-enacts, by number.
     pub seeds: Vec<String>,
+    /// The part of a run that it belongs to; absent in a run that was not shared out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<PartOfRun>,
     /// When it began.
     #[schemars(with = "String")]
     pub started: Timestamp,
@@ -124,6 +138,13 @@ pub struct Record {
     pub message: Option<String>,
 }
 
+impl PartOfRun {
+    /// How many of the run's cases this shard has: every `count`th of them.
+    pub fn own_cases(&self) -> usize {
+        (self.cases + self.count).saturating_sub(self.index) / self.count.max(1)
+    }
+}
+
 impl Record {
     /// An open record that starts now.
     pub fn open(case: Case, claim: impl Into<String>, seeds: &[&str]) -> Record {
@@ -133,6 +154,7 @@ impl Record {
             case,
             claim: claim.into(),
             seeds: seeds.iter().map(|seed| (*seed).to_owned()).collect(),
+            shard: None,
             started: Timestamp::now(),
             seconds: 0.0,
             entries: Vec::new(),

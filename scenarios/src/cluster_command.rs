@@ -103,7 +103,7 @@ pub(crate) fn kind(options: &UpOptions, cache: &Cache, progress: &dyn Fn(&str)) 
             can_run_kubernetes().map_err(Failure::machine)?;
             let calico = if options.cni == Cni::Calico { WithCalico::Yes } else { WithCalico::No };
             let programs = provision_kubernetes(cache, calico, progress).map_err(Failure::machine)?;
-            Ok(PlayKind::Kubernetes { programs, cache: cache.clone(), own: own_executable(progress) })
+            Ok(PlayKind::Kubernetes { programs: Box::new(programs), cache: cache.clone(), own: own_executable(progress) })
         }
         ClusterOption::Given => Err(Failure::usage("a given cluster is up already; leave out --cluster")),
     }

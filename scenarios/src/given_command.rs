@@ -60,9 +60,21 @@ pub(crate) fn take(
     cache: &Cache,
     stop: &CancellationToken,
 ) -> Result<Arc<Foothold>, Failure> {
+    let seed = options.seed.unwrap_or_else(rand::random);
+    connected_foothold(&options.given.at, scope(&options.given), seed, cache, stop).map(Arc::new)
+}
+
+/// The same for whatever is done there.
+pub(crate) fn connected_foothold(
+    at: &ContextOptions,
+    scope: ClusterScope,
+    seed: u32,
+    cache: &Cache,
+    stop: &CancellationToken,
+) -> Result<Foothold, Failure> {
     runtime()?.block_on(async {
-        let cluster = connect(&options.given.at).await?;
-        settle(cluster, scope(&options.given), options, cache, stop).await
+        let cluster = connect(at).await?;
+        settle(cluster, scope, seed, cache, stop).await
     })
 }
 
@@ -75,18 +87,19 @@ pub(crate) fn take_ours(
 ) -> Result<Arc<Foothold>, Failure> {
     runtime()?.block_on(async {
         let cluster = GivenCluster::connect(Some(real.kubeconfig()), real.context()).await;
-        settle(cluster.map_err(Failure::machine)?, ClusterScope::Allowed, options, cache, stop).await
+        let seed = options.seed.unwrap_or_else(rand::random);
+        let cluster = cluster.map_err(Failure::machine)?;
+        settle(cluster, ClusterScope::Allowed, seed, cache, stop).await.map(Arc::new)
     })
 }
 
 async fn settle(
     cluster: GivenCluster,
     scope: ClusterScope,
-    options: &RunOptions,
+    seed: u32,
     cache: &Cache,
     stop: &CancellationToken,
-) -> Result<Arc<Foothold>, Failure> {
-    let seed = options.seed.unwrap_or_else(rand::random);
+) -> Result<Foothold, Failure> {
     remark(format!(
         "context {} ({}, Kubernetes {}), seed {seed}",
         cluster.context(),
@@ -94,7 +107,7 @@ async fn settle(
         cluster.version()
     ));
     let taken = Foothold::take(cluster, scope, seed, &ledgers(cache), stop).await;
-    taken.map(Arc::new).map_err(|error| Failure::machine(format!("{error:#}")))
+    taken.map_err(|error| Failure::machine(format!("{error:#}")))
 }
 
 /// Leaves the cluster as it was.
@@ -105,15 +118,22 @@ pub(crate) fn leave(ground: Ground) -> Result<(), Failure> {
         Ground::Given(foothold) => foothold,
     };
     let context = foothold.context().to_owned();
-    let left = |why: String| {
-        Failure::machine(format!(
-            "the cluster is not as it was: {why}; run `seldon-conformance undo --context {context}`"
-        ))
-    };
-    let Some(foothold) = Arc::into_inner(foothold) else {
-        return Err(left("a case still works on it".into()));
-    };
-    runtime()?.block_on(foothold.leave()).map_err(|error| left(format!("{error:#}")))
+    match Arc::into_inner(foothold) {
+        Some(foothold) => leave_foothold(foothold),
+        None => Err(not_as_it_was(&context, "a case still works on it")),
+    }
+}
+
+/// The same for whatever was done there.
+pub(crate) fn leave_foothold(foothold: Foothold) -> Result<(), Failure> {
+    let context = foothold.context().to_owned();
+    runtime()?.block_on(foothold.leave()).map_err(|error| not_as_it_was(&context, &format!("{error:#}")))
+}
+
+fn not_as_it_was(context: &str, why: &str) -> Failure {
+    Failure::machine(format!(
+        "the cluster is not as it was: {why}; run `seldon-conformance undo --context {context}`"
+    ))
 }
 
 /// `undo`.

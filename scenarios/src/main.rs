@@ -14,27 +14,40 @@ mod refused_contexts;
 mod reports_command;
 mod run_command;
 mod screen;
+mod shards_command;
 mod standing;
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use harness::clusters::intercept;
-use harness::images::BUILTINS;
+use harness::clusters::{Builtin, intercept};
+use harness::images::{BUILTINS, SUITE_PROGRAM};
 use options::{Action, ClusterAction, Options, ReportsAction};
 
 fn main() -> ExitCode {
     // Before anything else: this executable is also every program that runs inside a cluster.
-    if let Some(code) = intercept(BUILTINS) {
+    let suite = Builtin { name: SUITE_PROGRAM, main: suite };
+    if let Some(code) = intercept(&[BUILTINS, &[suite]].concat()) {
         return code;
     }
-    let outcome = match Options::parse().action {
+    act(Options::parse())
+}
+
+/// This program in a pod: [`harness::images::SUITE`].
+fn suite(arguments: Vec<String>) -> ExitCode {
+    act(Options::parse_from(std::iter::once("seldon-conformance".to_owned()).chain(arguments)))
+}
+
+fn act(options: Options) -> ExitCode {
+    let outcome = match options.action {
         Action::Run(options) => run_command::run(options),
         Action::List(options) => run_command::list(&options),
         Action::Doctor(options) if options.at.context.is_some() => given_command::examine(&options),
         Action::Doctor(_) => doctor_command::run(),
         Action::Undo(options) => given_command::undo(&options),
         Action::Reports(ReportsAction::Merge(options)) => reports_command::merge(&options),
+        Action::Shards(options) => shards_command::run(&options),
+        Action::ShardInPod(options) => shards_command::in_pod(&options),
         Action::Cluster(ClusterAction::Up(options)) => cluster_command::up(options),
         Action::Mirror(action) => real_command::mirror(action),
         Action::Cluster(ClusterAction::Gc { names }) => real_command::gc(&names),

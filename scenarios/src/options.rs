@@ -1,5 +1,7 @@
 //! The command line.
 
+mod shards;
+
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -9,6 +11,7 @@ use harness::run::Keep;
 use harness::{Pace, Profile, Topology};
 use reports::ExitCode;
 use scenarios::Shard;
+pub(crate) use shards::{ShardInPodOptions, ShardsOptions};
 
 use crate::real_options::RealOptions;
 
@@ -68,6 +71,11 @@ pub(crate) enum Action {
     /// Everything that k3d and k3s clusters are made of, for where there is no internet.
     #[command(subcommand)]
     Mirror(MirrorAction),
+    /// Share the cases out among pods of a cluster, each with clusters of its own, and join what they recorded.
+    Shards(ShardsOptions),
+    /// The program of those pods.
+    #[command(hide = true)]
+    ShardInPod(ShardInPodOptions),
 }
 
 #[derive(Debug, Subcommand)]
@@ -188,7 +196,7 @@ pub(crate) struct RunOptions {
     pub(crate) given: GivenOptions,
     #[command(flatten)]
     pub(crate) real: RealOptions,
-    /// From which the names of namespaces on a given cluster come; any when absent.
+    /// From which the names of namespaces come on a cluster that cases share; any when absent.
     #[arg(long)]
     pub(crate) seed: Option<u32>,
     /// How many cases run at once; twice the number of processors, at most 8, when absent.

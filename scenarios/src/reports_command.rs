@@ -1,6 +1,8 @@
 //! `reports merge`: one report of what several shards ran.
 
-use reports::{ExitCode, Record, Style, Verdict, exit_code, read_shards, result_line, totals};
+use std::path::Path;
+
+use reports::{ExitCode, Gap, Joined, Record, Style, Verdict, exit_code, read_shards, result_line, totals};
 use scenarios::{Filters, cases};
 
 use crate::destinations::write_reports;
@@ -9,14 +11,29 @@ use crate::screen::say;
 
 /// Joins the records, in the catalogue's order; the exit code is that of one run of all.
 pub(crate) fn merge(options: &MergeOptions) -> Result<ExitCode, Failure> {
-    let mut records = read_shards(&options.records).map_err(Failure::usage)?;
-    in_order(&mut records)?;
-    let seconds = wall_clock(&records);
-    for record in &records {
+    let Joined { mut records, gaps } = read_shards(&options.records).map_err(Failure::usage)?;
+    report(&mut records, &gaps, options.json.as_deref(), options.junit.as_deref())
+}
+
+/// Prints and writes what was recorded. With `gaps` nothing can be said of the whole.
+pub(crate) fn report(
+    records: &mut [Record],
+    gaps: &[Gap],
+    json: Option<&Path>,
+    junit: Option<&Path>,
+) -> Result<ExitCode, Failure> {
+    in_order(records)?;
+    let records: &[Record] = records;
+    let seconds = wall_clock(records);
+    for record in records {
         say(result_line(record, Style::Plain));
     }
-    say(format!("\n{}", totals(&records, seconds)));
-    write_reports(options.json.as_deref(), options.junit.as_deref(), &records, seconds)?;
+    say(format!("\n{}", totals(records, seconds)));
+    write_reports(json, junit, records, seconds)?;
+    if !gaps.is_empty() {
+        let told: Vec<String> = gaps.iter().map(Gap::to_string).collect();
+        return Err(Failure::machine(told.join("; ")));
+    }
     Ok(exit_code(records.iter().map(|record| record.verdict.unwrap_or(Verdict::Inconclusive))))
 }
 

@@ -10,7 +10,7 @@ use harness::clusters::{Cache, Cluster, RealCluster, kubeconfig, provision, try_
 use harness::ground::Ground;
 use harness::patience::Patience;
 use harness::run::Settings;
-use reports::{Agreement, ExitCode, Fidelity, Record, Verdict, compare, exit_code, totals};
+use reports::{Agreement, ExitCode, Fidelity, PartOfRun, Record, Verdict, compare, exit_code, totals};
 use scenarios::{Case, Filters, SuiteEnd, SuiteEvent, cases, run_suite, usual_jobs};
 use tokio_util::sync::CancellationToken;
 
@@ -24,7 +24,7 @@ use crate::screen::{remark, say};
 
 /// Prints the selected cases.
 pub(crate) fn list(selection: &Selection) -> Result<ExitCode, Failure> {
-    for case in selected(selection)? {
+    for case in sharded(selection)?.0 {
         say(case.full_name());
     }
     Ok(ExitCode::AllPassed)
@@ -36,13 +36,20 @@ fn selected(selection: &Selection) -> Result<Vec<Case>, Failure> {
         profiles: selection.cni.iter().map(|&cni| cni.into()).collect(),
         topologies: selection.topology.iter().map(|&layout| layout.into()).collect(),
     };
-    let cases = cases(&filters).map_err(Failure::usage)?;
-    Ok(selection.shard.map_or(cases.clone(), |shard| shard.of(&cases)))
+    cases(&filters).map_err(Failure::usage)
+}
+
+fn sharded(selection: &Selection) -> Result<(Vec<Case>, Option<PartOfRun>), Failure> {
+    let cases = selected(selection)?;
+    Ok(match selection.shard {
+        None => (cases, None),
+        Some(shard) => (shard.of(&cases), Some(shard.part_of(cases.len()))),
+    })
 }
 
 /// Runs the selected cases.
 pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
-    let cases = selected(&options.selection)?;
+    let (cases, shard) = sharded(&options.selection)?;
     check_clusters(&options)?;
     if cases.is_empty() {
         remark(match options.selection.shard {
@@ -68,7 +75,7 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
             1 => destinations.records().to_owned(),
             _ => destinations.records().join(pass.cluster.word()),
         };
-        let run = Run { options: &options, cases: &pass.cases, patience, records, stop: &stop };
+        let run = Run { options: &options, cases: &pass.cases, shard, patience, records, stop: &stop };
         match run.on(&pass, &cache, &destinations) {
             Ok((end, left)) => {
                 ends.push((pass.cluster, end));
@@ -116,6 +123,11 @@ fn check_clusters(options: &RunOptions) -> Result<(), Failure> {
         }
     }
     real_command::check(options)?;
+    if options.seed.is_some() && options.cluster.as_slice() == [ClusterOption::Embedded] {
+        return Err(Failure::usage(
+            "--seed names namespaces on a cluster that cases share; an embedded cluster is a case's own: leave it out",
+        ));
+    }
     match (options.cluster.contains(&ClusterOption::Given), &options.given.at.context) {
         (true, _) => given_command::check(options),
         (false, None) => Ok(()),
@@ -156,6 +168,7 @@ fn passes(clusters: &[ClusterOption], cases: &[Case]) -> Vec<Pass> {
 struct Run<'a> {
     options: &'a RunOptions,
     cases: &'a [Case],
+    shard: Option<PartOfRun>,
     patience: Patience,
     records: PathBuf,
     stop: &'a CancellationToken,
@@ -182,6 +195,7 @@ impl Run<'_> {
             },
             records: self.records,
             keep: options.keep.into(),
+            shard: self.shard,
         };
         let made = destinations
             .prepare()

@@ -3,6 +3,8 @@
 use std::num::ParseIntError;
 use std::str::FromStr;
 
+use reports::PartOfRun;
+
 /// The `index`th of `count` shards, both from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shard {
@@ -37,6 +39,11 @@ impl FromStr for Shard {
 }
 
 impl Shard {
+    /// How records of it say which part of a run with so many cases they are.
+    pub fn part_of(self, cases: usize) -> PartOfRun {
+        PartOfRun { index: self.index, count: self.count, cases }
+    }
+
     /// Its part of `all`: neighbours, which take about the same time, go to different shards.
     pub fn of<T: Clone>(self, all: &[T]) -> Vec<T> {
         all.iter().skip(self.index - 1).step_by(self.count).cloned().collect()
@@ -70,5 +77,17 @@ mod tests {
         let mut joined: Vec<usize> = (1..=count).flat_map(|index| Shard { index, count }.of(&all)).collect();
         joined.sort_unstable();
         assert_eq!(joined, all);
+    }
+
+    #[rstest]
+    fn a_record_tells_how_many_cases_its_shard_has(
+        #[values(0, 1, 2, 17, 18)] cases: usize,
+        #[values(1, 2, 3, 5, 20)] count: usize,
+    ) {
+        for index in 1..=count {
+            let shard = Shard { index, count };
+            let all: Vec<usize> = (0..cases).collect();
+            assert_eq!(shard.part_of(cases).own_cases(), shard.of(&all).len(), "{shard:?} of {cases}");
+        }
     }
 }

@@ -18,5 +18,5 @@ pub fn settings_under_test(records: PathBuf) -> anyhow::Result<Settings> {
     try_namespaces().map_err(anyhow::Error::msg)?;
     let programs = provision(&Cache::from_environment()?, &|line| eprintln!("{line}"))?;
     let ground = Ground::Embedded(programs);
-    Ok(Settings { ground, pace: Pace::FAST, patience, records, keep: Keep::Never })
+    Ok(Settings { ground, pace: Pace::FAST, patience, records, keep: Keep::Never, shard: None })
 }

@@ -1,11 +1,14 @@
 //! Whole clusters through the crate's front door. The executable is also every program inside, hence its own `main`.
 
+#[path = "boot/jobs.rs"]
+mod jobs;
+
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use embedded::{ClusterSpec, HostPorts, Profile, SupervisedCluster, UpstreamMode};
+use embedded::{ClusterSpec, HostPorts, Profile, ProgramImage, SupervisedCluster, UpstreamMode};
 use k8s_openapi::api::core::v1::Service;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
@@ -34,6 +37,7 @@ fn main() -> ExitCode {
         trial("a_missing_program_is_named", || block_on(a_missing_program_is_named())),
         trial("a_pod_that_cannot_start_is_named", || block_on(a_pod_that_cannot_start_is_named())),
         trial("a_covered_proc_is_named_before_anything_starts", a_covered_proc_is_named),
+        trial("jobs_run_to_their_end", || block_on(jobs::run_to_their_end())),
         trial("an_address_in_use_is_named", || block_on(an_address_in_use_is_named())),
     ];
     libtest_mimic::run(&arguments, trials).exit_code()
@@ -129,8 +133,8 @@ async fn a_missing_program_is_named() -> anyhow::Result<()> {
 
 async fn a_pod_that_cannot_start_is_named() -> anyhow::Result<()> {
     let mountpoint = tempfile::tempdir()?;
-    let visible = vec![PathBuf::from("/nowhere/packages")];
-    let wrong = ClusterSpec { visible, ..spec(Profile::Flannel, mountpoint.path()) };
+    let broken = ProgramImage { trees: vec![PathBuf::from("/nowhere/packages")], ..ProgramImage::default() };
+    let wrong = ClusterSpec { images: vec![broken], ..spec(Profile::Flannel, mountpoint.path()) };
     match SupervisedCluster::start_embedded(&wrong, None).await {
         Ok(_) => anyhow::bail!("a cluster came up whose containers cannot be mounted"),
         Err(error) => {

@@ -69,13 +69,15 @@ impl Archive {
         Archive { directory, package }
     }
 
-    fn unpack(&self, package: DebianPackage) -> (PathBuf, Result<(), ProvisionError>) {
+    fn unpack(&self, package: DebianPackage) -> (PathBuf, Result<(), DebianError>) {
         let place = self.directory.path().join("a cache");
         let configuration = format!(
             "Dir::Etc::sourcelist \"{}\";\nDir::Etc::sourceparts \"/dev/null\";\n",
             self.directory.path().join("sources.list").display()
         );
-        let result = unpack(&pins(vec![package]), &configuration, &place, &|_| {});
+        let pins = pins(vec![package]);
+        let result =
+            unpack("nft", &pins, &configuration, &place, &|_| {}).and_then(|()| launch_nft(&pins, &place));
         (place, result)
     }
 }
@@ -103,7 +105,7 @@ fn another_package_than_the_pinned_one_is_not_unpacked() {
 fn a_version_that_the_archive_no_longer_has_is_named_with_the_remedy() {
     let archive = Archive::make();
     let (_, result) = archive.unpack(DebianPackage { version: "3".into(), ..archive.package.clone() });
-    let error = result.unwrap_err().to_string();
+    let error = super::super::nft_error(result.unwrap_err()).to_string();
     assert!(error.contains("'3' for 'fake-nft' was not found"), "{error}");
     assert!(error.ends_with("install it: `apt-get install nftables`"), "{error}");
 }
@@ -114,7 +116,8 @@ fn a_version_that_the_archive_no_longer_has_is_named_with_the_remedy() {
 fn debians_own_package_loads_rules() {
     let lock = super::super::lock::Lock::read().unwrap();
     let place = tempfile::tempdir().unwrap();
-    provide(&lock.nft, place.path(), &|_| {}).unwrap();
+    provide("nft", &lock.nft, place.path(), &|_| {}).unwrap();
+    launch_nft(&lock.nft, place.path()).unwrap();
     let rules = place.path().join("rules");
     fs::write(
         &rules,

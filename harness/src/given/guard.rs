@@ -61,7 +61,7 @@ impl Foothold {
                 target.kind,
                 target.name
             ),
-            None if kind != Kind::Namespace && self.scope == ClusterScope::Forbidden => anyhow::bail!(
+            None if kind != Kind::Namespace && self.scope != ClusterScope::Allowed => anyhow::bail!(
                 "{} {} has no namespace; allow such objects with --allow-cluster-scope",
                 target.kind,
                 target.name

@@ -108,6 +108,9 @@ async fn may(client: &Client, group: &str, resource: &str, verb: &str) -> anyhow
 /// # Errors
 /// The first thing that keeps any case from running, with the remedy.
 pub(super) async fn refuse_what_cannot_work(client: &Client, scope: ClusterScope) -> anyhow::Result<()> {
+    if scope == ClusterScope::PodsAlone {
+        return Ok(());
+    }
     if scope == ClusterScope::Forbidden {
         for definition in seldon_crds::definitions::all() {
             let name = definition.name_any();

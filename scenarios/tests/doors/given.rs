@@ -238,7 +238,7 @@ fn a_cluster_that_is_not_clearly_meant_is_not_touched(
 #[rstest]
 #[case::embedded(&["run", "--context", "test"], "say --cluster given")]
 #[case::scope_of_what(&["doctor", "--allow-cluster-scope"], "--context <CONTEXT>")]
-#[case::seed_of_what(&["run", "--seed", "1"], "--context <CONTEXT>")]
+#[case::seed_of_what(&["run", "--seed", "1"], "--seed names namespaces on a cluster that cases share")]
 #[case::nothing_to_seed(&["undo", "--context", "test", "--seed", "1"], "unexpected argument '--seed'")]
 fn options_of_a_given_cluster_are_not_ignored_elsewhere(#[case] words: &[&str], #[case] said: &str) {
     let answer = Answer::of(&mut binary(&Place::empty(), words)).expect(2);

@@ -5,6 +5,7 @@ mod cluster;
 mod door;
 mod faults;
 mod given;
+mod jobs;
 mod kubectl;
 mod kubernetes;
 mod machine;

@@ -28,6 +28,9 @@ pub(crate) fn before_create(call: &Call, document: &mut Value) -> Outcome<()> {
     if call.resource.is_core("Pod") {
         service_account::assign(call, document)?;
     }
+    if call.resource.is_job() {
+        embedded_machinery::builtin::select_own_pods(document);
+    }
     Ok(())
 }
 

@@ -84,6 +84,11 @@ impl Resource {
         self.group.is_empty() && self.kind == kind
     }
 
+    /// Whether this is the built-in kind `Job`.
+    pub(crate) fn is_job(&self) -> bool {
+        self.group == "batch" && self.kind == "Job"
+    }
+
     /// The definition, for custom kinds.
     pub(crate) fn custom(&self) -> Option<&CustomVersion> {
         match &self.origin {

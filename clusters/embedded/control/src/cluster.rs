@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures::{StreamExt, pin_mut};
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, Service,
     ServiceAccount,
@@ -30,6 +31,7 @@ pub(crate) struct Stores {
     pub(crate) daemon_sets: Store<DaemonSet>,
     pub(crate) deployments: Store<Deployment>,
     pub(crate) endpoints: Store<Endpoints>,
+    pub(crate) jobs: Store<Job>,
     pub(crate) namespaces: Store<Namespace>,
     pub(crate) nodes: Store<Node>,
     pub(crate) claims: Store<PersistentVolumeClaim>,
@@ -75,6 +77,7 @@ stored! {
     Deployment => deployments namespaced;
     EndpointSlice => slices namespaced;
     Endpoints => endpoints namespaced;
+    Job => jobs namespaced;
     Namespace => namespaces cluster;
     Node => nodes cluster;
     PersistentVolume => volumes cluster;

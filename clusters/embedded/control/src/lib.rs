@@ -14,6 +14,7 @@ mod endpoints;
 mod events;
 mod garbage;
 mod hash;
+mod job;
 mod namespaces;
 mod owner;
 mod pods;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 
 use futures::future::join_all;
 use k8s_openapi::api::apps::v1::{ControllerRevision, DaemonSet, Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{
     ConfigMap, Endpoints, Namespace, Node, PersistentVolume, PersistentVolumeClaim, Pod, Service,
     ServiceAccount,
@@ -74,6 +76,7 @@ pub async fn run(client: kube::Client, settings: Settings, stop: CancellationTok
     deployment::start(&cluster);
     stateful_set::start(&cluster);
     daemon_set::start(&cluster);
+    job::start(&cluster);
     endpoints::start(&cluster);
     volumes::start(&cluster);
     namespaces::start(&cluster, &garbage, namespaces, settings.ca_pem);
@@ -85,6 +88,7 @@ pub async fn run(client: kube::Client, settings: Settings, stop: CancellationTok
         cluster.watch::<Deployment>(),
         cluster.watch::<EndpointSlice>(),
         cluster.watch::<Endpoints>(),
+        cluster.watch::<Job>(),
         cluster.watch::<Namespace>(),
         cluster.watch::<Node>(),
         cluster.watch::<PersistentVolume>(),

@@ -2,12 +2,14 @@
 
 mod decode;
 mod defaults;
+mod job_selector;
 mod kinds;
 mod validation;
 
 use serde_json::Value;
 
 pub use decode::{decode_fault, drop_unknown, unknown_fields};
+pub use job_selector::select_own_pods;
 pub use kinds::{KINDS, Kind, Scope, Subresource, Verbs};
 
 use crate::{FieldError, Gvk};

@@ -18,8 +18,8 @@
 //! What differs from kube-apiserver 1.33.1: CEL rules are accepted and not evaluated; zero values that Go leaves out
 //! (`hostNetwork: false`, `value: ""`) stay in documents; refused changes of a Pod or a claim name the changed fields
 //! instead of showing a diff in Go's syntax; affinity, topology spread, security contexts, quotas, limit ranges,
-//! autoscalers and jobs are stored with the checks of their metadata and templates only; every manager of an object is
-//! taken to write the same version.
+//! autoscalers and cron jobs' schedules are stored with the checks of their metadata and templates only; a job's pod
+//! failure policy is refused; every manager of an object is taken to write the same version.
 
 pub mod apply;
 pub mod builtin;

@@ -17,6 +17,9 @@ use crate::{admission, object, view};
 const ORPHAN: &str = "orphan";
 const FOREGROUND: &str = "foregroundDeletion";
 const ATTEMPTS: usize = 64;
+/// Said when a Job is deleted without a word about its pods.
+const PODS_STAY: &str = "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to \
+     remove them or set propagationPolicy=Orphan to suppress this warning";
 
 /// `meta/v1` DeleteOptions, from the body or from the query.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -95,7 +98,11 @@ impl Call {
     pub(crate) fn delete(&self, body: &Value) -> Outcome<Reply> {
         self.expect_namespace()?;
         let options = DeleteOptions::read(self, body)?;
-        self.delete_with(&options)
+        let mut reply = self.delete_with(&options)?;
+        if self.resource.is_job() && options.propagation.is_none() {
+            reply.warnings.push(PODS_STAY.to_owned());
+        }
+        Ok(reply)
     }
 
     fn delete_with(&self, options: &DeleteOptions) -> Outcome<Reply> {
@@ -197,7 +204,7 @@ fn next_step(resource: &Resource, current: &Value, options: &DeleteOptions) -> S
     let mut value = current.clone();
     let grace = grace(resource, current, options.grace_seconds);
     let mut finalizers: Vec<&str> = object::finalizers(current);
-    match options.propagation {
+    match options.propagation.or_else(|| usual_propagation(resource, &finalizers)) {
         Some(Propagation::Orphan) => swap(&mut finalizers, FOREGROUND, ORPHAN),
         Some(Propagation::Foreground) => swap(&mut finalizers, ORPHAN, FOREGROUND),
         Some(Propagation::Background) => finalizers.retain(|name| *name != ORPHAN && *name != FOREGROUND),
@@ -211,6 +218,13 @@ fn next_step(resource: &Resource, current: &Value, options: &DeleteOptions) -> S
         return Step::Remove(value);
     }
     if value == *current { Step::Waiting } else { Step::Mark(value) }
+}
+
+/// What becomes of the dependents when nobody said: of a Job of `batch/v1` they stay, as ever since. A finalizer that
+/// is there already has decided.
+fn usual_propagation(resource: &Resource, finalizers: &[&str]) -> Option<Propagation> {
+    let decided = finalizers.iter().any(|name| *name == ORPHAN || *name == FOREGROUND);
+    (resource.is_job() && !decided).then_some(Propagation::Orphan)
 }
 
 fn swap(finalizers: &mut Vec<&str>, out: &str, into: &'static str) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use embedded_api::{ApiServer, Config};
 use futures::{StreamExt as _, TryStreamExt as _, pin_mut};
 use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
 use kube::ResourceExt as _;
 use kube::api::{
@@ -295,4 +296,24 @@ async fn thousands_of_objects_are_no_matter() {
     }
     assert_eq!(api.list(&ListParams::default()).await.unwrap().items.len(), 2000);
     assert_eq!(soon(seen).await.unwrap(), 2000);
+}
+
+#[tokio::test]
+async fn who_deletes_a_job_without_a_word_about_its_pods_is_warned_and_keeps_them() {
+    let client = client();
+    let template = json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}});
+    let job = json!({"metadata": {"name": "sum"}, "spec": {"template": template}});
+    let jobs: Api<Job> = Api::default_namespaced(client.clone());
+    let path = "/apis/batch/v1/namespaces/default/jobs/sum";
+    let warnings = async |body: &str| {
+        jobs.create(&PostParams::default(), &serde_json::from_value(job.clone()).unwrap()).await.unwrap();
+        let body = kube::client::Body::from(body.as_bytes().to_vec());
+        let answer = client.send(http::Request::delete(path).body(body).unwrap()).await.unwrap();
+        let said = answer.headers().get_all("warning").iter().map(|it| it.to_str().unwrap().to_owned());
+        said.collect::<Vec<_>>()
+    };
+    assert_eq!(warnings(r#"{"propagationPolicy":"Background"}"#).await, [""; 0]);
+    let said = warnings("{}").await;
+    assert!(said.len() == 1 && said[0].contains("child pods are preserved by default"), "{said:?}");
+    assert_eq!(jobs.get("sum").await.unwrap().finalizers(), ["orphan"]);
 }

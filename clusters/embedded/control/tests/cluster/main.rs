@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod garbage;
+mod jobs;
 mod lab;
 mod services;
 mod workloads;

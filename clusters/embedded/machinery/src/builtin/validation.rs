@@ -2,6 +2,7 @@ mod config;
 mod container;
 mod crd;
 mod go_syntax;
+mod job;
 mod network;
 mod pod;
 mod pod_update;
@@ -38,13 +39,10 @@ pub(super) fn check(gvk: &Gvk, new: &Value, old: Option<&Value>) -> Vec<FieldErr
         ("apps", "ReplicaSet") => workload::replica_set(new, old, found),
         ("apps", "StatefulSet") => workload::stateful_set(new, old, found),
         ("apps", "DaemonSet") => workload::daemon_set(new, old, found),
-        ("batch", "Job") => pod::template(new.pointer("/spec/template"), "spec.template", found),
+        ("batch", "Job") => job::job(new, old, found),
         ("batch", "CronJob") => {
-            pod::template(
-                new.pointer("/spec/jobTemplate/spec/template"),
-                "spec.jobTemplate.spec.template",
-                found,
-            );
+            let spec = new.pointer("/spec/jobTemplate/spec").unwrap_or(&Value::Null);
+            job::job_spec(spec, "spec.jobTemplate.spec", found);
         }
         ("networking.k8s.io", "NetworkPolicy") => policy::network_policy(new, found),
         ("networking.k8s.io", "Ingress") => network::ingress(new, found),

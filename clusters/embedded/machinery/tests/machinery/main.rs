@@ -5,6 +5,7 @@
 mod applying;
 mod builtin_kinds;
 mod custom_schemas;
+mod jobs;
 mod patching;
 mod selecting;
 mod statuses;

@@ -275,3 +275,36 @@ fn rows_carry_what_was_asked_for(#[case] include: IncludeObject, #[case] kind: O
     let table = builtin_table(&Gvk::new("", "v1", "Pod"), &[pod], now(), include);
     assert_eq!(table["rows"][0].pointer("/object/kind").and_then(Value::as_str), kind);
 }
+
+#[test]
+fn jobs_by_how_far_they_are() {
+    let job = |name: &str, spec: &str, status: &str| {
+        yaml(&format!(
+            "{{metadata: {{name: {name}, creationTimestamp: '2026-11-21T06:15:11Z'}}, spec: {{{spec}, template: {{spec: \
+             {{containers: [{{name: c, image: i}}]}}}}}}, status: {{startTime: '2026-11-21T06:15:12Z', {status}}}}}"
+        ))
+    };
+    let with = |kind: &str| format!("conditions: [{{type: {kind}, status: 'True'}}]");
+    let jobs = [
+        job("runs", "completions: 3", "succeeded: 1"),
+        job(
+            "done",
+            "completions: 3",
+            &format!("succeeded: 3, completionTime: '2026-11-21T06:15:19Z', {}", with("Complete")),
+        ),
+        job("failed", "completions: 1", &with("Failed")),
+        job("rests", "completions: 1", &with("Suspended")),
+        job("gives-up", "completions: 1", &with("FailureTarget")),
+        job("queue", "parallelism: 2", "succeeded: 1"),
+    ];
+    let table = builtin_table(&Gvk::new("batch", "v1", "Job"), &jobs, now(), IncludeObject::None);
+    let expected = "\
+NAME       STATUS          COMPLETIONS   DURATION   AGE
+runs       Running         1/3           59s        60s
+done       Complete        3/3           7s         60s
+failed     Failed          0/1           59s        60s
+rests      Suspended       0/1           59s        60s
+gives-up   FailureTarget   0/1           59s        60s
+queue      Running         1/1 of 2      59s        60s";
+    assert_eq!(printed(&table, 0), expected);
+}

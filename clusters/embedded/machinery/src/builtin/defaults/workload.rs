@@ -91,7 +91,17 @@ pub(super) fn daemon_set(root: &mut Object) {
 }
 
 pub(super) fn job(root: &mut Object) {
-    job_spec(object_at(root, "spec"));
+    let spec = object_at(root, "spec");
+    job_spec(spec);
+    let labels = spec.get("template").and_then(|template| template.pointer("/metadata/labels")).cloned();
+    // The Job takes over the labels of its pods when it has none.
+    if let Some(labels) = labels.filter(|labels| labels.as_object().is_some_and(|map| !map.is_empty())) {
+        let metadata = object_at(root, "metadata");
+        let own = metadata.get("labels").and_then(Value::as_object);
+        if own.is_none_or(|own| own.is_empty()) {
+            metadata.insert("labels".into(), labels);
+        }
+    }
     default_absent(root, "status", json!({}));
 }
 
@@ -101,7 +111,9 @@ fn job_spec(spec: &mut Object) {
         spec.insert("completions".into(), json!(1));
     }
     default_absent(spec, "parallelism", json!(1));
-    default_absent(spec, "backoffLimit", json!(6));
+    // With a limit for each index none for all is meant.
+    let limit = if spec.contains_key("backoffLimitPerIndex") { i32::MAX } else { 6 };
+    default_absent(spec, "backoffLimit", json!(limit));
     default(spec, "completionMode", json!("NonIndexed"));
     default_absent(spec, "suspend", json!(false));
     default_absent(spec, "manualSelector", json!(false));
