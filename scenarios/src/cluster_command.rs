@@ -34,19 +34,6 @@ pub(crate) fn up(options: UpOptions) -> Result<ExitCode, Failure> {
         return real_command::up(&options, &request, &cache);
     }
     options.real.refuse_for(options.cluster)?;
-    match options.cluster {
-        ClusterOption::Given => {
-            return Err(Failure::usage(
-                "a given cluster is up already; `run --cluster given --context C` uses it",
-            ));
-        }
-        ClusterOption::Kubernetes => {
-            return Err(Failure::usage(
-                "`run --cluster kubernetes` starts its own Kubernetes; `cluster up` brings up embedded, k3d and k3s",
-            ));
-        }
-        ClusterOption::Embedded | ClusterOption::K3d | ClusterOption::K3s => {}
-    }
     Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
     // Provisioning speaks to the person; the holding process then finds everything there.
     kind(&options, &cache, &|line| remark(line))?;
@@ -106,6 +93,10 @@ pub(crate) fn kind(options: &UpOptions, cache: &Cache, progress: &dyn Fn(&str)) 
             Ok(PlayKind::Kubernetes { programs: Box::new(programs), cache: cache.clone(), own: own_executable(progress) })
         }
         ClusterOption::Given => Err(Failure::usage("a given cluster is up already; leave out --cluster")),
+        // No process of ours holds them.
+        ClusterOption::K3d | ClusterOption::K3s => {
+            Err(Failure::usage(format!("a {} cluster is held by its own program", options.cluster.word())))
+        }
     }
 }
 

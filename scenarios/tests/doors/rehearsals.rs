@@ -97,7 +97,6 @@ fn a_mirror_is_rehearsed(#[case] name: &str, #[case] words: &[&str]) {
 #[case::keep(&["run", "--cluster", "k3d", "--cni", "flannel", "--keep", "always"], "a k3d cluster is kept with --reuse; leave out --keep")]
 #[case::mesh(&["cluster", "up", "--cluster", "k3d"], "a k3d cluster comes up empty: say --mesh none")]
 #[case::name(&["cluster", "up", "a23456789012345678901234567890123", "--cluster", "k3d", "--mesh", "none"], "use at most 32 lower-case letters, digits and dashes")]
-#[case::kubernetes(&["cluster", "up", "--cluster", "kubernetes"], "`run --cluster kubernetes` starts its own Kubernetes")]
 #[case::given(&["cluster", "up", "--cluster", "given"], "a given cluster is up already")]
 fn what_makes_no_sense_is_refused(#[case] arguments: &[&str], #[case] said: &str) {
     let place = Place::empty();
