@@ -1,5 +1,7 @@
 //! Running external programs: printable as shell lines, output captured whole.
 
+mod awaited;
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::io::{self, BufRead, BufReader, Read};

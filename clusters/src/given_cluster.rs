@@ -71,6 +71,7 @@ pub enum GivenError {
 #[derive(Debug, Clone)]
 pub struct GivenCluster {
     context: String,
+    kubeconfig: Option<PathBuf>,
     version: String,
     config: Box<Config>,
 }
@@ -132,6 +133,7 @@ impl GivenCluster {
         }
         Ok(GivenCluster {
             context: context.to_owned(),
+            kubeconfig: kubeconfig.map(Path::to_owned),
             version: version.git_version,
             config: Box::new(config),
         })
@@ -140,6 +142,11 @@ impl GivenCluster {
     /// The context's name.
     pub fn context(&self) -> &str {
         &self.context
+    }
+
+    /// The kubeconfig that was named; without one it is the machine's.
+    pub fn kubeconfig(&self) -> Option<&Path> {
+        self.kubeconfig.as_deref()
     }
 
     /// Kubernetes' version, such as `v1.33.1+k3s1`.

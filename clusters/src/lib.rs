@@ -8,6 +8,7 @@ mod cluster;
 mod command;
 mod doctor;
 mod given_cluster;
+mod helm;
 mod kubernetes_cluster;
 mod node_image;
 mod process;
@@ -22,6 +23,7 @@ pub use embedded::{
     try_namespaces,
 };
 pub use given_cluster::{GivenCluster, GivenError};
+pub use helm::{Helm, HelmError, HelmTarget};
 pub use kubernetes_cluster::{KubernetesCluster, KubernetesError, KubernetesRequest, can_run_kubernetes};
 pub use process::{end_process, wait_until_unread};
 pub use programs::{

@@ -5,7 +5,7 @@
 mod debian;
 mod go;
 mod kubernetes;
-mod lock;
+pub(crate) mod lock;
 mod python;
 
 use std::path::{Path, PathBuf};

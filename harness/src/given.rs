@@ -26,6 +26,7 @@ use crate::undo::Undo;
 use lease::Held;
 use ledger::Ledger;
 
+pub(crate) use sweep::empty;
 pub use survey::{Finding, survey};
 pub use undo::{Undone, undo_everything};
 
@@ -97,6 +98,11 @@ impl Foothold {
     /// The context's name.
     pub fn context(&self) -> &str {
         self.cluster.context()
+    }
+
+    /// The run, as its label says it.
+    pub(crate) fn run(&self) -> &str {
+        &self.run
     }
 
     /// From which the names of namespaces come.

@@ -2,6 +2,7 @@
 //!
 //! * [`mesh`]: topologies and how they are installed; [`model`]: Models and what can be claimed of them.
 //! * [`fault`]: what can be broken, proved to bite and proved to be repaired.
+//! * [`seldon`]: which Seldon is installed, and how: stand-ins by manifests, or charts by helm.
 //! * [`look`], [`claim`]: looking and judging are separate; waiting shows the last thing seen.
 //! * [`run`]: gate, body, diagnosis, undo, record. [`patience`] is the only place with durations.
 
@@ -23,6 +24,7 @@ pub mod patience;
 pub mod play;
 mod progress;
 pub mod run;
+pub mod seldon;
 mod table;
 pub mod undo;
 pub mod words;

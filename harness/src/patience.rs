@@ -128,6 +128,11 @@ pub(crate) mod given {
     /// How long an object may take to go: pods have their grace.
     pub(crate) const GOING: Duration = Duration::from_secs(120);
 
+    /// How long helm may wait for the hooks of a release that goes.
+    pub(crate) const HOOKS: Duration = Duration::from_secs(60);
+    /// How long helm may take for it altogether.
+    pub(crate) const UNINSTALLING: Duration = Duration::from_secs(90);
+
     /// The pause between two looks.
     pub(crate) async fn look_again() {
         tokio::time::sleep(Duration::from_millis(250)).await;

@@ -22,6 +22,7 @@ use crate::namespaces::Namespaces;
 use crate::object::{Kind, ObjectRef};
 use crate::patience::Patience;
 use crate::progress::Progress;
+use crate::seldon::Seldon;
 use crate::world::{K3S_NAME_SERVER, Parts, Topology, World};
 
 /// What does not change from case to case.
@@ -29,6 +30,8 @@ use crate::world::{K3S_NAME_SERVER, Parts, Topology, World};
 pub struct Settings {
     /// Where cases run.
     pub ground: Ground,
+    /// What is installed there.
+    pub seldon: Seldon,
     /// Factor for long timers; on a given cluster, the one it was started with.
     pub pace: Pace,
     /// Upper ends of waits.
@@ -226,6 +229,7 @@ async fn gate(
         patience: settings.patience,
         journal,
         progress,
+        seldon: settings.seldon.clone(),
     }))
 }
 
@@ -262,6 +266,7 @@ async fn on_given(
         patience: settings.patience,
         journal,
         progress,
+        seldon: settings.seldon.clone(),
     }))
 }
 
@@ -275,7 +280,10 @@ async fn name_server(client: &kube::Client) -> anyhow::Result<String> {
 /// Removes from a given cluster what the case made there.
 async fn leave_as_it_was(world: &World) -> anyhow::Result<()> {
     match world.foothold() {
-        Some(foothold) => foothold.end_case(world.client()).await,
+        Some(foothold) => {
+            world.uninstall_charts().await;
+            foothold.end_case(world.client()).await
+        }
         None => Ok(()),
     }
 }

@@ -17,6 +17,7 @@ use reports::ExitCode;
 use crate::kubernetes_command::own_executable;
 use crate::options::{ClusterOption, Cni, Failure, UpOptions};
 use crate::screen::{remark, say};
+use crate::seldon_command;
 use crate::standing::{Presence, Register, Standing, state_file};
 
 /// Where the holding process writes, below the cluster's home.
@@ -27,6 +28,8 @@ pub(crate) fn up(options: UpOptions) -> Result<ExitCode, Failure> {
     let cache = Cache::from_environment().map_err(Failure::machine)?;
     check_name(&options.name)?;
     Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
+    seldon_command::check(&options.seldon, &[options.cluster])?;
+    seldon_command::provide(&options.seldon, &cache)?;
     // Provisioning speaks to the person; the holding process then finds everything there.
     kind(&options, &cache, &|line| remark(line))?;
     provision(&cache, &|line| remark(line)).map_err(Failure::machine)?;
@@ -132,6 +135,8 @@ fn hold_arguments(options: &UpOptions) -> Vec<String> {
         options.host_address.to_string(),
         "--api-port".into(),
         options.api_port.to_string(),
+        "--seldon".into(),
+        options.seldon.seldon.to_string(),
     ]
     .to_vec()
 }

@@ -12,6 +12,7 @@ mod refused_contexts;
 mod reports_command;
 mod run_command;
 mod screen;
+mod seldon_command;
 mod standing;
 
 use std::process::ExitCode;
@@ -23,7 +24,7 @@ use options::{Action, ClusterAction, Options, ReportsAction};
 
 fn main() -> ExitCode {
     // Before anything else: this executable is also every program that runs inside a cluster.
-    if let Some(code) = intercept(BUILTINS) {
+    if let Some(code) = intercept(&[BUILTINS, &[harness::seldon::BUILTIN]].concat()) {
         return code;
     }
     let outcome = match Options::parse().action {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use harness::run::Keep;
+use harness::seldon::{ImageOverride, SeldonSource};
 use harness::{Pace, Profile, Topology};
 use reports::ExitCode;
 use scenarios::Shard;
@@ -135,6 +136,16 @@ pub(crate) struct GivenOptions {
     pub(crate) allow_cluster_scope: bool,
 }
 
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SeldonOptions {
+    /// Which Seldon: `standin`; a release's charts, `2.9.1`, `2.9.0` or `2.10.2`; or `charts:DIR`, with the charts in DIR.
+    #[arg(long, value_name = "SELDON", default_value = "standin")]
+    pub(crate) seldon: SeldonSource,
+    /// An image of your own for a component of a chart: `agent=docker.io/library/seldon-agent:mine`.
+    #[arg(long, value_name = "COMPONENT=REF")]
+    pub(crate) seldon_image: Vec<ImageOverride>,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct RunOptions {
     #[command(flatten)]
@@ -147,6 +158,8 @@ pub(crate) struct RunOptions {
     pub(crate) compare: bool,
     #[command(flatten)]
     pub(crate) given: GivenOptions,
+    #[command(flatten)]
+    pub(crate) seldon: SeldonOptions,
     /// From which the names of namespaces on a given cluster come; any when absent.
     #[arg(long)]
     pub(crate) seed: Option<u32>,
@@ -187,6 +200,8 @@ pub(crate) struct UpOptions {
     /// Whether Seldon's and the kubelet's long timers shrink.
     #[arg(long, value_enum, default_value = "fast")]
     pub(crate) pace: PaceOption,
+    #[command(flatten)]
+    pub(crate) seldon: SeldonOptions,
     /// Loopback address for the API server and NodePorts.
     #[arg(long, default_value = "127.0.0.1")]
     pub(crate) host_address: Ipv4Addr,
@@ -330,6 +345,8 @@ mod tests {
     #[case::keep(&["run", "--keep", "some"], &["some", "never", "failed", "always"])]
     #[case::cluster(&["run", "--cluster", "minikube"], &["minikube", "embedded", "given"])]
     #[case::shard(&["run", "--shard", "4/3"], &["4/3", "1/3 to 3/3"])]
+    #[case::seldon(&["run", "--seldon", "2.8.0"], &["2.8.0", "standin, 2.9.1, 2.9.0, 2.10.2 or charts:DIR"])]
+    #[case::image(&["run", "--seldon-image", "triton=a:1"], &["triton", "controller, scheduler"])]
     #[case::jobs(&["run", "--jobs", "0"], &["0", "1..=64"])]
     #[case::address(&["cluster", "up", "--host-address", "here"], &["here"])]
     fn a_wrong_value_is_answered_with_the_allowed_ones(#[case] words: &[&str], #[case] said: &[&str]) {

@@ -10,6 +10,7 @@ use harness::clusters::{Cache, Cluster, kubeconfig, provision, try_namespaces};
 use harness::ground::Ground;
 use harness::patience::Patience;
 use harness::run::Settings;
+use harness::seldon::Seldon;
 use reports::{Agreement, ExitCode, Fidelity, Record, Verdict, compare, exit_code, totals};
 use scenarios::{Case, Filters, SuiteEnd, SuiteEvent, cases, run_suite, usual_jobs};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +21,7 @@ use crate::kubernetes_command::StartedCluster;
 use crate::live_line::LiveLine;
 use crate::options::{ClusterOption, Failure, RunOptions, Selection};
 use crate::screen::{remark, say};
+use crate::seldon_command;
 
 /// Prints the selected cases.
 pub(crate) fn list(selection: &Selection) -> Result<ExitCode, Failure> {
@@ -43,6 +45,7 @@ fn selected(selection: &Selection) -> Result<Vec<Case>, Failure> {
 pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
     let cases = selected(&options.selection)?;
     check_clusters(&options)?;
+    seldon_command::check(&options.seldon, &options.cluster)?;
     if cases.is_empty() {
         remark(match options.selection.shard {
             None => "nothing to run: no selected scenario has that network and layout",
@@ -54,6 +57,7 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
     let destinations = Destinations::check(&options, &cache)?;
     let patience = Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
     let stop = stop_on_interrupt()?;
+    let seldon = seldon_command::provide(&options.seldon, &cache)?;
     let began = Instant::now();
     let (mut ends, mut failure) = (Vec::new(), None);
     for pass in passes(&options.cluster, &cases) {
@@ -64,7 +68,8 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
             1 => destinations.records().to_owned(),
             _ => destinations.records().join(pass.cluster.word()),
         };
-        let run = Run { options: &options, cases: &pass.cases, patience, records, stop: &stop };
+        let seldon = seldon.clone();
+        let run = Run { options: &options, cases: &pass.cases, patience, records, seldon, stop: &stop };
         match run.on(&pass, &cache, &destinations) {
             Ok((end, left)) => {
                 ends.push((pass.cluster, end));
@@ -150,6 +155,7 @@ struct Run<'a> {
     cases: &'a [Case],
     patience: Patience,
     records: PathBuf,
+    seldon: Seldon,
     stop: &'a CancellationToken,
 }
 
@@ -164,6 +170,7 @@ impl Run<'_> {
         let (ground, standing) = ground(pass, &self, cache)?;
         let settings = Settings {
             ground,
+            seldon: self.seldon,
             pace: options.pace.into(),
             patience: match pass.cluster {
                 ClusterOption::Embedded => self.patience,

@@ -91,7 +91,7 @@ async fn go(client: &Client, run: &str, object: &ObjectRef) -> anyhow::Result<()
 
 /// Deletes Seldon's objects while their controllers still run. A controller that does not let go, because it is cut off
 /// or gone, is not waited for: then the finalizers are taken off.
-async fn empty(client: &Client, namespace: &str) -> anyhow::Result<()> {
+pub(crate) async fn empty(client: &Client, namespace: &str) -> anyhow::Result<()> {
     // A controller that a policy cuts off from its scheduler cannot let go.
     for policy in all(client, Kind::NetworkPolicy, namespace).await {
         policy.delete(client).await?;
