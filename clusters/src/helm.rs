@@ -204,11 +204,8 @@ mod tests {
     #[test]
     fn a_command_names_its_cluster_and_its_limit() {
         let helm = Helm::at("/c/helm", "3.18.4");
-        let target = HelmTarget {
-            kubeconfig: Some("/k/config".into()),
-            context: "c".into(),
-            discovery: "/d".into(),
-        };
+        let target =
+            HelmTarget { kubeconfig: Some("/k/config".into()), context: "c".into(), discovery: "/d".into() };
         let command = helm.on(&target, ["list"], Duration::from_secs(90));
         assert_eq!(
             command.to_string(),

@@ -16,7 +16,7 @@ use crate::fault::{dns, policy};
 use crate::look::{Look, Seen};
 use crate::mesh::{InstalledMesh, SCHEDULER_UNDER_ANOTHER_NAME, is_ready};
 use crate::model::{condition, condition_in_words, condition_says};
-use crate::object::{Kind, ObjectRef};
+use crate::object::{self, Kind, ObjectRef};
 use crate::run::Unjudgeable;
 use crate::undo::Undo;
 use crate::words::Words;
@@ -234,12 +234,16 @@ impl World {
         self.add("alias seldon-scheduler to the Service's other name", Kind::Service, manifest).await
     }
 
-    /// Deletes the Server and waits until it and its pods are gone.
+    /// Deletes the tenant's Servers and waits until they and their pods are gone. A chart makes another one besides
+    /// `mlserver`, and as long as one is there no SeldonRuntime goes.
     ///
     /// # Errors
     /// The API server's, or that they do not go.
     pub async fn delete_server(&self, mesh: &InstalledMesh) -> anyhow::Result<()> {
-        self.delete(&mesh.server()).await?;
+        for server in object::list(self.client(), Kind::Server, mesh.tenant(), "").await? {
+            let name = server["metadata"]["name"].as_str().unwrap_or_default();
+            self.delete(&ObjectRef::new(Kind::Server, mesh.tenant(), name)).await?;
+        }
         self.eventually(mesh.has_no_server_pod()).await.map(|_| ())
     }
 

@@ -26,8 +26,8 @@ use crate::undo::Undo;
 use lease::Held;
 use ledger::Ledger;
 
-pub(crate) use sweep::empty;
 pub use survey::{Finding, survey};
+pub(crate) use sweep::empty;
 pub use undo::{Undone, undo_everything};
 
 /// Namespace of the ledgers and of the Lease.

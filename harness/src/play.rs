@@ -19,8 +19,8 @@ use crate::model::iris;
 use crate::namespaces::Namespaces;
 use crate::patience::Patience;
 use crate::progress::Progress;
-use crate::seldon::Seldon;
 use crate::run::case_id;
+use crate::seldon::Seldon;
 use crate::world::{K3S_NAME_SERVER, Parts, Topology, World};
 
 /// NodePort under which the mesh is reached from the host.

@@ -21,6 +21,7 @@ pub use charts::{Charts, SeldonError};
 pub use image::{Component, ImageOverride};
 use label::PROGRAM as LABELLER;
 pub use release::{Chart, Installation, Plan, Step};
+pub use seldon_crds::defaults::controller::Reach;
 pub use uninstall::{Removal, uninstall, uninstall_steps};
 pub use values::{Layout, runtime_values, servers_values, setup_values};
 
@@ -128,9 +129,6 @@ mod tests {
     #[case::nothing("")]
     fn anything_else_is_answered_with_what_there_is(#[case] text: &str) {
         let error = text.parse::<SeldonSource>().unwrap_err().to_string();
-        assert_eq!(
-            error,
-            format!("{text:?} is no Seldon: say standin, 2.9.1, 2.9.0, 2.10.2 or charts:DIR")
-        );
+        assert_eq!(error, format!("{text:?} is no Seldon: say standin, 2.9.1, 2.9.0, 2.10.2 or charts:DIR"));
     }
 }

@@ -169,7 +169,8 @@ impl World {
 
     /// What was registered, last one first; it is not given twice.
     pub(crate) fn pending_removals(&self) -> Vec<Vec<Removal>> {
-        let mut all = std::mem::take(&mut *self.removals.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        let mut all =
+            std::mem::take(&mut *self.removals.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
         all.reverse();
         all
     }

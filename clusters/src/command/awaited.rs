@@ -45,8 +45,8 @@ mod tests {
 
     #[tokio::test]
     async fn who_gives_up_on_it_has_killed_it() {
-        let (reader, writer) = tokio::net::unix::pipe::pipe().unwrap();
-        let (mut reader, writer) = (reader, writer.into_blocking_fd().unwrap());
+        let (writer, mut reader) = tokio::net::unix::pipe::pipe().unwrap();
+        let writer = writer.into_blocking_fd().unwrap();
         let handle = std::os::fd::AsRawFd::as_raw_fd(&writer);
         let path = format!("/proc/{}/fd/{handle}", std::process::id());
         // The program holds the pipe open for as long as it lives.

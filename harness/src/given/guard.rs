@@ -57,7 +57,9 @@ impl Foothold {
             }
             Stands::AsItIs => {
                 let Manifest { kind, name, .. } = target;
-                anyhow::bail!("{kind} {name} exists and is not this run's, and the others of its chart do not")
+                anyhow::bail!(
+                    "{kind} {name} exists and is not this run's, and the others of its chart do not"
+                )
             }
         }
     }

@@ -43,10 +43,14 @@ pub enum SeldonError {
         chart: &'static str,
     },
     /// Images of one's own beside stand-ins.
-    #[error("--seldon-image names an image for a chart, and the stand-ins come without charts; say which with --seldon")]
+    #[error(
+        "--seldon-image names an image for a chart, and the stand-ins come without charts; say which with --seldon"
+    )]
     ImagesOfStandIns,
     /// This release's controller cannot do it.
-    #[error("the controller of Seldon {release} cannot watch a list of namespaces, which this mesh needs; 2.9.1 can")]
+    #[error(
+        "the controller of Seldon {release} cannot watch a list of namespaces, which this mesh needs; 2.9.1 can"
+    )]
     CannotWatchLists {
         /// The release.
         release: &'static str,
@@ -187,7 +191,9 @@ fn fetched(
         return Ok(place);
     }
     progress(&format!("fetching the charts of Seldon {} (once, hashes checked)", release.version()));
-    cache.install(&guard, &name, |place| Chart::ALL.iter().try_for_each(|chart| fetch(release, *chart, helm, place)))
+    cache.install(&guard, &name, |place| {
+        Chart::ALL.iter().try_for_each(|chart| fetch(release, *chart, helm, place))
+    })
 }
 
 /// `helm pull` of a chart, by the repository's address alone: no repository is added to the user's.

@@ -8,10 +8,10 @@ use rstest::rstest;
 use seldon_crds::defaults::controller::Reach;
 
 use super::*;
+use crate::patience::Patience;
 use crate::seldon::release::Installation;
 use crate::seldon::uninstall::{Removal, uninstall_steps};
 use crate::seldon::values::Layout;
-use crate::patience::Patience;
 
 fn charts(release: Option<Release>) -> Charts {
     Charts {
@@ -23,7 +23,11 @@ fn charts(release: Option<Release>) -> Charts {
 }
 
 fn target() -> HelmTarget {
-    HelmTarget { kubeconfig: Some("/case/kubeconfig".into()), context: "case".into(), discovery: "/case/d".into() }
+    HelmTarget {
+        kubeconfig: Some("/case/kubeconfig".into()),
+        context: "case".into(),
+        discovery: "/case/d".into(),
+    }
 }
 
 fn layout(home: &str, tenant: &str, reach: Reach) -> Layout {
@@ -67,10 +71,13 @@ fn on_somebody_elses_cluster_everything_is_labelled() {
     let listed = Reach::Namespaces(vec!["ml-1".into()]);
     let said = transcript(&charts(None), &layout("system-1", "ml-1", listed), Some(label));
     let commands: Vec<&str> = said.lines().filter(|line| line.starts_with("$ ")).collect();
-    assert!(commands[..4].iter().all(|line| line.contains(
-        "--post-renderer /bin/seldon-conformance --post-renderer-args builtin --post-renderer-args \
+    assert!(
+        commands[..4].iter().all(|line| line.contains(
+            "--post-renderer /bin/seldon-conformance --post-renderer-args builtin --post-renderer-args \
          label-manifests --post-renderer-args seldon-conformance/run=0000002a"
-    )), "{said}");
+        )),
+        "{said}"
+    );
     assert!(commands[1].contains("/charts/seldon-core-v2-setup --namespace system-1"), "{said}");
 }
 

@@ -163,7 +163,10 @@ mod tests {
     #[rstest]
     #[case::no_reference("agent", "no COMPONENT=REF")]
     #[case::nothing("agent=", "no COMPONENT=REF")]
-    #[case::unknown("triton=a/b:1", "no component \"triton\"; there are: controller, scheduler, envoy, agent")]
+    #[case::unknown(
+        "triton=a/b:1",
+        "no component \"triton\"; there are: controller, scheduler, envoy, agent"
+    )]
     #[case::untagged("agent=localhost:5000/agent", "has no tag")]
     fn what_is_no_image_is_said(#[case] text: &str, #[case] said: &str) {
         let error = text.parse::<ImageOverride>().unwrap_err().to_string();

@@ -8,7 +8,7 @@ use clusters::{Cluster, HelmTarget, kubeconfig};
 use serde_json::Value;
 
 use super::label::documents;
-use super::release::{Chart, Installation, Step};
+use super::release::{Chart, Installation, Plan, Step};
 use super::values::Layout;
 use super::{Charts, uninstall, uninstall_steps};
 use crate::given::{Foothold, RUN_LABEL};
@@ -44,6 +44,16 @@ impl World {
         if self.foothold().is_some() {
             self.uninstall_later(uninstall_steps(source, charts, layout, &target));
         }
+        let installed = self.carry_out(&plan).await;
+        // What helm learnt of this cluster, and the token, are of no use to who reads the record.
+        let _ = fs::remove_dir_all(&target.discovery);
+        if let Some(file) = target.kubeconfig.filter(|file| file.starts_with(&directory)) {
+            let _ = fs::remove_file(file);
+        }
+        installed
+    }
+
+    async fn carry_out(&self, plan: &Plan) -> anyhow::Result<()> {
         for step in &plan.steps {
             write(&step.values.0, &step.values.1)?;
             if let Some(foothold) = self.foothold()
@@ -113,8 +123,15 @@ fn unscoped_kind(document: &Value) -> bool {
     let kind = document["kind"].as_str().unwrap_or_default();
     kind.starts_with("Cluster")
         || kind.ends_with("WebhookConfiguration")
-        || ["CustomResourceDefinition", "Namespace", "PriorityClass", "StorageClass", "PersistentVolume", "APIService"]
-            .contains(&kind)
+        || [
+            "CustomResourceDefinition",
+            "Namespace",
+            "PriorityClass",
+            "StorageClass",
+            "PersistentVolume",
+            "APIService",
+        ]
+        .contains(&kind)
 }
 
 /// Where helm finds the cluster. For one of the case's own a kubeconfig is written.

@@ -38,7 +38,8 @@ pub(super) fn main(arguments: Vec<String>) -> ExitCode {
 pub(crate) fn documents(text: &str) -> Result<Vec<Value>, String> {
     // The definitions' schemas alone are two megabytes of it, and they are helm's own output.
     let options = serde_saphyr::options! { budget: None };
-    let all: Vec<Value> = serde_saphyr::from_multiple_with_options(text, options).map_err(|error| error.to_string())?;
+    let all: Vec<Value> =
+        serde_saphyr::from_multiple_with_options(text, options).map_err(|error| error.to_string())?;
     Ok(all.into_iter().filter(|document| !document.is_null()).collect())
 }
 
@@ -64,7 +65,10 @@ mod tests {
         let text = "---\n# Source: a\nkind: A\nmetadata:\n  name: a\n  labels:\n    x: 'yes'\n---\n---\nkind: B\nmetadata: {name: b}\n";
         let all = documents(&labelled(text, "own/run=0001").unwrap()).unwrap();
         let labels: Vec<&Value> = all.iter().map(|document| &document["metadata"]["labels"]).collect();
-        assert_eq!(labels, [&serde_json::json!({"x": "yes", "own/run": "0001"}), &serde_json::json!({"own/run": "0001"})]);
+        assert_eq!(
+            labels,
+            [&serde_json::json!({"x": "yes", "own/run": "0001"}), &serde_json::json!({"own/run": "0001"})]
+        );
         assert_eq!(all[1]["metadata"]["name"], "b");
     }
 

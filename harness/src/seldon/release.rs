@@ -99,7 +99,8 @@ impl Charts {
             let file = how.directory.join(format!("{}.{}.yaml", chart.name(), chart.namespace(layout)));
             let text = values.as_ref().map_or(Ok("{}\n".to_owned()), yaml)?;
             let place = self.place(*chart).to_string_lossy().into_owned();
-            let common = ["--namespace".to_owned(), chart.namespace(layout).to_owned(), "--values".to_owned()];
+            let common =
+                ["--namespace".to_owned(), chart.namespace(layout).to_owned(), "--values".to_owned()];
             let upgrade = ["upgrade", "--install", chart.name(), &place].map(str::to_owned);
             // Seldon's own Ready is waited for by who looks at the mesh: helm knows nothing of its kinds.
             let upgrade = [&upgrade[..], &common, &[file.display().to_string(), "--wait=false".to_owned()]];
@@ -110,7 +111,8 @@ impl Charts {
                     command = command.arg("--post-renderer-args").arg(word);
                 }
             }
-            let rendering = self.helm().command().args(["template", chart.name(), &place]).args(common).arg(&file);
+            let rendering =
+                self.helm().command().args(["template", chart.name(), &place]).args(common).arg(&file);
             Ok(Step { chart: *chart, values: (file, text), command, rendering })
         };
         Ok(Plan { steps: charts.iter().map(step).collect::<Result<_, SeldonError>>()? })

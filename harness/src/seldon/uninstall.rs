@@ -25,7 +25,12 @@ pub enum Removal {
 }
 
 /// What is done to take `charts` of `layout` away, in order.
-pub fn uninstall_steps(source: &Charts, charts: &[Chart], layout: &Layout, target: &HelmTarget) -> Vec<Removal> {
+pub fn uninstall_steps(
+    source: &Charts,
+    charts: &[Chart],
+    layout: &Layout,
+    target: &HelmTarget,
+) -> Vec<Removal> {
     let releases = charts.iter().rev().map(|chart| {
         let words = ["uninstall", chart.name(), "--namespace", chart.namespace(layout), "--ignore-not-found"];
         Removal::Release(source.helm().on(target, words, HOOKS))
