@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use embedded_api::{ApiServer, Config, TlsIdentity};
+use embedded_api::{ApiServer, Authorization, Config, TlsIdentity};
 use embedded_dns::{Manifests, NodeHost, Upstream};
 use embedded_node::{Node, NodeSettings, Program, ProgramImage};
 use kube::api::PostParams;
@@ -55,6 +55,7 @@ pub(crate) async fn boot(spec: &ClusterSpec, border: Border) -> anyhow::Result<B
     let api = ApiServer::new(Config {
         endpoint: Some((NODE_ADDRESS, API_PORT)),
         ca_pem: identity.ca_pem().into(),
+        authorization: Authorization::Rbac,
         ..Config::default()
     });
     let stop = CancellationToken::new();
