@@ -22,6 +22,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::object::{self, Kind, ObjectRef};
+use crate::patience::given::look_again;
 use crate::undo::Undo;
 use lease::Held;
 use ledger::Ledger;
@@ -120,7 +121,16 @@ impl Foothold {
         self.lease.is_lost()
     }
 
-    fn must_hold(&self) -> anyhow::Result<()> {
+    /// Returns when the Lease is lost.
+    pub(crate) async fn lost(&self) {
+        while !self.is_lost() {
+            look_again().await;
+        }
+    }
+
+    /// # Errors
+    /// That the Lease is lost.
+    pub(crate) fn must_hold(&self) -> anyhow::Result<()> {
         anyhow::ensure!(!self.is_lost(), "this run has lost the cluster's Lease");
         Ok(())
     }
@@ -220,3 +230,6 @@ async fn remove_home(client: &Client, lease: &Held) -> anyhow::Result<()> {
 fn label(object: &Value) -> Option<&str> {
     object["metadata"]["labels"][RUN_LABEL].as_str()
 }
+
+#[cfg(test)]
+mod tests;

@@ -161,12 +161,41 @@ impl ObjectRef {
             .map(|_| ())
     }
 
+    /// Merges `patch` if what `ours` names still reads as it does there: a change that somebody made since stays, also
+    /// one that comes at the same moment.
+    ///
+    /// # Errors
+    /// kube's.
+    pub(crate) async fn take_back(&self, client: &Client, patch: &Value, ours: &Value) -> anyhow::Result<()> {
+        loop {
+            let Some(found) = self.read(client).await? else { return Ok(()) };
+            if !holds(&found, ours) {
+                return Ok(());
+            }
+            let mut patch = patch.clone();
+            patch["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"].clone();
+            match self.merge(client, &patch).await {
+                // Somebody was quicker: what they wrote is looked at again.
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+
     /// Applies a JSON merge patch.
     ///
     /// # Errors
     /// kube's.
     pub async fn merge(&self, client: &Client, patch: &Value) -> kube::Result<()> {
         self.api(client).patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await.map(|_| ())
+    }
+}
+
+/// Whether every field of `part` reads the same in `whole`.
+fn holds(whole: &Value, part: &Value) -> bool {
+    match part.as_object() {
+        Some(fields) => fields.iter().all(|(name, part)| holds(&whole[name], part)),
+        None => whole == part,
     }
 }
 

@@ -128,6 +128,8 @@ pub(crate) mod given {
     /// How long an object may take to go: pods have their grace.
     pub(crate) const GOING: Duration = Duration::from_secs(120);
 
+    /// How long finalizers may alone hold an object that is being deleted. Whoever takes them off does so at once.
+    pub(crate) const HELD_FOR: Duration = Duration::from_secs(20);
     /// How long helm may wait for the hooks of a release that goes.
     pub(crate) const HOOKS: Duration = Duration::from_secs(60);
     /// How long helm may take for it altogether.

@@ -42,6 +42,8 @@ pub struct Settings {
     pub keep: Keep,
 }
 
+const LOST: &str = "this run lost the cluster's Lease";
+
 /// Which clusters survive their case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
@@ -141,7 +143,7 @@ pub async fn run_case(
     undo(&mut world).await;
     if world.foothold().is_some_and(Foothold::is_lost) {
         // Somebody may have undone what was looked at.
-        (verdict, message) = (Verdict::Inconclusive, Some("this run lost the cluster's Lease".into()));
+        (verdict, message) = (Verdict::Inconclusive, Some(LOST.into()));
     } else if let Err(left) = leave_as_it_was(&world).await {
         // A cluster that is not as it was makes nothing that follows on it worth a verdict.
         verdict = Verdict::Inconclusive;
@@ -295,6 +297,7 @@ async fn judge(world: &World, body: Body, stop: &CancellationToken) -> (Verdict,
         ended = tokio::time::timeout(deadline, AssertUnwindSafe(body(world)).catch_unwind()) => ended,
         () = stop.cancelled() => return (Verdict::Inconclusive, Some("interrupted".into())),
         () = world.cluster().ended() => return (Verdict::Inconclusive, Some(ended_words(world))),
+        () = world.lost() => return (Verdict::Inconclusive, Some(LOST.into())),
     };
     let in_gate = world.with_journal(|journal| journal.phase()) == Phase::Gate;
     match ended {

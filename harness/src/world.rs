@@ -141,6 +141,25 @@ impl World {
         &self.client
     }
 
+    /// The client for a change. On a given cluster nothing is changed any more by a run that has lost its Lease.
+    ///
+    /// # Errors
+    /// That it is lost.
+    pub(crate) fn hand(&self) -> anyhow::Result<&Client> {
+        if let Some(foothold) = &self.foothold {
+            foothold.must_hold()?;
+        }
+        Ok(&self.client)
+    }
+
+    /// Returns when this run has lost the Lease of a given cluster.
+    pub(crate) async fn lost(&self) {
+        match &self.foothold {
+            Some(foothold) => foothold.lost().await,
+            None => std::future::pending().await,
+        }
+    }
+
     pub(crate) fn cluster(&self) -> &Cluster {
         &self.cluster
     }

@@ -52,7 +52,8 @@ pub(super) fn manifests(tenant: &str, values: &Values) -> anyhow::Result<Vec<Val
 fn rights(tenant: &str, account: &str) -> [Value; 2] {
     let metadata = json!({"name": account, "namespace": tenant});
     let group = "rbac.authorization.k8s.io";
-    let reads = json!({"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["get", "list", "watch"]});
+    let reads =
+        json!({"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["get", "list", "watch"]});
     let role = json!({
         "apiVersion": format!("{group}/v1"), "kind": "Role", "metadata": metadata, "rules": [reads],
     });
