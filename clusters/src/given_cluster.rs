@@ -55,6 +55,32 @@ pub enum GivenError {
         /// Why.
         why: String,
     },
+    /// It does not know who is asking.
+    #[error(
+        "the API server {server} does not know the user of context {context:?}: {why}; the token or certificate in the \
+         kubeconfig may have expired: log in again"
+    )]
+    Unknown {
+        /// The context.
+        context: String,
+        /// Its address.
+        server: String,
+        /// What it said.
+        why: String,
+    },
+    /// Its certificate, or the kubeconfig's, is out of its time.
+    #[error(
+        "the certificate of the API server {server} of context {context:?} is not valid now: {why}; have it renewed (k3s \
+         does so when it is restarted), and see that this machine's clock is right"
+    )]
+    Expired {
+        /// The context.
+        context: String,
+        /// Its address.
+        server: String,
+        /// What was said of it.
+        why: String,
+    },
     /// It is too old.
     #[error(
         "the cluster of context {context:?} runs Kubernetes {version}; 1.{OLDEST_MINOR} or later is needed"
@@ -125,7 +151,7 @@ impl GivenCluster {
         };
         let version = match tokio::time::timeout(FIRST_ANSWER, client.apiserver_version()).await {
             Ok(Ok(version)) => version,
-            Ok(Err(error)) => return Err(silent(chain(&error))),
+            Ok(Err(error)) => return Err(failed(silent(chain(&error)))),
             Err(_) => return Err(silent(format!("no answer within {} s", FIRST_ANSWER.as_secs()))),
         };
         if is_too_old(&version.major, &version.minor) {
@@ -165,6 +191,23 @@ impl GivenCluster {
     /// kube's.
     pub fn client(&self) -> kube::Result<Client> {
         Client::try_from(Config::clone(&self.config))
+    }
+}
+
+/// What kind of silence it is.
+fn failed(silent: GivenError) -> GivenError {
+    match silent {
+        GivenError::Silent { context, server, why } if why.contains("Unauthorized") => {
+            GivenError::Unknown { context, server, why }
+        }
+        GivenError::Silent { context, server, why }
+            if ["expired", "Expired", "not valid yet", "NotValidYet"]
+                .iter()
+                .any(|word| why.contains(word)) =>
+        {
+            GivenError::Expired { context, server, why }
+        }
+        other => other,
     }
 }
 

@@ -4,9 +4,11 @@
 //! to a file and into the cluster (the ledger), so that it can be undone after a kill, and from another machine. A Lease
 //! keeps two harnesses apart.
 
+mod diagnose;
 mod guard;
 mod lease;
 mod ledger;
+mod peculiarities;
 mod survey;
 mod sweep;
 mod undo;
@@ -27,6 +29,7 @@ use crate::undo::Undo;
 use lease::Held;
 use ledger::Ledger;
 
+pub use diagnose::{Answer, Probes, Question, diagnose};
 pub use survey::{Finding, survey};
 pub(crate) use sweep::empty;
 pub use undo::{Undone, undo_everything};
@@ -208,6 +211,10 @@ async fn make_home(client: &Client, run: &str) -> anyhow::Result<()> {
 }
 
 fn must_be_ours(home: &Value) -> anyhow::Result<()> {
+    if !home["metadata"]["deletionTimestamp"].is_null() {
+        let why = sweep::finalizers(home).unwrap_or_else(|| sweep::conditions(home));
+        anyhow::bail!("namespace {HOME} is being deleted and has not gone: {why}; it must go first");
+    }
     anyhow::ensure!(
         label(home).is_some(),
         "namespace {HOME} exists and is not the harness's: it lacks the label {RUN_LABEL}"

@@ -19,6 +19,7 @@ pub mod mesh;
 pub mod model;
 mod namespaces;
 pub mod object;
+mod obstacles;
 pub mod own_program;
 pub mod patience;
 pub mod play;

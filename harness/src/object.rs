@@ -14,6 +14,8 @@ use kube::core::GroupVersionKind;
 use kube::{Api, Client, Resource};
 use serde_json::Value;
 
+use crate::obstacles;
+
 /// Field manager under which the harness writes.
 const MANAGER: &str = "seldon-conformance";
 
@@ -295,10 +297,11 @@ impl<'a> Manifest<'a> {
         let mut parameters = PatchParams::apply(MANAGER).force().validation_strict();
         parameters.dry_run = trial == Trial::DryRun;
         let Manifest { kind, namespace, name, .. } = self;
-        self.place
-            .patch(name, &parameters, &Patch::Apply(self.whole))
-            .await
-            .map_err(|error| anyhow::anyhow!("cannot apply {kind} {namespace}/{name}: {error}"))?;
+        self.place.patch(name, &parameters, &Patch::Apply(self.whole)).await.map_err(|error| {
+            let helps = obstacles::remedy(&error.to_string()).map(|remedy| format!("; {remedy}"));
+            let helps = helps.unwrap_or_default();
+            anyhow::anyhow!("cannot apply {kind} {namespace}/{name}: {error}{helps}")
+        })?;
         Ok(())
     }
 }
@@ -309,6 +312,11 @@ fn api(client: &Client, resource: &ApiResource, namespace: &str) -> Api<DynamicO
     } else {
         Api::namespaced_with(client.clone(), namespace, resource)
     }
+}
+
+/// The name of a manifest or of an object that was read.
+pub(crate) fn name(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
 fn to_value(object: &DynamicObject) -> Value {

@@ -2,6 +2,7 @@
 
 mod cluster_command;
 mod destinations;
+mod diagnose_command;
 mod doctor_command;
 mod given_command;
 mod hold;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Action::List(options) => run_command::list(&options),
         Action::Doctor(options) if options.at.context.is_some() => given_command::examine(&options),
         Action::Doctor(_) => doctor_command::run(),
+        Action::Diagnose(options) => diagnose_command::run(options),
         Action::Undo(options) => given_command::undo(&options),
         Action::Reports(ReportsAction::Merge(options)) => reports_command::merge(&options),
         Action::Cluster(ClusterAction::Up(options)) => cluster_command::up(options),

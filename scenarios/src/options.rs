@@ -55,6 +55,8 @@ pub(crate) enum Action {
     List(Selection),
     /// Say what this machine has and lacks; with --context, what a given cluster does, and what would be touched there.
     Doctor(GivenOptions),
+    /// Say what is wrong with a mesh that somebody runs; changes nothing. 0: nothing, 1: this, 3: it cannot be seen.
+    Diagnose(DiagnoseOptions),
     /// Put a given cluster back as it was before a run that was killed, from whatever machine.
     Undo(ContextOptions),
     /// A cluster to play with.
@@ -125,6 +127,24 @@ pub(crate) struct ContextOptions {
     /// Its context. The current one is never assumed.
     #[arg(long)]
     pub(crate) context: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DiagnoseOptions {
+    #[command(flatten)]
+    pub(crate) at: ContextOptions,
+    /// The tenant's namespace.
+    #[arg(long)]
+    pub(crate) namespace: String,
+    /// The Model that gives trouble; all of the namespace when absent.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// The network; found out when absent.
+    #[arg(long, value_enum)]
+    pub(crate) cni: Option<Cni>,
+    /// Also run probes in the mesh's pods, where they are there.
+    #[arg(long)]
+    pub(crate) allow_exec: bool,
 }
 
 #[derive(Debug, Args)]

@@ -210,7 +210,7 @@ pub(super) async fn wait_gone(client: &Client, object: &ObjectRef) -> anyhow::Re
 }
 
 /// The finalizers that alone keep an object which is being deleted, in the API server's words or as they stand.
-fn finalizers(object: &Value) -> Option<String> {
+pub(super) fn finalizers(object: &Value) -> Option<String> {
     let conditions = object["status"]["conditions"].as_array();
     let remaining = conditions.into_iter().flatten().find(|condition| {
         condition["type"] == "NamespaceFinalizersRemaining" && condition["status"] == "True"
@@ -226,7 +226,7 @@ fn finalizers(object: &Value) -> Option<String> {
 }
 
 /// What a namespace that does not go says of itself.
-fn conditions(object: &Value) -> String {
+pub(super) fn conditions(object: &Value) -> String {
     let conditions = object["status"]["conditions"].as_array();
     let telling = conditions.into_iter().flatten().filter(|condition| condition["status"] == "True");
     let texts: Vec<&str> = telling.filter_map(|condition| condition["message"].as_str()).collect();

@@ -14,7 +14,7 @@ use crate::look::{Look, PodQuery, Seen};
 use crate::object::manifest;
 use crate::seldon::{Chart, Layout, Seldon};
 use crate::world::{Topology, World};
-use crate::{images, model};
+use crate::{images, model, obstacles};
 
 impl World {
     /// Installs `mesh` and returns when everything it was asked for is Ready.
@@ -35,6 +35,18 @@ impl World {
             namespaces: mesh.namespaces.clone(),
         };
         self.remember(&installed);
+        if let Err(error) = self.comes_up(&mesh, &installed).await {
+            let ours = [mesh.tenant.as_str(), mesh.home.as_str(), mesh.store.as_str()];
+            let why = obstacles::in_the_way(self.client(), &ours).await;
+            return Err(if why.is_empty() { error } else { error.context(why.join("; ")) });
+        }
+        self.step(format!("installed in {:.1} s", began.elapsed().as_secs_f64()))?;
+        self.enter(Phase::Healthy);
+        Ok(installed)
+    }
+
+    /// Waits until everything that `mesh` was asked for is Ready.
+    async fn comes_up(&self, mesh: &Mesh, installed: &InstalledMesh) -> anyhow::Result<()> {
         let patience = self.patience().mesh;
         self.wait_for(is_ready(&installed.controller()), patience).await?;
         self.wait_for(is_ready(&installed.visitor()), patience).await?;
@@ -46,9 +58,7 @@ impl World {
             self.wait_for(is_ready(&installed.agent()), patience).await?;
             self.wait_for(is_ready(&installed.envoy()), patience).await?;
         }
-        self.step(format!("installed in {:.1} s", began.elapsed().as_secs_f64()))?;
-        self.enter(Phase::Healthy);
-        Ok(installed)
+        Ok(())
     }
 
     /// Applies what is ours of `mesh`; where no kubelet of ours shrinks what its pods wait for, that is shrunk before.
