@@ -117,7 +117,8 @@ impl GivenCluster {
             file: kubeconfig.map(Path::to_owned),
             why: chain(&error),
         })?;
-        GivenCluster::of_document(document, context).await
+        let cluster = GivenCluster::of_document(document, context).await?;
+        Ok(GivenCluster { kubeconfig: kubeconfig.map(Path::to_owned), ..cluster })
     }
 
     /// The cluster of this program's own that `access` leads to; its context is called `name`.
@@ -159,7 +160,7 @@ impl GivenCluster {
         }
         Ok(GivenCluster {
             context: context.to_owned(),
-            kubeconfig: kubeconfig.map(Path::to_owned),
+            kubeconfig: None,
             version: version.git_version,
             config: Box::new(config),
         })
@@ -232,47 +233,5 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case::k3s("1", "33", false)]
-    #[case::oldest("1", "27", false)]
-    #[case::older("1", "26", true)]
-    #[case::managed("1", "26+", true)]
-    #[case::own_build("", "", false)]
-    fn old_clusters_are_told_from_others(#[case] major: &str, #[case] minor: &str, #[case] old: bool) {
-        assert_eq!(is_too_old(major, minor), old);
-    }
-
-    fn kubeconfig(server: &str) -> tempfile::NamedTempFile {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let text = format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: prod\nclusters:\n- name: c\n  cluster: {{server: '{server}'}}\n\
-             users:\n- name: u\n  user: {{token: t}}\ncontexts:\n- name: prod\n  context: {{cluster: c, user: u}}\n\
-             - name: test\n  context: {{cluster: c, user: u}}\n- name: broken\n  context: {{cluster: nowhere, user: u}}\n"
-        );
-        std::fs::write(file.path(), text).unwrap();
-        file
-    }
-
-    #[rstest]
-    #[case::unknown("staging", &["no context \"staging\"; it has: prod, test, broken"])]
-    #[case::silent("test", &["the API server http://127.0.0.1:1/ of context \"test\" does not answer", "refused"])]
-    #[case::without_cluster("broken", &["context \"broken\" cannot be used", "nowhere"])]
-    #[tokio::test]
-    async fn what_is_wrong_is_named(#[case] context: &str, #[case] said: &[&str]) {
-        let file = kubeconfig("http://127.0.0.1:1");
-        let error = GivenCluster::connect(Some(file.path()), context).await.unwrap_err().to_string();
-        assert!(said.iter().all(|part| error.contains(part)), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_file_that_is_none_is_named() {
-        let missing = Path::new("/nowhere/kubeconfig");
-        let error = GivenCluster::connect(Some(missing), "c").await.unwrap_err().to_string();
-        assert!(error.starts_with("cannot read /nowhere/kubeconfig: "), "{error}");
-        assert!(error.ends_with("; name another with --kubeconfig or KUBECONFIG"), "{error}");
-    }
-}
+#[path = "given_cluster_tests.rs"]
+mod tests;

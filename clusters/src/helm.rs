@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use crate::cache::{Cache, CacheError};
 use crate::command::{Command, CommandError};
+use crate::programs::ProvisionError;
+use crate::programs::go::Go;
 use crate::programs::lock::{GoProgram, Lock};
 
 /// The oldest minor version of helm 3 whose options are used here. Helm 4 names some of them otherwise.
@@ -17,25 +19,21 @@ const OLDEST_MINOR: u32 = 12;
 pub enum HelmError {
     /// Neither helm nor a Go to build it with.
     #[error(
-        "there is no usable `helm` ({why}) and no Go to build one with; install helm 3 (https://helm.sh/docs/intro/install) \
-         or Go (`apt-get install golang-go`), which builds helm {version} by itself"
+        "there is no usable `helm` ({why}), and helm {version} cannot be built here: {go}; or install helm 3 yourself \
+         (https://helm.sh/docs/intro/install)"
     )]
     Neither {
         /// What is wrong with `helm`.
         why: String,
         /// The version that would be built.
         version: String,
+        /// What is wrong with Go.
+        #[source]
+        go: Box<ProvisionError>,
     },
     /// Go could not build it.
-    #[error(
-        "cannot build helm {version}: {source}; install helm 3 yourself (https://helm.sh/docs/intro/install)"
-    )]
-    Build {
-        /// The version.
-        version: String,
-        /// The command that failed, and why.
-        source: CommandError,
-    },
+    #[error("{0}; or install helm 3 yourself (https://helm.sh/docs/intro/install)")]
+    Build(#[source] Box<ProvisionError>),
     /// The cache directory is at fault.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -77,9 +75,10 @@ impl Helm {
         if let Some(place) = cache.find(&name)? {
             return Ok(built(&place, &wanted));
         }
-        if let Err(CommandError::Start { .. }) = Command::new("go").arg("version").run() {
-            return Err(HelmError::Neither { why, version: wanted.version });
-        }
+        let go = match Go::find() {
+            Ok(go) => go,
+            Err(go) => return Err(HelmError::Neither { why, version: wanted.version, go: go.into() }),
+        };
         let guard = cache.lock(|| progress("waiting for another run that provisions programs"))?;
         let place = match cache.find(&name)? {
             Some(place) => place,
@@ -88,7 +87,7 @@ impl Helm {
                     "building helm {} (once, from its Go module, checksums checked; minutes)",
                     wanted.version
                 ));
-                cache.install(&guard, &name, |place| build(place, &wanted))?
+                cache.install(&guard, &name, |place| build(&go, place, &wanted, progress))?
             }
         };
         Ok(built(&place, &wanted))
@@ -104,9 +103,9 @@ impl Helm {
         if cache.find(&wanted.directory())?.is_some() {
             return Ok(Inspected::There(format!("{} (built from its Go module)", wanted.version)));
         }
-        match Command::new("go").arg("version").run() {
+        match Go::find() {
             Ok(_) => Ok(Inspected::Built(wanted.version)),
-            Err(_) => Err(HelmError::Neither { why, version: wanted.version }),
+            Err(go) => Err(HelmError::Neither { why, version: wanted.version, go: go.into() }),
         }
     }
 
@@ -178,11 +177,9 @@ fn built(place: &Path, wanted: &GoProgram) -> Helm {
 }
 
 /// Go checks what it downloads against the public checksum database, and the module's own sums.
-fn build(place: &Path, wanted: &GoProgram) -> Result<(), HelmError> {
+fn build(go: &Go, place: &Path, wanted: &GoProgram, progress: &dyn Fn(&str)) -> Result<(), HelmError> {
     let module = format!("{}@v{}", wanted.package, wanted.version);
-    let install = Command::new("go").args(["install", "-trimpath", &module]).env("GOBIN", place);
-    let built = install.env("CGO_ENABLED", "0").run();
-    built.map(|_| ()).map_err(|source| HelmError::Build { version: wanted.version.clone(), source })
+    go.install("helm", &module, place, progress).map_err(|error| HelmError::Build(error.into()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Versions and hashes stand in `clusters/programs.lock`. Nothing of the system is changed and nothing needs root.
 
 mod debian;
-mod go;
+pub(crate) mod go;
 mod kubernetes;
 pub(crate) mod lock;
 mod python;

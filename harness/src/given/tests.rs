@@ -154,3 +154,71 @@ async fn what_nobody_lets_go_of_is_named_soon_and_no_case_follows() {
     foothold.leave().await.unwrap();
     assert!(!lab.namespaces().await.contains(&"ours".to_owned()));
 }
+
+#[tokio::test]
+async fn a_narrow_account_is_told_each_verb_that_it_lacks() {
+    let lab = Lab::new().await;
+    let guest = lab.as_account("guest").await.client().unwrap();
+    let missing = |findings: Vec<Finding>| -> Vec<String> {
+        findings
+            .into_iter()
+            .filter_map(|finding| match finding {
+                Finding::Lacks(what) => Some(what),
+                Finding::Touches(_) => None,
+            })
+            .collect()
+    };
+    let said = missing(survey(&guest, ClusterScope::Allowed).await.unwrap());
+    assert!(said.contains(&"you may not create, delete, get, list pods".to_owned()), "{said:?}");
+    assert!(
+        said.contains(&"you may not create, delete clusterrolebindings.rbac.authorization.k8s.io".to_owned()),
+        "{said:?}"
+    );
+    let role = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {"name": "some"},
+        "rules": [{"apiGroups": [""], "resources": ["pods"], "verbs": ["create", "get", "list"]}],
+    });
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding", "metadata": {"name": "some"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "some"},
+        "subjects": [{"kind": "ServiceAccount", "name": "guest", "namespace": "default"}],
+    });
+    for document in [role, binding] {
+        object::apply(&lab.client(), &document).await.unwrap();
+    }
+    let said = missing(survey(&guest, ClusterScope::Allowed).await.unwrap());
+    assert!(said.contains(&"you may not delete pods".to_owned()), "{said:?}");
+    let owner = missing(survey(&lab.client(), ClusterScope::Allowed).await.unwrap());
+    assert!(owner.iter().all(|what| !what.starts_with("you may not")), "{owner:?}");
+}
+
+#[tokio::test]
+async fn a_token_that_is_none_any_more_is_told_from_silence() {
+    let lab = Lab::new().await;
+    let said = lab.try_with("out.of.date").await.unwrap_err().to_string();
+    assert!(
+        said.contains("does not know the user of context \"lab\": ") && said.ends_with("log in again"),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn a_home_that_does_not_go_is_said() {
+    let lab = Lab::new().await;
+    let client = lab.client();
+    make_home(&client, "other").await.unwrap();
+    let mut held = config_map(HOME);
+    held["metadata"]["finalizers"] = json!(["example.com/forever"]);
+    object::apply(&client, &held).await.unwrap();
+    let home = ObjectRef::new(Kind::Namespace, "", HOME);
+    home.delete(&client).await.unwrap();
+    let told = async {
+        while !home.read(&client).await.unwrap().unwrap()["status"].to_string().contains("forever") {
+            look_again().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), told).await.unwrap();
+    let said = make_home(&client, "mine").await.unwrap_err().to_string();
+    let begins = "namespace seldon-conformance is being deleted and has not gone: Some content in the namespace has finalizers";
+    assert!(said.starts_with(begins), "{said}");
+}

@@ -17,6 +17,8 @@ use crate::world::World;
 
 /// Name of the context that is written for a cluster of the case's own.
 const CONTEXT: &str = "case";
+/// The file of it.
+const KUBECONFIG: &str = "kubeconfig";
 
 impl World {
     /// Installs `charts` in order. On somebody else's cluster all that they make without a namespace is noted before it
@@ -45,10 +47,10 @@ impl World {
             self.uninstall_later(uninstall_steps(source, charts, layout, &target));
         }
         let installed = self.carry_out(&plan).await;
-        // What helm learnt of this cluster, and the token, are of no use to who reads the record.
+        // What helm learnt of this cluster is of no use to who reads the record.
         let _ = fs::remove_dir_all(&target.discovery);
-        if let Some(file) = target.kubeconfig.filter(|file| file.starts_with(&directory)) {
-            let _ = fs::remove_file(file);
+        if self.foothold().is_none() {
+            self.forget_kubeconfig();
         }
         installed
     }
@@ -81,6 +83,14 @@ impl World {
                 let _ = self.step(format!("helm left something to the sweep: {error:#}"));
             }
         }
+        self.forget_kubeconfig();
+    }
+
+    /// Removes the kubeconfig that was written for helm, if one was: it holds a token.
+    fn forget_kubeconfig(&self) {
+        let file = self.with_journal(|journal| journal.path().with_extension("helm")).join(KUBECONFIG);
+        // One that is not there was not written; one that cannot be removed is of a cluster that ends with its case.
+        let _ = fs::remove_file(file);
     }
 
     /// Notes in the ledger what a chart is about to make without a namespace.
@@ -138,18 +148,17 @@ fn unscoped_kind(document: &Value) -> bool {
 fn target(cluster: &Cluster, directory: &Path) -> anyhow::Result<HelmTarget> {
     fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let discovery = directory.join("discovery");
-    match cluster {
-        Cluster::Embedded(embedded) => {
-            let file = directory.join("kubeconfig");
-            write(&file, &kubeconfig(CONTEXT, embedded.access()))?;
-            Ok(HelmTarget { kubeconfig: Some(file), context: CONTEXT.into(), discovery })
+    let access = match cluster {
+        Cluster::Given(given) => {
+            let kubeconfig = given.kubeconfig().map(PathBuf::from);
+            return Ok(HelmTarget { kubeconfig, context: given.context().into(), discovery });
         }
-        Cluster::Given(given) => Ok(HelmTarget {
-            kubeconfig: given.kubeconfig().map(PathBuf::from),
-            context: given.context().into(),
-            discovery,
-        }),
-    }
+        Cluster::Embedded(embedded) => embedded.access(),
+        Cluster::Kubernetes(_, kubernetes) => kubernetes.access(),
+    };
+    let file = directory.join(KUBECONFIG);
+    write(&file, &kubeconfig(CONTEXT, access))?;
+    Ok(HelmTarget { kubeconfig: Some(file), context: CONTEXT.into(), discovery })
 }
 
 /// Writes what only its owner may read: a kubeconfig holds a token.

@@ -19,7 +19,7 @@ use crate::up::Up;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Every object of the cluster, but for what changes by itself: events, heartbeats, bookkeeping of writes.
-fn everything(kubectl: &Kubectl<'_>) -> Vec<Value> {
+pub(crate) fn everything(kubectl: &Kubectl<'_>) -> Vec<Value> {
     let kinds = kubectl.ok("api-resources --verbs=list -o name");
     let kinds: Vec<&str> = kinds.lines().filter(|kind| !kind.starts_with("events")).collect();
     let listed = kubectl.ok(&format!("get {} -A -o json", kinds.join(",")));

@@ -3,6 +3,7 @@
 
 mod charts;
 mod cluster;
+mod diagnose;
 mod door;
 mod faults;
 mod given;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use clusters::{Access, GivenCluster, kubeconfig};
+use clusters::{Access, GivenCluster, GivenError, kubeconfig};
 use embedded_api::{ApiServer, Authorization, Config, TlsIdentity};
 use kube::Client;
 use pace::Pace;
@@ -44,7 +44,7 @@ impl Lab {
         tokio::spawn(embedded_control::run(api.client(), settings, stop.clone()));
         let directory = tempfile::tempdir().unwrap();
         let token = api.admin_token().to_owned();
-        let cluster = connect(directory.path(), &server, &identity, token).await;
+        let cluster = connect(directory.path(), &server, &identity, token).await.unwrap();
         let lab =
             Lab { cluster, api, identity: identity.into(), server, directory, _stop: stop.drop_guard() };
         lab.has_seldons_kinds().await;
@@ -75,7 +75,12 @@ impl Lab {
         });
         object::apply(&self.client(), &account).await.unwrap();
         let token = self.api.token_for("default", name);
-        connect(self.directory.path(), &self.server, &self.identity, token).await
+        connect(self.directory.path(), &self.server, &self.identity, token).await.unwrap()
+    }
+
+    /// Reaches the cluster with another token.
+    pub(crate) async fn try_with(&self, token: &str) -> Result<GivenCluster, GivenError> {
+        connect(self.directory.path(), &self.server, &self.identity, token.to_owned()).await
     }
 
     pub(crate) async fn namespaces(&self) -> Vec<String> {
@@ -98,9 +103,9 @@ async fn connect(
     server: &str,
     identity: &TlsIdentity,
     token: String,
-) -> GivenCluster {
+) -> Result<GivenCluster, GivenError> {
     let access = Access { server: server.to_owned(), ca_pem: identity.ca_pem().to_owned(), token };
     let file = directory.join(format!("{:08x}.kubeconfig", rand::random::<u32>()));
     std::fs::write(&file, kubeconfig("lab", &access)).unwrap();
-    GivenCluster::connect(Some(&file), "lab").await.unwrap()
+    GivenCluster::connect(Some(&file), "lab").await
 }
