@@ -29,7 +29,7 @@ fn main() -> ExitCode {
         return code;
     }
     let outcome = match Options::parse().action {
-        Action::Run(options) => run_command::run(options),
+        Action::Run(options) => run_command::run(*options),
         Action::List(options) => run_command::list(&options),
         Action::Doctor(options) if options.at.context.is_some() => given_command::examine(&options),
         Action::Doctor(_) => doctor_command::run(),

@@ -50,7 +50,7 @@ pub(crate) struct Options {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Action {
     /// Break, explain and repair: run scenarios and judge them.
-    Run(RunOptions),
+    Run(Box<RunOptions>),
     /// Print the cases that `run` with the same options would run.
     List(Selection),
     /// Say what this machine has and lacks; with --context, what a given cluster does, and what would be touched there.

@@ -9,6 +9,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 use netmodel::Profile;
+use pace::Pace;
 use reports::Journal;
 use serde_json::Value;
 
@@ -129,6 +130,7 @@ fn world(question: &Question, client: Client, profile: Profile) -> anyhow::Resul
         name_server: String::new(),
         profile,
         topology: Topology::ClusterWide,
+        pace: Pace::REAL,
         patience: Patience::default(),
         journal: Journal::open(&question.directory, case, "", &[])?,
         progress: Progress::silent(),

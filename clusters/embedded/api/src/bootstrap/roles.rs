@@ -40,11 +40,11 @@ pub(super) fn all() -> Vec<(&'static str, Value)> {
         ("system:discovery", json!([{"nonResourceURLs": DISCOVERY, "verbs": ["get"]}])),
         ("system:basic-user", about_oneself),
         ("view", json!([workloads(&READ, Secrets::Hidden)])),
-        ("edit", json!([workloads(&both, Secrets::Shown)])),
+        ("edit", json!([workloads(both, Secrets::Shown)])),
         (
             "admin",
             json!([
-                workloads(&both, Secrets::Shown),
+                workloads(both, Secrets::Shown),
                 {"apiGroups": [GROUP], "resources": ["roles", "rolebindings"], "verbs": both},
             ]),
         ),
