@@ -19,8 +19,9 @@ const OLDEST_MINOR: u32 = 12;
 pub enum HelmError {
     /// Neither helm nor a Go to build it with.
     #[error(
-        "there is no usable `helm` ({why}), and helm {version} cannot be built here: {go}; or install helm 3 yourself \
-         (https://helm.sh/docs/intro/install)"
+        "there is no usable `helm` ({why}), and no Go to build helm {version} with ({go}); install helm 3 \
+         (https://helm.sh/docs/intro/install), or Go (`apt-get install golang` where that is 1.24 or later, else \
+         https://go.dev/dl)"
     )]
     Neither {
         /// What is wrong with `helm`.
@@ -28,8 +29,7 @@ pub enum HelmError {
         /// The version that would be built.
         version: String,
         /// What is wrong with Go.
-        #[source]
-        go: Box<ProvisionError>,
+        go: String,
     },
     /// Go could not build it.
     #[error("{0}; or install helm 3 yourself (https://helm.sh/docs/intro/install)")]
@@ -77,7 +77,7 @@ impl Helm {
         }
         let go = match Go::find() {
             Ok(go) => go,
-            Err(go) => return Err(HelmError::Neither { why, version: wanted.version, go: go.into() }),
+            Err(go) => return Err(HelmError::Neither { why, version: wanted.version, go: no_go(go) }),
         };
         let guard = cache.lock(|| progress("waiting for another run that provisions programs"))?;
         let place = match cache.find(&name)? {
@@ -105,7 +105,7 @@ impl Helm {
         }
         match Go::find() {
             Ok(_) => Ok(Inspected::Built(wanted.version)),
-            Err(go) => Err(HelmError::Neither { why, version: wanted.version, go: go.into() }),
+            Err(go) => Err(HelmError::Neither { why, version: wanted.version, go: no_go(go) }),
         }
     }
 
@@ -139,6 +139,13 @@ impl Helm {
             .args(["--kube-context", &target.context, "--timeout"])
             .arg(format!("{}s", limit.as_secs().max(1)))
             .env("KUBECACHEDIR", &target.discovery)
+    }
+}
+
+fn no_go(error: ProvisionError) -> String {
+    match error {
+        ProvisionError::NoGo { why } => why,
+        other => other.to_string(),
     }
 }
 

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crate::door::{Answer, binary};
-use crate::given::everything;
 use crate::kubectl::{self, Kubectl};
 use crate::machine::until;
 use crate::place::Place;
@@ -19,6 +18,27 @@ spec:
   ingress: [{ports: [{protocol: TCP, port: 9002}, {protocol: TCP, port: 9005}]}]
 ";
 
+/// May see everything, and change nothing.
+const READER: &str = "
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRole
+metadata: {name: reader}
+rules:
+- {apiGroups: ['*'], resources: ['*'], verbs: [get, list]}
+";
+
+/// Binds a service account to a cluster role; the kubeconfig by which it is used, in the place.
+fn guest(kubectl: &Kubectl<'_>, place: &Place, role: &str) -> &'static str {
+    kubectl.ok("create serviceaccount guest -n default");
+    kubectl
+        .ok(&format!("create clusterrolebinding guest --clusterrole={role} --serviceaccount=default:guest"));
+    let token = kubectl.ok("create token guest -n default");
+    let text = std::fs::read_to_string(kubectl.config).unwrap();
+    let own = text.lines().find_map(|line| line.trim().strip_prefix("token: ")).unwrap();
+    std::fs::write(place.directory().join("guest.kubeconfig"), text.replace(own, token.trim())).unwrap();
+    "guest.kubeconfig"
+}
+
 #[test]
 fn what_is_wrong_with_somebodys_mesh_is_named_and_nothing_is_changed() {
     if !kubectl::is_there() {
@@ -28,8 +48,14 @@ fn what_is_wrong_with_somebodys_mesh_is_named_and_nothing_is_changed() {
     let up = Up::new(&place, "looked-at", "127.68.0.11", &["--mesh", "cluster-wide"]);
     let config = up.kubeconfig();
     let kubectl = Kubectl { config: &config, home: place.directory() };
-    let at = ["diagnose", "--kubeconfig", config.to_str().unwrap(), "--context", up.name(), "--namespace"];
-    let diagnose = |more: &[&str]| Answer::of(&mut binary(&place, &[&at[..], more].concat()));
+    assert_eq!(kubectl.feed("apply -f -", READER).code, Some(0));
+    let by = |kubeconfig: &str, more: &[&str]| {
+        let at = ["diagnose", "--kubeconfig", kubeconfig, "--context", up.name(), "--namespace"];
+        Answer::of(&mut binary(&place, &[&at[..], more].concat()))
+    };
+    // Whoever it is may change nothing, so that nothing is changed.
+    let reader = guest(&kubectl, &place, "reader");
+    let diagnose = |more: &[&str]| by(reader, more);
 
     let well = diagnose(&["seldon-mesh"]).expect(0);
     insta::assert_snapshot!(well.out, @r"
@@ -45,7 +71,6 @@ fn what_is_wrong_with_somebodys_mesh_is_named_and_nothing_is_changed() {
     kubectl.ok("delete pod -n seldon-system -l control-plane=v2-controller-manager");
     let ready = "get model iris -n seldon-mesh -o jsonpath={.status.conditions[?(@.type=='Ready')].status}";
     assert!(until(Duration::from_secs(60), || kubectl.ok(ready) == "False"), "the policy does not bite");
-    let before = everything(&kubectl);
     let ill = diagnose(&["seldon-mesh", "--model", "iris"]).expect(1);
     assert!(
         ill.out.contains("cause      NetworkPolicy seldon-mesh/lockdown rejects controller"),
@@ -58,10 +83,9 @@ fn what_is_wrong_with_somebodys_mesh_is_named_and_nothing_is_changed() {
         ill.out
     );
     assert!(ill.out.contains("unseen     what the controller's pod resolves"), "{}", ill.out);
-    let probed = diagnose(&["seldon-mesh", "--allow-exec"]).expect(1);
+    let probed = by(config.to_str().unwrap(), &["seldon-mesh", "--allow-exec"]).expect(1);
     assert!(probed.out.contains("evidence   a dial from pod seldon-system/"), "{}", probed.out);
     assert!(!probed.out.contains("unseen     what the controller's pod"), "{}", probed.out);
-    assert_eq!(everything(&kubectl), before);
 }
 
 #[test]
@@ -73,16 +97,9 @@ fn who_may_not_look_is_told_what_is_missing() {
     let up = Up::new(&place, "narrow", "127.68.0.12", &["--mesh", "none"]);
     let config = up.kubeconfig();
     let kubectl = Kubectl { config: &config, home: place.directory() };
-    kubectl.ok("create serviceaccount guest -n default");
     kubectl.ok("create clusterrole sees-namespaces --verb=get,list --resource=namespaces");
-    kubectl
-        .ok("create clusterrolebinding guest --clusterrole=sees-namespaces --serviceaccount=default:guest");
-    let token = kubectl.ok("create token guest -n default");
-    let text = std::fs::read_to_string(&config).unwrap();
-    let own = text.lines().find_map(|line| line.trim().strip_prefix("token: ")).unwrap();
-    let guests = place.directory().join("guest.kubeconfig");
-    std::fs::write(&guests, text.replace(own, token.trim())).unwrap();
-    let context = ["--kubeconfig", "guest.kubeconfig", "--context", up.name()];
+    let guest = guest(&kubectl, &place, "sees-namespaces");
+    let context = ["--kubeconfig", guest, "--context", up.name()];
     let run = |words: &[&str]| Answer::of(&mut binary(&place, &[words, &context].concat()));
 
     let doctor = run(&["doctor"]).expect(3);
