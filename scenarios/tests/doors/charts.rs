@@ -137,7 +137,7 @@ fn hooks_run_and_a_release_goes_also_without_its_controller() {
     };
     take_away(&place, &directory, &target);
     assert_eq!(
-        objects(&kubectl, "seldon-system").into_iter().filter(is_ours).collect::<Vec<_>>(),
+        objects(&kubectl, "seldon-system").into_iter().filter(|object| is_ours(object)).collect::<Vec<_>>(),
         [
             // helm leaves what hooks made to whoever wrote them.
             "configmap/after-install",
@@ -152,8 +152,8 @@ fn hooks_run_and_a_release_goes_also_without_its_controller() {
 }
 
 /// What every namespace has by itself is not ours, nor is the lock of a controller that is gone.
-fn is_ours(object: &String) -> bool {
-    !["configmap/kube-root-ca.crt", "serviceaccount/default"].contains(&object.as_str())
+fn is_ours(object: &str) -> bool {
+    !["configmap/kube-root-ca.crt", "serviceaccount/default"].contains(&object)
         && !object.starts_with("lease.")
 }
 
