@@ -25,7 +25,7 @@ impl World {
         let began = Instant::now();
         let mesh = mesh.placed(self.namespaces());
         self.step(format!("install {mesh}"))?;
-        self.apply_of(&mesh, surroundings(&mesh)).await?;
+        self.apply_of(surroundings(&mesh)).await?;
         self.install_seldon(&mesh).await?;
         let installed = InstalledMesh {
             controller_namespace: mesh.home.clone(),
@@ -62,7 +62,7 @@ impl World {
     }
 
     /// Applies what is ours of `mesh`; where no kubelet of ours shrinks what its pods wait for, that is shrunk before.
-    async fn apply_of(&self, mesh: &Mesh, mut objects: Vec<Value>) -> anyhow::Result<()> {
+    async fn apply_of(&self, mut objects: Vec<Value>) -> anyhow::Result<()> {
         if !matches!(self.cluster(), Cluster::Embedded(_)) {
             objects.iter_mut().for_each(|object| hasten(object, self.pace()));
         }
@@ -71,13 +71,13 @@ impl World {
 
     async fn install_seldon(&self, mesh: &Mesh) -> anyhow::Result<()> {
         match self.seldon() {
-            Seldon::StandIn => self.apply_of(mesh, stand_ins(mesh)?).await,
+            Seldon::StandIn => self.apply_of(stand_ins(mesh)?).await,
             Seldon::Charts(source) => {
                 let (home, tenant) = (mesh.home.clone(), mesh.tenant.clone());
                 let values = Values { tag: source.tag().into(), ..Values::testable(&home) };
                 let layout = Layout { home, tenant, reach: reach(mesh) };
                 self.install_charts(source, &charts(mesh), &layout).await?;
-                self.apply_of(mesh, runtime_by_hand(mesh, &values)?).await
+                self.apply_of(runtime_by_hand(mesh, &values)?).await
             }
         }
     }
