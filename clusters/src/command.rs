@@ -2,6 +2,8 @@
 
 mod bounded;
 
+mod awaited;
+
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;

@@ -6,6 +6,7 @@ use std::fs;
 use nix::sys::statvfs::statvfs;
 
 use crate::cache::Cache;
+use crate::helm::{self, Helm};
 use crate::programs::{self, Found, Inspected, Python};
 use crate::tool::{self, DOCKER, Daemon, GO, HELM, K3D, K3S, KUBECTL, Tool};
 
@@ -39,6 +40,7 @@ pub fn examine(cache: &Cache) -> Vec<Finding> {
     let mut findings =
         vec![user_namespaces(), kernel_module("br_netfilter", "/proc/sys/net/bridge"), python()];
     findings.extend(cached_programs(cache));
+    findings.push(helm(cache));
     findings.push(disk(cache));
     findings.extend([tool(&DOCKER), docker_daemon()]);
     findings.extend([&K3D, &K3S, &KUBECTL, &HELM, &GO].map(tool));
@@ -116,6 +118,18 @@ fn cached_programs(cache: &Cache) -> Vec<Finding> {
         finding(program.name, state)
     };
     inspected.into_iter().map(state).collect()
+}
+
+/// Only charts need it: a machine without it runs everything else.
+fn helm(cache: &Cache) -> Finding {
+    let state = match Helm::inspect(cache) {
+        Ok(helm::Inspected::There(version)) => State::Present(version),
+        Ok(helm::Inspected::Built(version)) => {
+            State::OnDemand(format!("{version} is built from its Go module when charts are asked for"))
+        }
+        Err(error) => State::OnDemand(format!("for charts only: {error}")),
+    };
+    finding("helm", state)
 }
 
 fn disk(cache: &Cache) -> Finding {

@@ -55,6 +55,32 @@ pub enum GivenError {
         /// Why.
         why: String,
     },
+    /// It does not know who is asking.
+    #[error(
+        "the API server {server} does not know the user of context {context:?}: {why}; the token or certificate in the \
+         kubeconfig may have expired: log in again"
+    )]
+    Unknown {
+        /// The context.
+        context: String,
+        /// Its address.
+        server: String,
+        /// What it said.
+        why: String,
+    },
+    /// Its certificate, or the kubeconfig's, is out of its time.
+    #[error(
+        "the certificate of the API server {server} of context {context:?} is not valid now: {why}; have it renewed (k3s \
+         does so when it is restarted), and see that this machine's clock is right"
+    )]
+    Expired {
+        /// The context.
+        context: String,
+        /// Its address.
+        server: String,
+        /// What was said of it.
+        why: String,
+    },
     /// It is too old.
     #[error(
         "the cluster of context {context:?} runs Kubernetes {version}; 1.{OLDEST_MINOR} or later is needed"
@@ -71,6 +97,7 @@ pub enum GivenError {
 #[derive(Debug, Clone)]
 pub struct GivenCluster {
     context: String,
+    kubeconfig: Option<PathBuf>,
     version: String,
     config: Box<Config>,
 }
@@ -90,7 +117,8 @@ impl GivenCluster {
             file: kubeconfig.map(Path::to_owned),
             why: chain(&error),
         })?;
-        GivenCluster::of_document(document, context).await
+        let cluster = GivenCluster::of_document(document, context).await?;
+        Ok(GivenCluster { kubeconfig: kubeconfig.map(Path::to_owned), ..cluster })
     }
 
     /// The cluster of this program's own that `access` leads to; its context is called `name`.
@@ -124,7 +152,7 @@ impl GivenCluster {
         };
         let version = match tokio::time::timeout(FIRST_ANSWER, client.apiserver_version()).await {
             Ok(Ok(version)) => version,
-            Ok(Err(error)) => return Err(silent(chain(&error))),
+            Ok(Err(error)) => return Err(failed(silent(chain(&error)))),
             Err(_) => return Err(silent(format!("no answer within {} s", FIRST_ANSWER.as_secs()))),
         };
         if is_too_old(&version.major, &version.minor) {
@@ -132,6 +160,7 @@ impl GivenCluster {
         }
         Ok(GivenCluster {
             context: context.to_owned(),
+            kubeconfig: None,
             version: version.git_version,
             config: Box::new(config),
         })
@@ -140,6 +169,11 @@ impl GivenCluster {
     /// The context's name.
     pub fn context(&self) -> &str {
         &self.context
+    }
+
+    /// The kubeconfig that was named; without one it is the machine's.
+    pub fn kubeconfig(&self) -> Option<&Path> {
+        self.kubeconfig.as_deref()
     }
 
     /// Kubernetes' version, such as `v1.33.1+k3s1`.
@@ -158,6 +192,23 @@ impl GivenCluster {
     /// kube's.
     pub fn client(&self) -> kube::Result<Client> {
         Client::try_from(Config::clone(&self.config))
+    }
+}
+
+/// What kind of silence it is.
+fn failed(silent: GivenError) -> GivenError {
+    match silent {
+        GivenError::Silent { context, server, why } if why.contains("Unauthorized") => {
+            GivenError::Unknown { context, server, why }
+        }
+        GivenError::Silent { context, server, why }
+            if ["expired", "Expired", "not valid yet", "NotValidYet"]
+                .iter()
+                .any(|word| why.contains(word)) =>
+        {
+            GivenError::Expired { context, server, why }
+        }
+        other => other,
     }
 }
 
@@ -182,47 +233,5 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case::k3s("1", "33", false)]
-    #[case::oldest("1", "27", false)]
-    #[case::older("1", "26", true)]
-    #[case::managed("1", "26+", true)]
-    #[case::own_build("", "", false)]
-    fn old_clusters_are_told_from_others(#[case] major: &str, #[case] minor: &str, #[case] old: bool) {
-        assert_eq!(is_too_old(major, minor), old);
-    }
-
-    fn kubeconfig(server: &str) -> tempfile::NamedTempFile {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        let text = format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: prod\nclusters:\n- name: c\n  cluster: {{server: '{server}'}}\n\
-             users:\n- name: u\n  user: {{token: t}}\ncontexts:\n- name: prod\n  context: {{cluster: c, user: u}}\n\
-             - name: test\n  context: {{cluster: c, user: u}}\n- name: broken\n  context: {{cluster: nowhere, user: u}}\n"
-        );
-        std::fs::write(file.path(), text).unwrap();
-        file
-    }
-
-    #[rstest]
-    #[case::unknown("staging", &["no context \"staging\"; it has: prod, test, broken"])]
-    #[case::silent("test", &["the API server http://127.0.0.1:1/ of context \"test\" does not answer", "refused"])]
-    #[case::without_cluster("broken", &["context \"broken\" cannot be used", "nowhere"])]
-    #[tokio::test]
-    async fn what_is_wrong_is_named(#[case] context: &str, #[case] said: &[&str]) {
-        let file = kubeconfig("http://127.0.0.1:1");
-        let error = GivenCluster::connect(Some(file.path()), context).await.unwrap_err().to_string();
-        assert!(said.iter().all(|part| error.contains(part)), "{error}");
-    }
-
-    #[tokio::test]
-    async fn a_file_that_is_none_is_named() {
-        let missing = Path::new("/nowhere/kubeconfig");
-        let error = GivenCluster::connect(Some(missing), "c").await.unwrap_err().to_string();
-        assert!(error.starts_with("cannot read /nowhere/kubeconfig: "), "{error}");
-        assert!(error.ends_with("; name another with --kubeconfig or KUBECONFIG"), "{error}");
-    }
-}
+#[path = "given_cluster_tests.rs"]
+mod tests;

@@ -11,6 +11,7 @@ mod command;
 mod complaint;
 mod doctor;
 mod given_cluster;
+mod helm;
 mod images_lock;
 mod k3d;
 mod k3s;
@@ -32,6 +33,7 @@ pub use embedded::{
     try_namespaces,
 };
 pub use given_cluster::{GivenCluster, GivenError};
+pub use helm::{Helm, HelmError, HelmTarget};
 pub use kubernetes_cluster::{KubernetesCluster, KubernetesError, KubernetesRequest, can_run_kubernetes};
 pub use process::{end_process, wait_until_unread};
 pub use programs::{

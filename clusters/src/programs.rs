@@ -3,9 +3,9 @@
 //! Versions and hashes stand in `clusters/programs.lock`. Nothing of the system is changed and nothing needs root.
 
 mod debian;
-mod go;
+pub(crate) mod go;
 mod kubernetes;
-mod lock;
+pub(crate) mod lock;
 mod python;
 
 use std::path::{Path, PathBuf};

@@ -16,7 +16,7 @@ use crate::fault::{dns, policy};
 use crate::look::{Look, Seen};
 use crate::mesh::{InstalledMesh, SCHEDULER_UNDER_ANOTHER_NAME, is_ready};
 use crate::model::{condition, condition_in_words, condition_says};
-use crate::object::{Kind, ObjectRef};
+use crate::object::{self, Kind, ObjectRef};
 use crate::run::Unjudgeable;
 use crate::undo::Undo;
 use crate::words::Words;
@@ -109,8 +109,9 @@ impl World {
         let object = ObjectRef::new(Kind::Namespace, "", "kube-system");
         let found = object.read(self.client()).await?.unwrap_or_default();
         let before = &found["metadata"]["labels"]["name"];
-        let patch = json!({"metadata": {"labels": {"name": before}}});
-        let undo = Undo::Merge { object: object.clone(), patch };
+        let label = |value: &serde_json::Value| json!({"metadata": {"labels": {"name": value}}});
+        let (patch, ours) = (label(before), label(&json!("kube-system")));
+        let undo = Undo::Merge { object: object.clone(), patch, ours: ours.clone() };
         if let Some(foothold) = self.foothold() {
             if !before.is_null() {
                 let why = "kube-system has a label `name` already, which policies of others may rely on";
@@ -119,7 +120,7 @@ impl World {
             foothold.before(self.client(), undo.clone()).await?;
         }
         self.undo_later(undo);
-        object.merge(self.client(), &json!({"metadata": {"labels": {"name": "kube-system"}}})).await?;
+        object.merge(self.hand()?, &ours).await?;
         self.resolves_scheduler(mesh).await
     }
 
@@ -130,7 +131,7 @@ impl World {
     pub async fn unlabel_kube_system(&self, mesh: &InstalledMesh) -> anyhow::Result<()> {
         self.step("take the label away from kube-system")?;
         let object = ObjectRef::new(Kind::Namespace, "", "kube-system");
-        object.merge(self.client(), &json!({"metadata": {"labels": {"name": null}}})).await?;
+        object.merge(self.hand()?, &json!({"metadata": {"labels": {"name": null}}})).await?;
         let denied = Claim::new(
             "a look-up from the controller's pod fails",
             mesh.look_up(DnsStyle::Go, &mesh.scheduler_name()),
@@ -149,7 +150,7 @@ impl World {
     pub async fn restart_controller(&self, mesh: &InstalledMesh) -> anyhow::Result<()> {
         self.step("restart the controller")?;
         let old = self.pod(&mesh.controller()).await?.metadata.name.unwrap_or_default();
-        let pods: Api<Pod> = Api::namespaced(self.client().clone(), mesh.controller_namespace());
+        let pods: Api<Pod> = Api::namespaced(self.hand()?.clone(), mesh.controller_namespace());
         pods.delete(&old, &DeleteParams::default()).await?;
         self.next_controller(mesh, &old).await
     }
@@ -180,7 +181,7 @@ impl World {
             {"name": "SELDON_SCHEDULER_PORT", "value": "9004"},
         ]);
         let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": "manager", "env": environment}]}}}});
-        deployment.strategic(self.client(), &patch).await?;
+        deployment.strategic(self.hand()?, &patch).await?;
         self.next_controller(mesh, &old).await?;
         self.eventually(mesh.controller_has_dialled()).await.map(|_| ())
     }
@@ -209,7 +210,7 @@ impl World {
         self.step("set SELDON_SERVER_HOST on the agent")?;
         let environment = json!([{"name": "SELDON_SERVER_HOST", "value": "localhost"}]);
         let patch = json!({"spec": {"podSpec": {"containers": [{"name": "agent", "env": environment}]}}});
-        mesh.server().merge(self.client(), &patch).await?;
+        mesh.server().merge(self.hand()?, &patch).await?;
         let query = mesh.agent();
         let look = Look::Objects { kind: Kind::Pod, namespace: query.namespace, labels: query.labels };
         let set = Claim::new("the agent has SELDON_SERVER_HOST", look, |seen| {
@@ -234,12 +235,16 @@ impl World {
         self.add("alias seldon-scheduler to the Service's other name", Kind::Service, manifest).await
     }
 
-    /// Deletes the Server and waits until it and its pods are gone.
+    /// Deletes the tenant's Servers and waits until they and their pods are gone. A chart makes another one besides
+    /// `mlserver`, and as long as one is there no SeldonRuntime goes.
     ///
     /// # Errors
     /// The API server's, or that they do not go.
     pub async fn delete_server(&self, mesh: &InstalledMesh) -> anyhow::Result<()> {
-        self.delete(&mesh.server()).await?;
+        for server in object::list(self.client(), Kind::Server, mesh.tenant(), "").await? {
+            let name = server["metadata"]["name"].as_str().unwrap_or_default();
+            self.delete(&ObjectRef::new(Kind::Server, mesh.tenant(), name)).await?;
+        }
         self.eventually(mesh.has_no_server_pod()).await.map(|_| ())
     }
 
@@ -253,7 +258,7 @@ impl World {
 
     async fn delete(&self, object: &ObjectRef) -> anyhow::Result<()> {
         self.step(format!("delete {object}"))?;
-        object.delete(self.client()).await?;
+        object.delete(self.hand()?).await?;
         let gone = Claim::new(format!("{object} is gone"), Look::Object(object.clone()), |seen| {
             matches!(seen, Seen::Absent)
         });

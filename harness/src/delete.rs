@@ -17,7 +17,7 @@ impl World {
     pub async fn replace_pod(&self, query: &PodQuery) -> anyhow::Result<()> {
         self.step(format!("delete the pod of {}", query.name))?;
         let old = self.pod(query).await?.metadata;
-        let pods: Api<Pod> = Api::namespaced(self.client().clone(), &query.namespace);
+        let pods: Api<Pod> = Api::namespaced(self.hand()?.clone(), &query.namespace);
         pods.delete(&old.name.unwrap_or_default(), &DeleteParams::default()).await?;
         let look = Look::Objects {
             kind: Kind::Pod,
@@ -39,6 +39,6 @@ impl World {
     /// The API server's.
     pub async fn begin_to_delete(&self, object: &ObjectRef) -> anyhow::Result<()> {
         self.step(format!("delete {object}"))?;
-        Ok(object.delete(self.client()).await?)
+        Ok(object.delete(self.hand()?).await?)
     }
 }

@@ -54,7 +54,13 @@ impl World {
         Ok(diagnose(&self.snapshot(mesh).await?, self.profile()))
     }
 
-    async fn snapshot(&self, mesh: &InstalledMesh) -> anyhow::Result<Snapshot> {
+    /// What is known of `mesh` without running anything in its pods.
+    pub(crate) async fn snapshot_from_outside(&self, mesh: &InstalledMesh) -> anyhow::Result<Snapshot> {
+        let (logs, objects) = tokio::join!(self.logs_of(mesh), self.objects(mesh.controller_namespace()));
+        Ok(Snapshot { logs, ..objects? })
+    }
+
+    pub(crate) async fn snapshot(&self, mesh: &InstalledMesh) -> anyhow::Result<Snapshot> {
         // Probes take as long as a denial takes to show; objects and logs are read while they run.
         let (sightings, logs, objects) =
             tokio::join!(self.sightings(mesh), self.logs_of(mesh), self.objects(mesh.controller_namespace()));

@@ -4,9 +4,11 @@
 //! to a file and into the cluster (the ledger), so that it can be undone after a kill, and from another machine. A Lease
 //! keeps two harnesses apart.
 
+mod diagnose;
 mod guard;
 mod lease;
 mod ledger;
+mod peculiarities;
 mod survey;
 mod sweep;
 mod undo;
@@ -22,11 +24,14 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::object::{self, Kind, ObjectRef};
+use crate::patience::given::look_again;
 use crate::undo::Undo;
 use lease::Held;
 use ledger::Ledger;
 
+pub use diagnose::{Answer, Probes, Question, diagnose};
 pub use survey::{Finding, survey};
+pub(crate) use sweep::empty;
 pub use undo::{Undone, undo_everything};
 
 /// Namespace of the ledgers and of the Lease.
@@ -101,6 +106,11 @@ impl Foothold {
         self.cluster.context()
     }
 
+    /// The run, as its label says it.
+    pub(crate) fn run(&self) -> &str {
+        &self.run
+    }
+
     /// From which the names of namespaces come.
     pub fn seed(&self) -> u32 {
         self.seed
@@ -116,7 +126,16 @@ impl Foothold {
         self.lease.is_lost()
     }
 
-    fn must_hold(&self) -> anyhow::Result<()> {
+    /// Returns when the Lease is lost.
+    pub(crate) async fn lost(&self) {
+        while !self.is_lost() {
+            look_again().await;
+        }
+    }
+
+    /// # Errors
+    /// That the Lease is lost.
+    pub(crate) fn must_hold(&self) -> anyhow::Result<()> {
         anyhow::ensure!(!self.is_lost(), "this run has lost the cluster's Lease");
         Ok(())
     }
@@ -194,6 +213,10 @@ async fn make_home(client: &Client, run: &str) -> anyhow::Result<()> {
 }
 
 fn must_be_ours(home: &Value) -> anyhow::Result<()> {
+    if !home["metadata"]["deletionTimestamp"].is_null() {
+        let why = sweep::finalizers(home).unwrap_or_else(|| sweep::conditions(home));
+        anyhow::bail!("namespace {HOME} is being deleted and has not gone: {why}; it must go first");
+    }
     anyhow::ensure!(
         label(home).is_some(),
         "namespace {HOME} exists and is not the harness's: it lacks the label {RUN_LABEL}"
@@ -216,3 +239,6 @@ async fn remove_home(client: &Client, lease: &Held) -> anyhow::Result<()> {
 fn label(object: &Value) -> Option<&str> {
     object["metadata"]["labels"][RUN_LABEL].as_str()
 }
+
+#[cfg(test)]
+mod tests;

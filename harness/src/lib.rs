@@ -2,6 +2,7 @@
 //!
 //! * [`mesh`]: topologies and how they are installed; [`model`]: Models and what can be claimed of them.
 //! * [`fault`]: what can be broken, proved to bite and proved to be repaired.
+//! * [`seldon`]: which Seldon is installed, and how: stand-ins by manifests, or charts by helm.
 //! * [`look`], [`claim`]: looking and judging are separate; waiting shows the last thing seen.
 //! * [`shards`]: a run in parts, each in a pod.
 //! * [`run`]: gate, body, diagnosis, undo, record. [`patience`] is the only place with durations.
@@ -19,11 +20,13 @@ pub mod mesh;
 pub mod model;
 mod namespaces;
 pub mod object;
+mod obstacles;
 pub mod own_program;
 pub mod patience;
 pub mod play;
 mod progress;
 pub mod run;
+pub mod seldon;
 pub mod shards;
 mod table;
 pub mod undo;

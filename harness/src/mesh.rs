@@ -160,6 +160,17 @@ pub struct InstalledMesh {
 }
 
 impl InstalledMesh {
+    /// A mesh that somebody else installed, with its visitors in the tenant's namespace and no store of ours.
+    pub(crate) fn of_others(controller_namespace: &str, tenant: &str) -> InstalledMesh {
+        InstalledMesh {
+            controller_namespace: controller_namespace.into(),
+            tenant: tenant.into(),
+            visitors: tenant.into(),
+            store: String::new(),
+            namespaces: Namespaces::plain(),
+        }
+    }
+
     /// The same controller, seen from another namespace that it watches.
     #[must_use]
     pub fn neighbour(&self, namespace: &str) -> InstalledMesh {

@@ -14,6 +14,8 @@ use kube::core::GroupVersionKind;
 use kube::{Api, Client, Resource};
 use serde_json::Value;
 
+use crate::obstacles;
+
 /// Field manager under which the harness writes.
 const MANAGER: &str = "seldon-conformance";
 
@@ -161,12 +163,41 @@ impl ObjectRef {
             .map(|_| ())
     }
 
+    /// Merges `patch` if what `ours` names still reads as it does there: a change that somebody made since stays, also
+    /// one that comes at the same moment.
+    ///
+    /// # Errors
+    /// kube's.
+    pub(crate) async fn take_back(&self, client: &Client, patch: &Value, ours: &Value) -> anyhow::Result<()> {
+        loop {
+            let Some(found) = self.read(client).await? else { return Ok(()) };
+            if !holds(&found, ours) {
+                return Ok(());
+            }
+            let mut patch = patch.clone();
+            patch["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"].clone();
+            match self.merge(client, &patch).await {
+                // Somebody was quicker: what they wrote is looked at again.
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+
     /// Applies a JSON merge patch.
     ///
     /// # Errors
     /// kube's.
     pub async fn merge(&self, client: &Client, patch: &Value) -> kube::Result<()> {
         self.api(client).patch(&self.name, &PatchParams::default(), &Patch::Merge(patch)).await.map(|_| ())
+    }
+}
+
+/// Whether every field of `part` reads the same in `whole`.
+fn holds(whole: &Value, part: &Value) -> bool {
+    match part.as_object() {
+        Some(fields) => fields.iter().all(|(name, part)| holds(&whole[name], part)),
+        None => whole == part,
     }
 }
 
@@ -266,10 +297,11 @@ impl<'a> Manifest<'a> {
         let mut parameters = PatchParams::apply(MANAGER).force().validation_strict();
         parameters.dry_run = trial == Trial::DryRun;
         let Manifest { kind, namespace, name, .. } = self;
-        self.place
-            .patch(name, &parameters, &Patch::Apply(self.whole))
-            .await
-            .map_err(|error| anyhow::anyhow!("cannot apply {kind} {namespace}/{name}: {error}"))?;
+        self.place.patch(name, &parameters, &Patch::Apply(self.whole)).await.map_err(|error| {
+            let helps = obstacles::remedy(&error.to_string()).map(|remedy| format!("; {remedy}"));
+            let helps = helps.unwrap_or_default();
+            anyhow::anyhow!("cannot apply {kind} {namespace}/{name}: {error}{helps}")
+        })?;
         Ok(())
     }
 }
@@ -280,6 +312,11 @@ fn api(client: &Client, resource: &ApiResource, namespace: &str) -> Api<DynamicO
     } else {
         Api::namespaced_with(client.clone(), namespace, resource)
     }
+}
+
+/// The name of a manifest or of an object that was read.
+pub(crate) fn name(object: &Value) -> &str {
+    object["metadata"]["name"].as_str().unwrap_or_default()
 }
 
 fn to_value(object: &DynamicObject) -> Value {

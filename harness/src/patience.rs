@@ -132,6 +132,12 @@ pub(crate) mod given {
     pub(crate) const SHARDS: Duration = Duration::from_secs(2 * 60 * 60);
     /// How long the API server may not answer while such a run is waited for.
     pub(crate) const SILENT: Duration = Duration::from_secs(120);
+    /// How long finalizers may alone hold an object that is being deleted. Whoever takes them off does so at once.
+    pub(crate) const HELD_FOR: Duration = Duration::from_secs(20);
+    /// How long helm may wait for the hooks of a release that goes.
+    pub(crate) const HOOKS: Duration = Duration::from_secs(60);
+    /// How long helm may take for it altogether.
+    pub(crate) const UNINSTALLING: Duration = Duration::from_secs(90);
 
     /// The pause between two looks.
     pub(crate) async fn look_again() {

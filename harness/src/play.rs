@@ -20,6 +20,7 @@ use crate::namespaces::Namespaces;
 use crate::patience::Patience;
 use crate::progress::Progress;
 use crate::run::case_id;
+use crate::seldon::Seldon;
 use crate::world::{K3S_NAME_SERVER, Parts, Topology, World};
 
 /// NodePort under which the mesh is reached from the host.
@@ -33,6 +34,8 @@ pub struct Play {
     pub programs: Programs,
     /// What is made of them.
     pub kind: PlayKind,
+    /// What is installed.
+    pub seldon: Seldon,
     /// The network.
     pub profile: Profile,
     /// The mesh's layout; `None` for an empty cluster.
@@ -117,6 +120,7 @@ pub async fn play(wanted: &Play) -> anyhow::Result<Playground> {
         patience: wanted.patience,
         journal: Journal::open(&wanted.directory, case, "", &[])?,
         progress: Progress::silent(),
+        seldon: wanted.seldon.clone(),
     });
     if wanted.topology.is_none() {
         return Ok(Playground { world, request: None });

@@ -22,6 +22,7 @@ use crate::namespaces::Namespaces;
 use crate::object::{Kind, ObjectRef};
 use crate::patience::Patience;
 use crate::progress::Progress;
+use crate::seldon::Seldon;
 use crate::world::{K3S_NAME_SERVER, Parts, Topology, World};
 
 /// What does not change from case to case.
@@ -29,6 +30,8 @@ use crate::world::{K3S_NAME_SERVER, Parts, Topology, World};
 pub struct Settings {
     /// Where cases run.
     pub ground: Ground,
+    /// What is installed there.
+    pub seldon: Seldon,
     /// Factor for long timers; on a given cluster, the one it was started with.
     pub pace: Pace,
     /// Upper ends of waits.
@@ -40,6 +43,8 @@ pub struct Settings {
     /// The part of a run that these cases are.
     pub shard: Option<PartOfRun>,
 }
+
+const LOST: &str = "this run lost the cluster's Lease";
 
 /// Which clusters survive their case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -141,7 +146,7 @@ pub async fn run_case(
     undo(&mut world).await;
     if world.foothold().is_some_and(Foothold::is_lost) {
         // Somebody may have undone what was looked at.
-        (verdict, message) = (Verdict::Inconclusive, Some("this run lost the cluster's Lease".into()));
+        (verdict, message) = (Verdict::Inconclusive, Some(LOST.into()));
     } else if let Err(left) = leave_as_it_was(&world).await {
         // A cluster that is not as it was makes nothing that follows on it worth a verdict.
         verdict = Verdict::Inconclusive;
@@ -229,6 +234,7 @@ async fn gate(
         patience: settings.patience,
         journal,
         progress,
+        seldon: settings.seldon.clone(),
     }))
 }
 
@@ -265,6 +271,7 @@ async fn on_given(
         patience: settings.patience,
         journal,
         progress,
+        seldon: settings.seldon.clone(),
     }))
 }
 
@@ -278,7 +285,10 @@ async fn name_server(client: &kube::Client) -> anyhow::Result<String> {
 /// Removes from a given cluster what the case made there.
 async fn leave_as_it_was(world: &World) -> anyhow::Result<()> {
     match world.foothold() {
-        Some(foothold) => foothold.end_case(world.client()).await,
+        Some(foothold) => {
+            world.uninstall_charts().await;
+            foothold.end_case(world.client()).await
+        }
         None => Ok(()),
     }
 }
@@ -290,6 +300,7 @@ async fn judge(world: &World, body: Body, stop: &CancellationToken) -> (Verdict,
         ended = tokio::time::timeout(deadline, AssertUnwindSafe(body(world)).catch_unwind()) => ended,
         () = stop.cancelled() => return (Verdict::Inconclusive, Some("interrupted".into())),
         () = world.cluster().ended() => return (Verdict::Inconclusive, Some(ended_words(world))),
+        () = world.lost() => return (Verdict::Inconclusive, Some(LOST.into())),
     };
     let in_gate = world.with_journal(|journal| journal.phase()) == Phase::Gate;
     match ended {

@@ -21,12 +21,14 @@ pub enum Undo {
         /// As it was.
         before: Value,
     },
-    /// Merge a patch that takes a change back.
+    /// Merge a patch that takes a change back, if nobody has changed the same since.
     Merge {
         /// Into which object.
         object: ObjectRef,
         /// The patch.
         patch: Value,
+        /// The part of the object that was written: where it reads otherwise by now, it is somebody else's.
+        ours: Value,
     },
     /// Let the name server outside answer as before.
     Upstream(UpstreamMode),
@@ -49,6 +51,9 @@ impl Undo {
     /// # Errors
     /// The cluster's.
     pub async fn run(&self, world: &World) -> anyhow::Result<()> {
+        if let Some(foothold) = world.foothold() {
+            foothold.must_hold()?;
+        }
         match self {
             Undo::Delete(object) => match world.foothold() {
                 // What the guard refused to make is not ours to delete.
@@ -56,7 +61,7 @@ impl Undo {
                 _ => Ok(object.delete(world.client()).await?),
             },
             Undo::Restore { before, .. } => object::apply(world.client(), before).await,
-            Undo::Merge { object, patch } => Ok(object.merge(world.client(), patch).await?),
+            Undo::Merge { object, patch, ours } => object.take_back(world.client(), patch, ours).await,
             Undo::Upstream(mode) => world.set_upstream(mode.clone()).await,
         }
     }

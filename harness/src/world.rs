@@ -22,6 +22,7 @@ use crate::namespaces::Namespaces;
 use crate::object;
 use crate::patience::Patience;
 use crate::progress::Progress;
+use crate::seldon::{Removal, Seldon};
 use crate::table;
 use crate::undo::{Undo, UndoList};
 
@@ -42,6 +43,8 @@ pub struct World {
     journal: Mutex<Journal>,
     pub(crate) undo: UndoList,
     progress: Progress,
+    seldon: Seldon,
+    removals: Mutex<Vec<Vec<Removal>>>,
     last_mesh: Mutex<Option<InstalledMesh>>,
 }
 
@@ -83,6 +86,8 @@ pub(crate) struct Parts {
     pub(crate) patience: Patience,
     pub(crate) journal: Journal,
     pub(crate) progress: Progress,
+    /// What is installed.
+    pub(crate) seldon: Seldon,
 }
 
 impl std::fmt::Debug for World {
@@ -111,6 +116,8 @@ impl World {
             journal: Mutex::new(parts.journal),
             undo: UndoList::default(),
             progress: parts.progress,
+            seldon: parts.seldon,
+            removals: Mutex::default(),
             last_mesh: Mutex::default(),
         }
     }
@@ -134,6 +141,25 @@ impl World {
         &self.client
     }
 
+    /// The client for a change. On a given cluster nothing is changed any more by a run that has lost its Lease.
+    ///
+    /// # Errors
+    /// That it is lost.
+    pub(crate) fn hand(&self) -> anyhow::Result<&Client> {
+        if let Some(foothold) = &self.foothold {
+            foothold.must_hold()?;
+        }
+        Ok(&self.client)
+    }
+
+    /// Returns when this run has lost the Lease of a given cluster.
+    pub(crate) async fn lost(&self) {
+        match &self.foothold {
+            Some(foothold) => foothold.lost().await,
+            None => std::future::pending().await,
+        }
+    }
+
     pub(crate) fn cluster(&self) -> &Cluster {
         &self.cluster
     }
@@ -149,6 +175,23 @@ impl World {
 
     pub(crate) fn name_server(&self) -> &str {
         &self.name_server
+    }
+
+    pub(crate) fn seldon(&self) -> &Seldon {
+        &self.seldon
+    }
+
+    /// Registers how to take releases away.
+    pub(crate) fn uninstall_later(&self, steps: Vec<Removal>) {
+        self.removals.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(steps);
+    }
+
+    /// What was registered, last one first; it is not given twice.
+    pub(crate) fn pending_removals(&self) -> Vec<Vec<Removal>> {
+        let mut all =
+            std::mem::take(&mut *self.removals.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        all.reverse();
+        all
     }
 
     pub(crate) fn patience(&self) -> &Patience {

@@ -18,6 +18,7 @@ use crate::kubernetes_command::own_executable;
 use crate::options::{ClusterOption, Cni, Failure, UpOptions};
 use crate::real_command;
 use crate::screen::{remark, say};
+use crate::seldon_command;
 use crate::standing::{Presence, Register, Standing, state_file};
 
 /// Where the holding process writes, below the cluster's home.
@@ -35,6 +36,8 @@ pub(crate) fn up(options: UpOptions) -> Result<ExitCode, Failure> {
     }
     options.real.refuse_for(options.cluster)?;
     Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
+    seldon_command::check(&options.seldon, &[options.cluster])?;
+    seldon_command::provide(&options.seldon, &cache)?;
     // Provisioning speaks to the person; the holding process then finds everything there.
     kind(&options, &cache, &|line| remark(line))?;
     provision(&cache, &|line| remark(line)).map_err(Failure::machine)?;
@@ -90,7 +93,11 @@ pub(crate) fn kind(options: &UpOptions, cache: &Cache, progress: &dyn Fn(&str)) 
             can_run_kubernetes().map_err(Failure::machine)?;
             let calico = if options.cni == Cni::Calico { WithCalico::Yes } else { WithCalico::No };
             let programs = provision_kubernetes(cache, calico, progress).map_err(Failure::machine)?;
-            Ok(PlayKind::Kubernetes { programs: Box::new(programs), cache: cache.clone(), own: own_executable(progress) })
+            Ok(PlayKind::Kubernetes {
+                programs: Box::new(programs),
+                cache: cache.clone(),
+                own: own_executable(progress),
+            })
         }
         ClusterOption::Given => Err(Failure::usage("a given cluster is up already; leave out --cluster")),
         // No process of ours holds them.
@@ -144,6 +151,8 @@ fn hold_arguments(options: &UpOptions) -> Vec<String> {
         options.host_address.to_string(),
         "--api-port".into(),
         options.api_port.to_string(),
+        "--seldon".into(),
+        options.seldon.seldon.to_string(),
     ]
     .to_vec()
 }

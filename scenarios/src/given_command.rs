@@ -17,7 +17,7 @@ use crate::screen::{remark, say};
 /// Below the cache directory: ledgers of runs on given clusters.
 const LEDGERS: &str = "ledgers";
 
-fn runtime() -> Result<Runtime, Failure> {
+pub(crate) fn runtime() -> Result<Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::machine)
 }
 
@@ -30,7 +30,7 @@ fn scope(options: &GivenOptions) -> ClusterScope {
 }
 
 /// Reaches the cluster of the context that was named. The current context is never assumed.
-async fn connect(options: &ContextOptions) -> Result<GivenCluster, Failure> {
+pub(crate) async fn connect(options: &ContextOptions) -> Result<GivenCluster, Failure> {
     let context = options.context.as_deref().ok_or_else(|| {
         Failure::usage("which cluster? name its context with --context; the current context is never assumed")
     })?;

@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cluster_command::kind;
 use crate::options::{Failure, UpOptions};
 use crate::run_command::stop_on_interrupt;
+use crate::seldon_command;
 use crate::standing::{Register, Standing};
 
 /// Name of the Model that a played-with mesh serves.
@@ -33,6 +34,7 @@ pub(crate) fn run(options: UpOptions) -> Result<ExitCode, Failure> {
     let wanted = Play {
         programs: provision(&cache, &|_| {}).map_err(Failure::machine)?,
         kind: kind(&options, &cache, &|_| {})?,
+        seldon: seldon_command::provide(&options.seldon, &cache)?,
         profile: options.cni.into(),
         topology: options.mesh.topology(),
         pace: options.pace.into(),

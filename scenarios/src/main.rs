@@ -2,6 +2,7 @@
 
 mod cluster_command;
 mod destinations;
+mod diagnose_command;
 mod doctor_command;
 mod given_command;
 mod hold;
@@ -14,6 +15,7 @@ mod refused_contexts;
 mod reports_command;
 mod run_command;
 mod screen;
+mod seldon_command;
 mod shards_command;
 mod standing;
 
@@ -27,7 +29,7 @@ use options::{Action, ClusterAction, Options, ReportsAction};
 fn main() -> ExitCode {
     // Before anything else: this executable is also every program that runs inside a cluster.
     let suite = Builtin { name: SUITE_PROGRAM, main: suite };
-    if let Some(code) = intercept(&[BUILTINS, &[suite]].concat()) {
+    if let Some(code) = intercept(&[BUILTINS, &[suite, harness::seldon::BUILTIN]].concat()) {
         return code;
     }
     act(Options::parse())
@@ -40,10 +42,11 @@ fn suite(arguments: Vec<String>) -> ExitCode {
 
 fn act(options: Options) -> ExitCode {
     let outcome = match options.action {
-        Action::Run(options) => run_command::run(options),
+        Action::Run(options) => run_command::run(*options),
         Action::List(options) => run_command::list(&options),
         Action::Doctor(options) if options.at.context.is_some() => given_command::examine(&options),
         Action::Doctor(_) => doctor_command::run(),
+        Action::Diagnose(options) => diagnose_command::run(options),
         Action::Undo(options) => given_command::undo(&options),
         Action::Reports(ReportsAction::Merge(options)) => reports_command::merge(&options),
         Action::Shards(options) => shards_command::run(&options),

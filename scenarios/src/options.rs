@@ -1,5 +1,7 @@
 //! The command line.
 
+mod merging;
+mod mirror;
 mod shards;
 
 use std::fmt;
@@ -8,7 +10,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use harness::run::Keep;
+use harness::seldon::{ImageOverride, SeldonSource};
 use harness::{Pace, Profile, Topology};
+pub(crate) use merging::{MergeOptions, ReportsAction};
+pub(crate) use mirror::MirrorAction;
 use reports::ExitCode;
 use scenarios::Shard;
 pub(crate) use shards::{ShardInPodOptions, ShardsOptions};
@@ -55,11 +60,13 @@ pub(crate) struct Options {
 #[expect(clippy::large_enum_variant, reason = "there is one, made once")]
 pub(crate) enum Action {
     /// Break, explain and repair: run scenarios and judge them.
-    Run(RunOptions),
+    Run(Box<RunOptions>),
     /// Print the cases that `run` with the same options would run.
     List(Selection),
     /// Say what this machine has and lacks; with --context, what a given cluster does, and what would be touched there.
     Doctor(GivenOptions),
+    /// Say what is wrong with a mesh that somebody runs; changes nothing. 0: nothing, 1: this, 3: it cannot be seen.
+    Diagnose(DiagnoseOptions),
     /// Put a given cluster back as it was before a run that was killed, from whatever machine.
     Undo(ContextOptions),
     /// A cluster to play with.
@@ -76,53 +83,6 @@ pub(crate) enum Action {
     /// The program of those pods.
     #[command(hide = true)]
     ShardInPod(ShardInPodOptions),
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum MirrorAction {
-    /// Fill a directory with images and manifests.
-    Pull {
-        /// The directory.
-        directory: PathBuf,
-        /// Images beside those of the lock.
-        #[arg(long)]
-        image: Vec<String>,
-        /// Print every command, in order, and touch nothing.
-        #[arg(long)]
-        dry_run: bool,
-    },
-    /// Put a directory's images into a registry.
-    Push {
-        /// The directory.
-        directory: PathBuf,
-        /// The registry, such as registry.example.org:5000.
-        registry: String,
-        /// Images beside those of the lock.
-        #[arg(long)]
-        image: Vec<String>,
-        /// Print every command, in order, and touch nothing.
-        #[arg(long)]
-        dry_run: bool,
-    },
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ReportsAction {
-    /// Join what the shards of one run recorded.
-    Merge(MergeOptions),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct MergeOptions {
-    /// The directories that the shards' --records named.
-    #[arg(required = true)]
-    pub(crate) records: Vec<PathBuf>,
-    /// Write a JUnit report.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) junit: Option<PathBuf>,
-    /// Write a JSON summary.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -174,12 +134,40 @@ pub(crate) struct ContextOptions {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct DiagnoseOptions {
+    #[command(flatten)]
+    pub(crate) at: ContextOptions,
+    /// The tenant's namespace.
+    #[arg(long)]
+    pub(crate) namespace: String,
+    /// The Model that gives trouble; all of the namespace when absent.
+    #[arg(long)]
+    pub(crate) model: Option<String>,
+    /// The network; found out when absent.
+    #[arg(long, value_enum)]
+    pub(crate) cni: Option<Cni>,
+    /// Also run probes in the mesh's pods, where they are there.
+    #[arg(long)]
+    pub(crate) allow_exec: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct GivenOptions {
     #[command(flatten)]
     pub(crate) at: ContextOptions,
     /// Let the harness make objects without a namespace there (definitions, roles) and label kube-system.
     #[arg(long, requires = "context")]
     pub(crate) allow_cluster_scope: bool,
+}
+
+#[derive(Debug, Clone, Args)]
+pub(crate) struct SeldonOptions {
+    /// Which Seldon: `standin`; a release's charts, `2.9.1`, `2.9.0` or `2.10.2`; or `charts:DIR`, with the charts in DIR.
+    #[arg(long, value_name = "SELDON", default_value = "standin")]
+    pub(crate) seldon: SeldonSource,
+    /// An image of your own for a component of a chart: `agent=docker.io/library/seldon-agent:mine`.
+    #[arg(long, value_name = "COMPONENT=REF")]
+    pub(crate) seldon_image: Vec<ImageOverride>,
 }
 
 #[derive(Debug, Args)]
@@ -196,6 +184,8 @@ pub(crate) struct RunOptions {
     pub(crate) given: GivenOptions,
     #[command(flatten)]
     pub(crate) real: RealOptions,
+    #[command(flatten)]
+    pub(crate) seldon: SeldonOptions,
     /// From which the names of namespaces come on a cluster that cases share; any when absent.
     #[arg(long)]
     pub(crate) seed: Option<u32>,
@@ -238,6 +228,8 @@ pub(crate) struct UpOptions {
     /// Whether Seldon's and the kubelet's long timers shrink.
     #[arg(long, value_enum, default_value = "fast")]
     pub(crate) pace: PaceOption,
+    #[command(flatten)]
+    pub(crate) seldon: SeldonOptions,
     /// Loopback address for the API server and NodePorts.
     #[arg(long, default_value = "127.0.0.1")]
     pub(crate) host_address: Ipv4Addr,
@@ -392,6 +384,8 @@ mod tests {
     #[case::keep(&["run", "--keep", "some"], &["some", "never", "failed", "always"])]
     #[case::cluster(&["run", "--cluster", "minikube"], &["minikube", "embedded", "given"])]
     #[case::shard(&["run", "--shard", "4/3"], &["4/3", "1/3 to 3/3"])]
+    #[case::seldon(&["run", "--seldon", "2.8.0"], &["2.8.0", "standin, 2.9.1, 2.9.0, 2.10.2 or charts:DIR"])]
+    #[case::image(&["run", "--seldon-image", "triton=a:1"], &["triton", "controller, scheduler"])]
     #[case::jobs(&["run", "--jobs", "0"], &["0", "1..=64"])]
     #[case::address(&["cluster", "up", "--host-address", "here"], &["here"])]
     fn a_wrong_value_is_answered_with_the_allowed_ones(#[case] words: &[&str], #[case] said: &[&str]) {

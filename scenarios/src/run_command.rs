@@ -10,6 +10,7 @@ use harness::clusters::{Cache, Cluster, RealCluster, kubeconfig, provision, try_
 use harness::ground::Ground;
 use harness::patience::Patience;
 use harness::run::Settings;
+use harness::seldon::Seldon;
 use reports::{Agreement, ExitCode, Fidelity, PartOfRun, Record, Verdict, compare, exit_code, totals};
 use scenarios::{Case, Filters, SuiteEnd, SuiteEvent, cases, run_suite, usual_jobs};
 use tokio_util::sync::CancellationToken;
@@ -21,6 +22,7 @@ use crate::live_line::LiveLine;
 use crate::options::{ClusterOption, Failure, RunOptions, Selection};
 use crate::real_command;
 use crate::screen::{remark, say};
+use crate::seldon_command;
 
 /// Prints the selected cases.
 pub(crate) fn list(selection: &Selection) -> Result<ExitCode, Failure> {
@@ -51,6 +53,7 @@ fn sharded(selection: &Selection) -> Result<(Vec<Case>, Option<PartOfRun>), Fail
 pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
     let (cases, shard) = sharded(&options.selection)?;
     check_clusters(&options)?;
+    seldon_command::check(&options.seldon, &options.cluster)?;
     if cases.is_empty() {
         remark(match options.selection.shard {
             None => "nothing to run: no selected scenario has that network and layout",
@@ -65,6 +68,7 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
     let destinations = Destinations::check(&options, &cache)?;
     let patience = Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
     let stop = stop_on_interrupt()?;
+    let seldon = seldon_command::provide(&options.seldon, &cache)?;
     let began = Instant::now();
     let (mut ends, mut failure) = (Vec::new(), None);
     for pass in passes(&options.cluster, &cases) {
@@ -75,7 +79,9 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
             1 => destinations.records().to_owned(),
             _ => destinations.records().join(pass.cluster.word()),
         };
-        let run = Run { options: &options, cases: &pass.cases, shard, patience, records, stop: &stop };
+        let seldon = seldon.clone();
+        let run =
+            Run { options: &options, cases: &pass.cases, shard, patience, records, seldon, stop: &stop };
         match run.on(&pass, &cache, &destinations) {
             Ok((end, left)) => {
                 ends.push((pass.cluster, end));
@@ -171,6 +177,7 @@ struct Run<'a> {
     shard: Option<PartOfRun>,
     patience: Patience,
     records: PathBuf,
+    seldon: Seldon,
     stop: &'a CancellationToken,
 }
 
@@ -185,6 +192,7 @@ impl Run<'_> {
         let (ground, standing) = ground(pass, &self, cache)?;
         let settings = Settings {
             ground,
+            seldon: self.seldon,
             pace: options.pace.into(),
             patience: match pass.cluster {
                 ClusterOption::Embedded => self.patience,

@@ -108,7 +108,7 @@ pub(crate) fn in_pod(options: &ShardInPodOptions) -> Result<ExitCode, Failure> {
     let Action::Run(run) = parsed.map_err(Failure::usage)?.action else {
         return Err(Failure::usage("a shard is told what `run` is told"));
     };
-    let ended = run_command::run(run);
+    let ended = run_command::run(*run);
     let handed =
         hand_over(&options.records, &mut stdout()).map_err(|error| Failure::machine(format!("{error:#}")))?;
     match ended? {

@@ -7,6 +7,7 @@ use harness::clusters::{Cache, provision, try_namespaces};
 use harness::ground::Ground;
 use harness::patience::Patience;
 use harness::run::{Keep, Settings};
+use harness::seldon::Seldon;
 
 /// Fast pace, clusters that end with their case, records in `records`; programs are fetched when they are missing.
 ///
@@ -18,5 +19,6 @@ pub fn settings_under_test(records: PathBuf) -> anyhow::Result<Settings> {
     try_namespaces().map_err(anyhow::Error::msg)?;
     let programs = provision(&Cache::from_environment()?, &|line| eprintln!("{line}"))?;
     let ground = Ground::Embedded(programs);
-    Ok(Settings { ground, pace: Pace::FAST, patience, records, keep: Keep::Never, shard: None })
+    let seldon = Seldon::StandIn;
+    Ok(Settings { ground, seldon, pace: Pace::FAST, patience, records, keep: Keep::Never, shard: None })
 }

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context, bail};
-use embedded_api::{ApiServer, Config, TlsIdentity};
+use embedded_api::{ApiServer, Authorization, Config, TlsIdentity};
 use embedded_dns::{Manifests, NodeHost, Upstream};
 use embedded_node::{Node, NodeSettings, Program, ProgramImage};
+use k8s_openapi::api::storage::v1::StorageClass;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::net::TcpListener;
@@ -55,6 +57,7 @@ pub(crate) async fn boot(spec: &ClusterSpec, border: Border) -> anyhow::Result<B
     let api = ApiServer::new(Config {
         endpoint: Some((NODE_ADDRESS, API_PORT)),
         ca_pem: identity.ca_pem().into(),
+        authorization: Authorization::Rbac,
         ..Config::default()
     });
     let stop = CancellationToken::new();
@@ -77,6 +80,7 @@ pub(crate) async fn boot(spec: &ClusterSpec, border: Border) -> anyhow::Result<B
         tokio::spawn(node_ports::forward(client.clone(), border, spec.host_address, NODE_ADDRESS));
     }
     create_dns(&client, NODE_NAME).await.context("cannot create the cluster's DNS")?;
+    create_storage(&client).await.context("cannot create the default storage class")?;
     until_ready(&client, NODE_NAME).await?;
     info!("booted in {} ms", began.elapsed().as_millis());
     let access = Access { server, ca_pem: identity.ca_pem().into(), token: api.admin_token().into() };
@@ -176,4 +180,20 @@ pub async fn create_dns(client: &Client, node_name: &str) -> kube::Result<()> {
     Api::namespaced(client.clone(), system).create(&parameters, &service).await?;
     Api::namespaced(client.clone(), system).create(&parameters, &deployment).await?;
     Ok(())
+}
+
+/// The class that k3s's own provisioner has.
+async fn create_storage(client: &Client) -> kube::Result<()> {
+    let class = StorageClass {
+        metadata: ObjectMeta {
+            name: Some("local-path".into()),
+            annotations: Some([("storageclass.kubernetes.io/is-default-class".into(), "true".into())].into()),
+            ..ObjectMeta::default()
+        },
+        provisioner: "rancher.io/local-path".into(),
+        reclaim_policy: Some("Delete".into()),
+        volume_binding_mode: Some("WaitForFirstConsumer".into()),
+        ..StorageClass::default()
+    };
+    Api::all(client.clone()).create(&PostParams::default(), &class).await.map(|_| ())
 }

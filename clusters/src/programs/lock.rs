@@ -17,6 +17,7 @@ pub(crate) struct Lock {
     pub(crate) nft: DebianPrograms,
     pub(crate) kubernetes: KubernetesPins,
     pub(crate) containers: DebianPrograms,
+    pub(crate) helm: GoProgram,
 }
 
 /// A program made of Python packages.
@@ -52,6 +53,17 @@ pub(crate) struct DebianPrograms {
     pub(crate) packages: Vec<DebianPackage>,
 }
 
+/// A program built from its Go module, which Go's checksum database vouches for.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct GoProgram {
+    pub(crate) version: String,
+    /// The package to build.
+    pub(crate) package: String,
+    /// The program's file, below its directory.
+    pub(crate) main: PathBuf,
+}
+
 /// One Debian package.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -74,6 +86,13 @@ impl DebianPrograms {
         let pins: String = self.packages.iter().map(|package| package.sha256.as_str()).collect();
         let digest = hex::encode(Sha256::digest(pins));
         format!("{name}-{}-{}-{}", self.version, self.release, &digest[..8])
+    }
+}
+
+impl GoProgram {
+    /// The cache's directory for this version.
+    pub(crate) fn directory(&self) -> String {
+        format!("{}-{}", self.main.display(), self.version)
     }
 }
 

@@ -63,7 +63,7 @@ impl World {
         let service = ObjectRef::new(Kind::Service, mesh.tenant(), "seldon-scheduler");
         let slice = ObjectRef::new(Kind::EndpointSlice, mesh.tenant(), "seldon-scheduler-nobody");
         for old in [&service, &slice] {
-            old.delete(self.client()).await?;
+            old.delete(self.hand()?).await?;
         }
         self.undo_later(Undo::Delete(service));
         if behind == Behind::Silence {

@@ -43,6 +43,27 @@ impl Foothold {
         target.apply(Trial::ForGood).await
     }
 
+    /// Notes an object without a namespace that somebody else, told to by this run, is about to make.
+    ///
+    /// # Errors
+    /// Why it may not be made.
+    pub(crate) async fn expect(&self, client: &Client, manifest: &Value) -> anyhow::Result<()> {
+        let target = Manifest::of(client, manifest)?;
+        match self.may_stand(client, &target).await? {
+            Stands::Ours => Ok(()),
+            Stands::NotYet => {
+                let undo = Undo::Delete(ObjectRef::new(cluster_kind(&target)?, "", &target.name));
+                self.before(client, undo).await
+            }
+            Stands::AsItIs => {
+                let Manifest { kind, name, .. } = target;
+                anyhow::bail!(
+                    "{kind} {name} exists and is not this run's, and the others of its chart do not"
+                )
+            }
+        }
+    }
+
     /// Whether a namespace is this run's.
     pub(crate) async fn owns(&self, client: &Client, namespace: &str) -> kube::Result<bool> {
         let found = ObjectRef::new(Kind::Namespace, "", namespace).read(client).await?;

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::Container;
 use kube::api::{Api, ListParams, PostParams};
 use kube::{Client, ResourceExt};
 
-use super::{ClusterScope, HOME};
+use super::{ClusterScope, HOME, peculiarities};
 use crate::object::{Kind, ObjectRef};
 
 /// One line of the survey.
@@ -67,6 +67,7 @@ pub async fn survey(client: &Client, scope: ClusterScope) -> anyhow::Result<Vec<
     if let Err(why) = refuse_what_cannot_work(client, scope).await {
         findings.push(Finding::Lacks(format!("{why:#}")));
     }
+    findings.extend(peculiarities::of(client).await.into_iter().map(Finding::Lacks));
     for (group, resource, verbs) in needed {
         let mut denied = Vec::new();
         for verb in verbs {
@@ -137,11 +138,23 @@ pub(super) async fn refuse_what_cannot_work(client: &Client, scope: ClusterScope
 
 /// Seldon 2.9: `--clusterwide=true`, and no list of namespaces.
 fn watches_everything(controller: &Deployment) -> bool {
+    watched(controller).is_some_and(|list| list.is_empty())
+}
+
+/// Whether a controller works on the objects of `namespace`.
+pub(super) fn watches(controller: &Deployment, namespace: &str) -> bool {
+    let own = controller.namespace().as_deref() == Some(namespace);
+    own || watched(controller)
+        .is_some_and(|list| list.is_empty() || list.split(',').any(|listed| listed == namespace))
+}
+
+/// The list of namespaces that a cluster-wide controller watches, empty for all; none for one that is not.
+fn watched(controller: &Deployment) -> Option<String> {
     let pod = controller.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
     let containers = pod.map(|pod| pod.containers.as_slice()).unwrap_or_default();
     let value = |flag: &str| containers.iter().find_map(|container| argument(container, flag));
-    value("--clusterwide=").as_deref() == Some("true")
-        && value("--watch-namespaces=").is_none_or(|list| list.is_empty())
+    (value("--clusterwide=").as_deref() == Some("true"))
+        .then(|| value("--watch-namespaces=").unwrap_or_default())
 }
 
 /// The value of a container's flag, which may be `$(A_VARIABLE)` of its environment.

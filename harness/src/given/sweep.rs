@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::{RUN_LABEL, label};
 use crate::object::{self, Kind, ObjectRef};
-use crate::patience::given::{GOING, LETTING_GO, look_again};
+use crate::patience::given::{GOING, HELD_FOR, LETTING_GO, look_again};
 use crate::undo::Undo;
 
 /// Seldon's kinds whose objects have finalizers, those that depend on others first.
@@ -50,8 +50,8 @@ pub(super) async fn sweep(client: &Client, run: &str, entries: &[Undo]) -> Left 
             Undo::Delete(object) if object.kind == Kind::Namespace => namespaces.push((undo, object)),
             Undo::Delete(object) => unscoped.push((undo, object)),
             Undo::Restore { before, .. } => left.note(undo, object::apply(client, before).await),
-            Undo::Merge { object, patch } => {
-                left.note(undo, object.merge(client, patch).await.map_err(anyhow::Error::from));
+            Undo::Merge { object, patch, ours } => {
+                left.note(undo, object.take_back(client, patch, ours).await);
             }
             // Nothing of a given cluster.
             Undo::Upstream(_) => {}
@@ -91,7 +91,7 @@ async fn go(client: &Client, run: &str, object: &ObjectRef) -> anyhow::Result<()
 
 /// Deletes Seldon's objects while their controllers still run. A controller that does not let go, because it is cut off
 /// or gone, is not waited for: then the finalizers are taken off.
-async fn empty(client: &Client, namespace: &str) -> anyhow::Result<()> {
+pub(crate) async fn empty(client: &Client, namespace: &str) -> anyhow::Result<()> {
     // A controller that a policy cuts off from its scheduler cannot let go.
     for policy in all(client, Kind::NetworkPolicy, namespace).await {
         policy.delete(client).await?;
@@ -189,21 +189,44 @@ async fn delete_ours(client: &Client, run: &str, object: &ObjectRef) -> anyhow::
 
 /// Waits until an object that was deleted is gone.
 pub(super) async fn wait_gone(client: &Client, object: &ObjectRef) -> anyhow::Result<()> {
-    let began = Instant::now();
+    let (began, mut since) = (Instant::now(), None);
     loop {
         let Some(found) = object.read(client).await? else { return Ok(()) };
         if label(&found).is_none() {
             return Ok(());
         }
-        if began.elapsed() >= GOING {
-            anyhow::bail!("{object} is not gone after {} s: {}", GOING.as_secs(), conditions(&found));
+        // Pods have their grace, finalizers have none: what only they hold goes at once, or when somebody takes them off.
+        let held = finalizers(&found).is_some();
+        since = since.filter(|_| held).or_else(|| held.then(Instant::now));
+        if began.elapsed() >= GOING || since.is_some_and(|since| since.elapsed() >= HELD_FOR) {
+            let waited = began.elapsed().as_secs();
+            let why = finalizers(&found).map_or_else(|| conditions(&found), |why| {
+                format!("{why}; nobody takes these finalizers off: start their controller again, or take them off")
+            });
+            anyhow::bail!("{object} is not gone after {waited} s: {why}");
         }
         look_again().await;
     }
 }
 
+/// The finalizers that alone keep an object which is being deleted, in the API server's words or as they stand.
+pub(super) fn finalizers(object: &Value) -> Option<String> {
+    let conditions = object["status"]["conditions"].as_array();
+    let remaining = conditions.into_iter().flatten().find(|condition| {
+        condition["type"] == "NamespaceFinalizersRemaining" && condition["status"] == "True"
+    });
+    if let Some(condition) = remaining {
+        return Some(condition["message"].as_str().unwrap_or_default().to_owned());
+    }
+    let own = object["metadata"]["finalizers"].as_array().filter(|own| !own.is_empty())?;
+    let own: Vec<&str> = own.iter().filter_map(Value::as_str).collect();
+    // A definition's own one is the API server's, which takes it off when the objects are gone.
+    let foreign = own.iter().any(|name| *name != "customresourcecleanup.apiextensions.k8s.io");
+    foreign.then(|| format!("it has the finalizers {}", own.join(", ")))
+}
+
 /// What a namespace that does not go says of itself.
-fn conditions(object: &Value) -> String {
+pub(super) fn conditions(object: &Value) -> String {
     let conditions = object["status"]["conditions"].as_array();
     let telling = conditions.into_iter().flatten().filter(|condition| condition["status"] == "True");
     let texts: Vec<&str> = telling.filter_map(|condition| condition["message"].as_str()).collect();
@@ -213,6 +236,20 @@ fn conditions(object: &Value) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_only_finalizers_hold_is_told_from_what_takes_its_time() {
+        let condition = |status: &str| {
+            json!({"status": {"conditions": [
+                {"type": "NamespaceFinalizersRemaining", "status": status, "message": "a in 1 resource instances"},
+            ]}})
+        };
+        assert_eq!(finalizers(&condition("True")).as_deref(), Some("a in 1 resource instances"));
+        assert_eq!(finalizers(&condition("False")), None);
+        let own = |name: &str| json!({"metadata": {"finalizers": [name]}});
+        assert_eq!(finalizers(&own("me/x")).as_deref(), Some("it has the finalizers me/x"));
+        assert_eq!(finalizers(&own("customresourcecleanup.apiextensions.k8s.io")), None);
+    }
 
     #[test]
     fn a_namespace_that_stays_says_why() {

@@ -13,8 +13,9 @@ use super::{InstalledMesh, Mesh, Runtime, Servers, other_tooling, store};
 use crate::claim::Claim;
 use crate::look::{Look, PodQuery, Seen};
 use crate::object::manifest;
+use crate::seldon::{Chart, Layout, Seldon};
 use crate::world::{Topology, World};
-use crate::{images, model};
+use crate::{images, model, obstacles};
 
 impl World {
     /// Installs `mesh` and returns when everything it was asked for is Ready.
@@ -25,13 +26,22 @@ impl World {
         let began = Instant::now();
         let mesh = mesh.placed(self.namespaces());
         self.step(format!("install {mesh}"))?;
-        let objects = match self.cluster() {
-            Cluster::Embedded(_) => manifests(&mesh)?,
-            _ => hastened(&mesh, self.pace())?,
-        };
-        self.apply_all(&objects).await?;
+        self.apply_of(surroundings(&mesh)).await?;
+        self.install_seldon(&mesh).await?;
         let installed = installed(&mesh);
         self.remember(&installed);
+        if let Err(error) = self.comes_up(&mesh, &installed).await {
+            let ours = [mesh.tenant.as_str(), mesh.home.as_str(), mesh.store.as_str()];
+            let why = obstacles::in_the_way(self.client(), &ours).await;
+            return Err(if why.is_empty() { error } else { error.context(why.join("; ")) });
+        }
+        self.step(format!("installed in {:.1} s", began.elapsed().as_secs_f64()))?;
+        self.enter(Phase::Healthy);
+        Ok(installed)
+    }
+
+    /// Waits until everything that `mesh` was asked for is Ready.
+    async fn comes_up(&self, mesh: &Mesh, installed: &InstalledMesh) -> anyhow::Result<()> {
         let patience = self.patience().mesh;
         self.wait_for(is_ready(&installed.controller()), patience).await?;
         self.wait_for(is_ready(&installed.visitor()), patience).await?;
@@ -43,9 +53,28 @@ impl World {
             self.wait_for(is_ready(&installed.agent()), patience).await?;
             self.wait_for(is_ready(&installed.envoy()), patience).await?;
         }
-        self.step(format!("installed in {:.1} s", began.elapsed().as_secs_f64()))?;
-        self.enter(Phase::Healthy);
-        Ok(installed)
+        Ok(())
+    }
+
+    /// Applies what is ours of `mesh`; where no kubelet of ours shrinks what its pods wait for, that is shrunk before.
+    async fn apply_of(&self, mut objects: Vec<Value>) -> anyhow::Result<()> {
+        if !matches!(self.cluster(), Cluster::Embedded(_)) {
+            objects.iter_mut().for_each(|object| hasten(object, self.pace()));
+        }
+        self.apply_all(&objects).await
+    }
+
+    async fn install_seldon(&self, mesh: &Mesh) -> anyhow::Result<()> {
+        match self.seldon() {
+            Seldon::StandIn => self.apply_of(stand_ins(mesh)?).await,
+            Seldon::Charts(source) => {
+                let (home, tenant) = (mesh.home.clone(), mesh.tenant.clone());
+                let values = Values { tag: source.tag().into(), ..Values::testable(&home) };
+                let layout = Layout { home, tenant, reach: reach(mesh) };
+                self.install_charts(source, &charts(mesh), &layout).await?;
+                self.apply_of(runtime_by_hand(mesh, &values)?).await
+            }
+        }
     }
 
     /// Applies Server `mlserver` in `mesh`'s tenant.
@@ -78,42 +107,67 @@ pub(super) fn installed(mesh: &Mesh) -> InstalledMesh {
     }
 }
 
-/// With probes that shrink with the pace, where no kubelet of ours shrinks them.
+/// All that a mesh of stand-ins is made of, with probes that shrink with the pace, where no kubelet of ours shrinks them.
 pub(super) fn hastened(mesh: &Mesh, pace: Pace) -> anyhow::Result<Vec<Value>> {
-    let mut objects = manifests(mesh)?;
+    let mut objects = [surroundings(mesh), stand_ins(mesh)?].concat();
     objects.iter_mut().for_each(|object| hasten(object, pace));
     Ok(objects)
 }
 
-fn manifests(mesh: &Mesh) -> anyhow::Result<Vec<Value>> {
+/// What stands around a mesh: namespaces, the artefact store and how it is reached, visitors.
+fn surroundings(mesh: &Mesh) -> Vec<Value> {
     let (tenant, home) = (mesh.tenant.as_str(), mesh.home.as_str());
-    let values = Values::testable(home);
     let mut objects = vec![namespace(tenant)];
     if home != tenant {
         objects.push(namespace(home));
-    }
-    for definition in seldon_crds::definitions::all() {
-        objects.push(manifest(&definition)?);
     }
     objects.extend(store::manifests(&mesh.store));
     for neighbour in &mesh.neighbours {
         objects.extend([namespace(neighbour), store::secret(neighbour, &mesh.store), visitor(neighbour)]);
     }
+    objects.extend([store::secret(tenant, &mesh.store), visitor(tenant)]);
+    objects
+}
+
+/// The objects of the charts, for stand-ins.
+fn stand_ins(mesh: &Mesh) -> anyhow::Result<Vec<Value>> {
+    let (tenant, home) = (mesh.tenant.as_str(), mesh.home.as_str());
+    let values = Values::testable(home);
+    let mut objects = Vec::new();
+    for definition in seldon_crds::definitions::all() {
+        objects.push(manifest(&definition)?);
+    }
     objects.push(manifest(&defaults::seldon_config(&values))?);
     objects.push(manifest(&defaults::server_config(&values))?);
-    objects.push(manifest(&defaults::rclone_gs_public(tenant))?);
-    objects.push(store::secret(tenant, &mesh.store));
-    objects.push(visitor(tenant));
-    match mesh.runtime {
-        Runtime::Controller => objects.push(manifest(&defaults::seldon_runtime(tenant))?),
-        Runtime::OtherTooling => objects.extend(other_tooling::manifests(tenant, &values)?),
-        Runtime::Absent => {}
+    objects.extend(runtime_by_hand(mesh, &values)?);
+    if mesh.runtime == Runtime::Controller {
+        objects.push(manifest(&defaults::rclone_gs_public(tenant))?);
+        objects.push(manifest(&defaults::seldon_runtime(tenant))?);
     }
     if mesh.servers == Servers::One {
         objects.push(server(tenant));
     }
     objects.extend(controller::manifests(&controller::Controller::new(home, reach(mesh))));
     Ok(objects)
+}
+
+/// What a mesh whose runtime does not come from the runtime chart has instead.
+fn runtime_by_hand(mesh: &Mesh, values: &Values) -> anyhow::Result<Vec<Value>> {
+    let mut objects = match mesh.runtime {
+        Runtime::Controller => return Ok(Vec::new()),
+        Runtime::OtherTooling => other_tooling::manifests(&mesh.tenant, values)?,
+        Runtime::Absent => Vec::new(),
+    };
+    objects.insert(0, manifest(&defaults::rclone_gs_public(&mesh.tenant))?);
+    Ok(objects)
+}
+
+/// The charts that make `mesh`.
+fn charts(mesh: &Mesh) -> Vec<Chart> {
+    let mut charts = vec![Chart::Crds, Chart::Setup];
+    charts.extend((mesh.runtime == Runtime::Controller).then_some(Chart::Runtime));
+    charts.extend((mesh.servers == Servers::One).then_some(Chart::Servers));
+    charts
 }
 
 /// What the mesh's controller watches. On a shared cluster that is never everything.

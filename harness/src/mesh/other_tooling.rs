@@ -19,6 +19,7 @@ pub(super) fn manifests(tenant: &str, values: &Values) -> anyhow::Result<Vec<Val
     let mut objects = Vec::new();
     for account in ["seldon-scheduler", "seldon-server"] {
         objects.push(json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta(account)}));
+        objects.extend(rights(tenant, account));
     }
     for (name, key, text) in [
         ("seldon-agent", "agent.yaml", "rclone:\n  config_secrets:\n  - seldon-rclone-gs-public\n"),
@@ -45,6 +46,23 @@ pub(super) fn manifests(tenant: &str, values: &Values) -> anyhow::Result<Vec<Val
         &[("data", 80, 9000), ("stats", 9003, 9003)],
     ));
     Ok(objects)
+}
+
+/// What Seldon's programs read of the API: Secrets and ConfigMaps of their namespace.
+fn rights(tenant: &str, account: &str) -> [Value; 2] {
+    let metadata = json!({"name": account, "namespace": tenant});
+    let group = "rbac.authorization.k8s.io";
+    let reads =
+        json!({"apiGroups": [""], "resources": ["secrets", "configmaps"], "verbs": ["get", "list", "watch"]});
+    let role = json!({
+        "apiVersion": format!("{group}/v1"), "kind": "Role", "metadata": metadata, "rules": [reads],
+    });
+    let binding = json!({
+        "apiVersion": format!("{group}/v1"), "kind": "RoleBinding", "metadata": metadata,
+        "roleRef": {"apiGroup": group, "kind": "Role", "name": account},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": tenant}],
+    });
+    [role, binding]
 }
 
 /// The scheduler's state in an emptyDir: this tooling makes no claims.

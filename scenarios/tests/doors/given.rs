@@ -19,7 +19,7 @@ use crate::up::Up;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Every object of the cluster, but for what changes by itself: events, heartbeats, bookkeeping of writes.
-fn everything(kubectl: &Kubectl<'_>) -> Vec<Value> {
+pub(crate) fn everything(kubectl: &Kubectl<'_>) -> Vec<Value> {
     let kinds = kubectl.ok("api-resources --verbs=list -o name");
     let kinds: Vec<&str> = kinds.lines().filter(|kind| !kind.starts_with("events")).collect();
     let listed = kubectl.ok(&format!("get {} -A -o json", kinds.join(",")));
@@ -163,6 +163,37 @@ fn what_a_killed_run_left_is_undone_from_elsewhere() {
     // The first machine still has its file: it tells of nothing that is left.
     let again = scene.run(&scene.guest, &["undo"]).expect(0);
     assert_eq!(again.out, "nothing to undo\n");
+    assert_eq!(everything(&scene.kubectl()), before);
+}
+
+#[test]
+fn a_run_whose_lease_is_taken_changes_nothing_any_more() {
+    if !kubectl::is_there() {
+        return;
+    }
+    let owner = Place::new();
+    let scene = Scene::new(&owner, "robbed", "127.68.0.13");
+    let before = everything(&scene.kubectl());
+    let arguments = [&RUN[..], &["open connection", "ready model", "--allow-cluster-scope"]].concat();
+    let run = start(scene.guest(&scene.guest, &arguments));
+    let models = || scene.kubectl().run("get models -A -o name").out;
+    assert!(until(PATIENCE, || !models().is_empty()), "there was no Model to be seen");
+    let thief = r#"{"spec":{"holderIdentity":"thief"}}"#;
+    scene.kubectl().ok(&format!("patch lease harness -n seldon-conformance --type=merge -p {thief}"));
+    let ended = finish(run).expect(3);
+    let said = "this run lost the cluster's Lease";
+    assert!(ended.out.contains(said), "{}", ended.out);
+    assert!(ended.out.contains("an earlier case left something behind, or this run lost"), "{}", ended.out);
+    assert!(ended.sentence().contains("undo --context robbed"), "{}", ended.err);
+    // What was made is still there: the thief may be using it.
+    assert!(!models().is_empty());
+    let holder =
+        scene.kubectl().ok("get lease harness -n seldon-conformance -o jsonpath={.spec.holderIdentity}");
+    assert_eq!(holder, "thief");
+
+    scene.kubectl().ok("delete lease harness -n seldon-conformance");
+    let undone = scene.run(&scene.guest, &["undo"]).expect(0);
+    assert!(undone.out.contains("delete Namespace "), "{}", undone.out);
     assert_eq!(everything(&scene.kubectl()), before);
 }
 

@@ -1,7 +1,9 @@
 //! The front doors, tried as a new user would: the real binary, its words, its exit codes, and what it leaves.
 #![expect(clippy::unwrap_used, reason = "in a test a surprise is a failure")]
 
+mod charts;
 mod cluster;
+mod diagnose;
 mod door;
 mod faults;
 mod given;

@@ -1,11 +1,14 @@
 //! The objects every new cluster has.
 
+mod roles;
+
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use crate::authentication::User;
+use crate::config::Authorization;
 use crate::options::Query;
 use crate::state::State;
 use crate::verbs::{Call, Part};
@@ -14,6 +17,11 @@ use crate::verbs::{Call, Part};
 pub(crate) fn populate(state: &Arc<State>) {
     for name in ["kube-system", "default", "kube-public", "kube-node-lease"] {
         create(state, "", "namespaces", "", json!({"metadata": {"name": name}}));
+    }
+    if state.config.authorization == Authorization::Rbac {
+        for (plural, document) in roles::all() {
+            create(state, "rbac.authorization.k8s.io", plural, "", document);
+        }
     }
     if !state.config.ca_pem.is_empty() {
         let data = json!({"client-ca-file": state.config.ca_pem});

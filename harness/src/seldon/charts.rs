@@ -1,0 +1,234 @@
+//! Seldon's charts on this machine: somebody's directories, or a release fetched into the cache once.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clusters::{Cache, CacheError, CommandError, Helm, HelmError};
+use sha2::{Digest, Sha256};
+
+use super::image::ImageOverride;
+use super::release::Chart;
+use super::{Release, Seldon, SeldonSource};
+
+/// Seldon's chart repository.
+const REPOSITORY: &str = "https://seldonio.github.io/helm-charts";
+
+/// SHA-256 of the archives, as the repository's index states them. 2.10.2 was not in it when this was written.
+const DIGESTS: &[(Release, Chart, &str)] = &[
+    (Release::V2_9_0, Chart::Crds, "2d00baab10d003b003d150b5a18e25bd7bd68a03b825bc6346e542a08a652a89"),
+    (Release::V2_9_0, Chart::Setup, "7c1f116627579793f8f97a44f1e16e669fc2a1118d0c144eb1fcfea5a35b6624"),
+    (Release::V2_9_0, Chart::Runtime, "eb5e80d99c8d466433636a64d86aaceedafb647f079b818ad24e60ce03f6b300"),
+    (Release::V2_9_0, Chart::Servers, "083c84aa33dd1d3f8c07b0c253b01362b868594e004e4220128040f5d921fbb1"),
+    (Release::V2_9_1, Chart::Crds, "1e52a3b6f6b3ebf02be34ace3b2a6af602677299b2c6c476ce92d93e24713b78"),
+    (Release::V2_9_1, Chart::Setup, "c92254aec0b5dae5f04ac8f9fc16811417ae3d7b90b307fce7d025dc91b8ca30"),
+    (Release::V2_9_1, Chart::Runtime, "0e9091eac26bdb42d4e2d10e78485ae83af1b9b0eacdbcc030944f96fb79c8bf"),
+    (Release::V2_9_1, Chart::Servers, "707a8227d96bc8f8fe406e74509add380b4b6e9770ef965e4fa6f47b887164d7"),
+];
+
+/// Why Seldon cannot be installed.
+#[derive(Debug, thiserror::Error)]
+pub enum SeldonError {
+    /// A directory of charts lacks one.
+    #[error(
+        "{} holds no chart {chart}; --seldon charts:DIR names a directory with {} in it, as `k8s/helm-charts` of \
+         Seldon's repository is one",
+        .directory.display(),
+        Chart::ALL.map(Chart::name).join(", ")
+    )]
+    NoChart {
+        /// The directory.
+        directory: PathBuf,
+        /// What it lacks.
+        chart: &'static str,
+    },
+    /// Images of one's own beside stand-ins.
+    #[error(
+        "--seldon-image names an image for a chart, and the stand-ins come without charts; say which with --seldon"
+    )]
+    ImagesOfStandIns,
+    /// This release's controller cannot do it.
+    #[error(
+        "the controller of Seldon {release} cannot watch a list of namespaces, which this mesh needs; 2.9.1 can"
+    )]
+    CannotWatchLists {
+        /// The release.
+        release: &'static str,
+    },
+    /// Values cannot be written.
+    #[error("cannot write a chart's values: {0}")]
+    Values(String),
+    /// There is no helm.
+    #[error(transparent)]
+    Helm(#[from] HelmError),
+    /// The cache directory is at fault.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// A chart cannot be fetched.
+    #[error(
+        "cannot fetch the charts of Seldon {release}: {source}; without the network, or for a release that the \
+         repository does not have: `git clone --depth 1 --branch v{release} https://github.com/SeldonIO/seldon-core`, \
+         and --seldon charts:seldon-core/k8s/helm-charts"
+    )]
+    Fetch {
+        /// The release.
+        release: &'static str,
+        /// What helm said.
+        source: CommandError,
+    },
+    /// A fetched chart is not the pinned one.
+    #[error("{file} has SHA-256 {found} instead of {pinned}; nothing was installed")]
+    Digest {
+        /// The archive.
+        file: String,
+        /// What it hashes to.
+        found: String,
+        /// What it should.
+        pinned: &'static str,
+    },
+    /// A fetched chart cannot be read.
+    #[error("cannot read {}: {source}", .file.display())]
+    Unreadable {
+        /// The archive.
+        file: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+}
+
+/// Four charts, the helm that installs them, and images that stand in the place of theirs.
+#[derive(Debug, Clone)]
+pub struct Charts {
+    helm: Helm,
+    release: Option<Release>,
+    directory: PathBuf,
+    images: Vec<ImageOverride>,
+}
+
+impl Charts {
+    pub(super) fn helm(&self) -> &Helm {
+        &self.helm
+    }
+
+    /// Which release they are, where that is known.
+    pub(super) fn release(&self) -> Option<Release> {
+        self.release
+    }
+
+    /// How images of the same release are tagged; somebody's directories are taken for the release that is stood in for.
+    pub(crate) fn tag(&self) -> &'static str {
+        self.release.unwrap_or(Release::V2_9_1).version()
+    }
+
+    pub(super) fn images(&self) -> &[ImageOverride] {
+        &self.images
+    }
+
+    /// A chart's directory or archive.
+    pub(super) fn place(&self, chart: Chart) -> PathBuf {
+        match self.release {
+            Some(release) => self.directory.join(archive(release, chart)),
+            None => self.directory.join(chart.name()),
+        }
+    }
+}
+
+impl Seldon {
+    /// What `source` names, with `images` in the place of its own; what is not on this machine is fetched into `cache`,
+    /// and `progress` is told.
+    ///
+    /// # Errors
+    /// [`SeldonError`], with the remedy.
+    pub fn provide(
+        source: &SeldonSource,
+        images: &[ImageOverride],
+        cache: &Cache,
+        progress: &dyn Fn(&str),
+    ) -> Result<Seldon, SeldonError> {
+        let (release, directory) = match source {
+            SeldonSource::StandIn if images.is_empty() => return Ok(Seldon::StandIn),
+            SeldonSource::StandIn => return Err(SeldonError::ImagesOfStandIns),
+            SeldonSource::Charts(directory) => (None, complete(directory)?),
+            SeldonSource::Release(release) => (Some(*release), PathBuf::new()),
+        };
+        let helm = Helm::provide(cache, progress)?;
+        let directory = match release {
+            Some(release) => fetched(release, &helm, cache, progress)?,
+            None => directory,
+        };
+        let images = images.to_vec();
+        Ok(Seldon::Charts(Box::new(Charts { helm, release, directory, images })))
+    }
+}
+
+/// A directory in which all charts are.
+fn complete(directory: &Path) -> Result<PathBuf, SeldonError> {
+    for chart in Chart::ALL {
+        if !directory.join(chart.name()).join("Chart.yaml").is_file() {
+            return Err(SeldonError::NoChart { directory: directory.to_owned(), chart: chart.name() });
+        }
+    }
+    std::path::absolute(directory)
+        .map_err(|source| SeldonError::Unreadable { file: directory.to_owned(), source })
+}
+
+fn archive(release: Release, chart: Chart) -> String {
+    format!("{}-{}.tgz", chart.name(), release.version())
+}
+
+fn fetched(
+    release: Release,
+    helm: &Helm,
+    cache: &Cache,
+    progress: &dyn Fn(&str),
+) -> Result<PathBuf, SeldonError> {
+    let name = format!("seldon-charts-{}", release.version());
+    if let Some(place) = cache.find(&name)? {
+        return Ok(place);
+    }
+    let guard = cache.lock(|| progress("waiting for another run that provisions programs"))?;
+    if let Some(place) = cache.find(&name)? {
+        return Ok(place);
+    }
+    progress(&format!("fetching the charts of Seldon {} (once, hashes checked)", release.version()));
+    cache.install(&guard, &name, |place| {
+        Chart::ALL.iter().try_for_each(|chart| fetch(release, *chart, helm, place))
+    })
+}
+
+/// `helm pull` of a chart, by the repository's address alone: no repository is added to the user's.
+fn pull(release: Release, chart: Chart, helm: &Helm, place: &Path) -> clusters::Command {
+    let mut pull = helm.command().args(["pull", chart.name(), "--repo", REPOSITORY]);
+    pull = pull.args(["--version", release.version(), "--destination"]).arg(place);
+    for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
+        pull = pull.env(variable, place.join("helm-home"));
+    }
+    pull
+}
+
+fn fetch(release: Release, chart: Chart, helm: &Helm, place: &Path) -> Result<(), SeldonError> {
+    let ran = pull(release, chart, helm, place).run();
+    let home = place.join("helm-home");
+    let unreadable = |file: &Path| {
+        let file = file.to_owned();
+        move |source| SeldonError::Unreadable { file, source }
+    };
+    if home.exists() {
+        fs::remove_dir_all(&home).map_err(unreadable(&home))?;
+    }
+    ran.map_err(|source| SeldonError::Fetch { release: release.version(), source })?;
+    let file = place.join(archive(release, chart));
+    let bytes = fs::read(&file).map_err(unreadable(&file))?;
+    let found: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let pinned = DIGESTS.iter().find(|(of, which, _)| (*of, *which) == (release, chart));
+    match pinned {
+        Some((_, _, pinned)) if *pinned != found => {
+            Err(SeldonError::Digest { file: archive(release, chart), found, pinned })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+#[path = "charts_tests.rs"]
+mod tests;
