@@ -57,7 +57,6 @@ pub(crate) struct Options {
 }
 
 #[derive(Debug, Subcommand)]
-#[expect(clippy::large_enum_variant, reason = "there is one, made once")]
 pub(crate) enum Action {
     /// Break, explain and repair: run scenarios and judge them.
     Run(Box<RunOptions>),
