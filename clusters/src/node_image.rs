@@ -50,6 +50,15 @@ pub(crate) fn images(table: &[ProgramImage], own: &Path) -> Result<Vec<Image>, I
     table.iter().map(|image| convert(image, &base, &ours, &trees)).collect()
 }
 
+/// Writes the images of `table` to `file`, as an archive that every container engine loads. `own` is the executable of
+/// built-in programs.
+///
+/// # Errors
+/// A file of the host cannot be read, or the archive not be written.
+pub fn write_images(table: &[ProgramImage], own: &Path, file: &Path) -> Result<(), ImageError> {
+    image::write_archive(&images(table, own)?, file)
+}
+
 fn convert(
     image: &ProgramImage,
     base: &Layer,
@@ -81,7 +90,7 @@ fn convert(
     let mut environment: BTreeMap<String, String> = image.env.clone().into_iter().collect();
     environment.entry("PATH".into()).or_insert_with(|| SEARCHED.into());
     Ok(Image {
-        reference: full(&image.reference),
+        reference: full_reference(&image.reference),
         entrypoint: image.entrypoint.clone(),
         command: image.command.clone(),
         environment,
@@ -91,7 +100,7 @@ fn convert(
 }
 
 /// The reference in full: a container engine takes it literally.
-fn full(reference: &str) -> String {
+pub fn full_reference(reference: &str) -> String {
     match reference.split_once('/') {
         Some((registry, _)) if registry.contains('.') || registry.contains(':') => reference.to_owned(),
         Some(_) => format!("docker.io/{reference}"),
@@ -110,7 +119,7 @@ mod tests {
     #[case("localhost:5000/x:1", "localhost:5000/x:1")]
     #[case("busybox:1.36", "docker.io/library/busybox:1.36")]
     fn references_in_full(#[case] written: &str, #[case] expected: &str) {
-        assert_eq!(full(written), expected);
+        assert_eq!(full_reference(written), expected);
     }
 
     #[test]

@@ -21,6 +21,18 @@ pub const SUITE_PROGRAM: &str = "suite";
 /// Image of the artefact store.
 pub const STORE: &str = "seldon-conformance/store:1";
 
+/// What the images of [`table`] are called.
+pub const REFERENCES: [&str; 8] = [
+    "docker.io/seldonio/seldonv2-controller:2.9.1",
+    "docker.io/seldonio/seldon-scheduler:2.9.1",
+    "docker.io/seldonio/seldon-agent:2.9.1",
+    "docker.io/seldonio/seldon-envoy:2.9.1",
+    "docker.io/seldonio/seldon-rclone:2.9.1",
+    "docker.io/seldonio/mlserver:1.7.1",
+    TOOLBOX,
+    STORE,
+];
+
 /// The table for `programs` at `pace`.
 pub fn table(programs: &Programs, pace: Pace) -> Vec<ProgramImage> {
     let tagged = |name: &str| format!("docker.io/seldonio/{name}:2.9.1");
@@ -167,6 +179,25 @@ fn store(programs: &Programs) -> ProgramImage {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_references_are_the_tables() {
+        let nowhere = || std::path::PathBuf::from("/nowhere");
+        let nowhere = Programs {
+            envoy: nowhere(),
+            rclone: nowhere(),
+            mlserver: nowhere(),
+            mlserver_packages: nowhere(),
+            python: nowhere(),
+            python_library: Vec::new(),
+            nft: nowhere(),
+            artefacts: nowhere(),
+            mountpoint: nowhere(),
+        };
+        let table = table(&nowhere, Pace::FAST);
+        let named: Vec<&str> = table.iter().map(|image| image.reference.as_str()).collect();
+        assert_eq!(named, REFERENCES);
+    }
 
     #[test]
     fn the_bootstrap_follows_the_pace() {

@@ -31,7 +31,7 @@ pub(crate) fn up(options: UpOptions) -> Result<ExitCode, Failure> {
     if options.real.dry_run && options.cluster.is_real() {
         return real_command::rehearse_up(&options, &cache);
     }
-    if let Some(request) = options.real.request(options.cluster, &options.name, options.cni.into())? {
+    if let Some(request) = options.real.request(options.cluster, &options.name, options.cni.into(), &cache)? {
         return real_command::up(&options, &request, &cache);
     }
     options.real.refuse_for(options.cluster)?;

@@ -5,18 +5,20 @@ use std::path::Path;
 use std::sync::Arc;
 
 use harness::clusters::{
-    Cache, Home, Plan, RealCluster, RealError, RealRequest, Stamp, Swept, plans, real_clusters, sweep,
-    transcript,
+    Cache, Home, Plan, RealCluster, RealError, RealRequest, Stamp, Swept, plans, provision, real_clusters,
+    sweep, transcript, write_images,
 };
 use harness::given::Foothold;
+use harness::images;
 use harness::mesh::rehearse;
 use harness::{Pace, Profile, Topology};
 use reports::ExitCode;
 use tokio_util::sync::CancellationToken;
 
 use crate::given_command;
+use crate::kubernetes_command::own_executable;
 use crate::options::{ClusterOption, Failure, MirrorAction, RunOptions, UpOptions};
-use crate::real_options::{RealOptions, images_lock};
+use crate::real_options::{ImagesOption, RealOptions, archive, images_lock};
 use crate::screen::{remark, say};
 
 /// What runs call their cluster.
@@ -55,12 +57,30 @@ pub(crate) fn take(
     cache: &Cache,
     stop: &CancellationToken,
 ) -> Result<(Arc<Foothold>, RealCluster), Failure> {
-    let Some(request) = options.real.request(cluster, NAME, network)? else {
+    let Some(request) = options.real.request(cluster, NAME, network, cache)? else {
         return Err(Failure::usage(format!("{} is started otherwise", cluster.word())));
     };
+    make_images(&options.real, options.pace.into(), cache)?;
     let real = start(&request, &options.real, cache, stop)?;
     let foothold = given_command::take_ours(&real, options, cache, stop)?;
     Ok((foothold, real))
+}
+
+/// Writes the archive of our own images, which a plan then loads.
+fn make_images(options: &RealOptions, pace: Pace, cache: &Cache) -> Result<(), Failure> {
+    if options.images == ImagesOption::Present {
+        return Ok(());
+    }
+    let tell = |line: &str| remark(line);
+    let programs = provision(cache, &tell).map_err(Failure::machine)?;
+    let own = match own_executable(&tell) {
+        Some(own) => own,
+        None => std::env::current_exe().map_err(Failure::machine)?,
+    };
+    tell("making images of the provisioned programs");
+    // Another run may be about to write them too.
+    let _guard = cache.lock(|| tell("waiting for another run")).map_err(Failure::machine)?;
+    write_images(&images::table(&programs, pace), &own, &archive(cache)).map_err(Failure::machine)
 }
 
 /// Lets go of a run's cluster.
@@ -81,7 +101,7 @@ pub(crate) fn rehearse_run(options: &RunOptions, cache: &Cache) -> Result<ExitCo
     };
     for &cluster in &options.cluster {
         for &network in &networks {
-            let Some(request) = options.real.request(cluster, NAME, network)? else { continue };
+            let Some(request) = options.real.request(cluster, NAME, network, cache)? else { continue };
             for &topology in &topologies {
                 rehearsal(&request, &options.real, Some(topology), options.pace.into(), cache)?;
             }
@@ -92,7 +112,7 @@ pub(crate) fn rehearse_run(options: &RunOptions, cache: &Cache) -> Result<ExitCo
 
 /// `cluster up --dry-run`.
 pub(crate) fn rehearse_up(options: &UpOptions, cache: &Cache) -> Result<ExitCode, Failure> {
-    if let Some(request) = options.real.request(options.cluster, &options.name, options.cni.into())? {
+    if let Some(request) = options.real.request(options.cluster, &options.name, options.cni.into(), cache)? {
         rehearsal(&request, &options.real.outliving(), options.mesh.topology(), options.pace.into(), cache)?;
     }
     Ok(ExitCode::AllPassed)
@@ -130,6 +150,7 @@ pub(crate) fn up(options: &UpOptions, request: &RealRequest, cache: &Cache) -> R
             options.cluster.word()
         )));
     }
+    make_images(&options.real, options.pace.into(), cache)?;
     let stop = crate::run_command::stop_on_interrupt()?;
     let cluster = start(request, &options.real.outliving(), cache, &stop)?;
     say(format!("cluster {} is up ({} {})", request.name, request.provider, request.network));

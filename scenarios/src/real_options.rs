@@ -5,7 +5,10 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use harness::Profile;
-use harness::clusters::{ImagesLock, Lease, Provider, RealName, RealRequest};
+use harness::clusters::{
+    Cache, ImageSource, ImagesLock, Lease, Provider, RealName, RealRequest, full_reference,
+};
+use harness::images::REFERENCES;
 
 use crate::options::{ClusterOption, Failure};
 
@@ -29,6 +32,9 @@ pub(crate) struct RealOptions {
     /// What `mirror pull` has left: images and manifests come from there, not from the internet.
     #[arg(long, value_name = "DIR")]
     pub(crate) mirror: Option<PathBuf>,
+    /// Where the images of pods come from.
+    #[arg(long, value_enum, default_value = "own")]
+    pub(crate) images: ImagesOption,
     /// How long each step to a Ready cluster may take.
     #[arg(long, value_name = "SECONDS", default_value_t = 300, value_parser = clap::value_parser!(u32).range(30..=3600))]
     pub(crate) timeout: u32,
@@ -40,6 +46,14 @@ pub(crate) enum K3sOption {
     Container,
     /// The program k3s, in namespaces of its own (root), or in a scope of the user's.
     Binary,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ImagesOption {
+    /// Made here of the provisioned programs, and loaded into every node.
+    Own,
+    /// They are there, or can be pulled.
+    Present,
 }
 
 impl RealOptions {
@@ -64,6 +78,7 @@ impl RealOptions {
         cluster: ClusterOption,
         name: &str,
         network: Profile,
+        cache: &Cache,
     ) -> Result<Option<RealRequest>, Failure> {
         let provider = match (cluster, self.k3s) {
             (ClusterOption::K3d, _) => Provider::K3d,
@@ -86,7 +101,13 @@ impl RealOptions {
             network,
             agents: self.agents,
             ports: Vec::new(),
-            images: Vec::new(),
+            images: match self.images {
+                ImagesOption::Own => vec![ImageSource::Archive {
+                    file: archive(cache),
+                    images: REFERENCES.iter().map(|image| full_reference(image)).collect(),
+                }],
+                ImagesOption::Present => Vec::new(),
+            },
             balancer: self.balancer.clone(),
             limit: self.limit(),
             mirror: self
@@ -114,6 +135,11 @@ impl RealOptions {
             ))),
         }
     }
+}
+
+/// Where the archive of our own images is written before it is loaded.
+pub(crate) fn archive(cache: &Cache) -> PathBuf {
+    cache.directory().join("images.tar")
 }
 
 /// The lock, which is a part of this program.

@@ -17,7 +17,17 @@ use crate::up::Up;
 /// How long something may take to be seen.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-const UP: [&str; 8] = ["cluster", "up", "conformance", "--cluster", "k3d", "--mesh", "none", "--timeout=60"];
+const UP: [&str; 9] = [
+    "cluster",
+    "up",
+    "conformance",
+    "--cluster",
+    "k3d",
+    "--mesh",
+    "none",
+    "--timeout=60",
+    "--images=present",
+];
 
 /// An embedded cluster whose API stands behind the pretended nodes. Its context is called as k3d would call it.
 fn behind<'a>(stage: &Stage, owner: &'a Place, address: &str) -> Up<'a> {
@@ -64,7 +74,17 @@ fn a_cluster_comes_up_is_reused_and_goes() {
         other.err
     );
 
-    let run = ["run", "ready model", "--cluster", "k3d", "--cni", "flannel", "--topology", "per-namespace"];
+    let run = [
+        "run",
+        "ready model",
+        "--cluster",
+        "k3d",
+        "--cni",
+        "flannel",
+        "--topology",
+        "per-namespace",
+        "--images=present",
+    ];
     let kept = stage.run(&run).expect(2);
     assert!(kept.sentence().contains("conformance is up and kept for reuse; say --reuse"), "{}", kept.err);
     assert_eq!(stage.log().len(), told, "a cluster that is kept is left alone");
@@ -94,7 +114,17 @@ fn a_cluster_that_is_kept_and_gone_is_made_again() {
 fn a_run_takes_the_cluster_as_a_given_one_and_ends_it() {
     let (stage, owner) = (Stage::new(), Place::new());
     let _behind = behind(&stage, &owner, "127.69.0.5");
-    let run = ["run", "ready model", "--cluster", "k3d", "--cni", "flannel", "--topology", "per-namespace"];
+    let run = [
+        "run",
+        "ready model",
+        "--cluster",
+        "k3d",
+        "--cni",
+        "flannel",
+        "--topology",
+        "per-namespace",
+        "--images=present",
+    ];
     let answer = stage.run(&run).expect(0);
     assert!(answer.err.contains("context k3d-conformance (https://127.69.0.5:"), "{}", answer.err);
     assert!(answer.out.contains("1 passed"), "{}", answer.out);
@@ -114,7 +144,18 @@ fn the_program_k3s_runs_in_namespaces_and_leaves_nothing() {
     fs::create_dir(stage.place().directory().join("mirror")).unwrap();
     fs::write(stage.place().directory().join("mirror/k3s-images.tar.zst"), "").unwrap();
     let before = host();
-    let words = ["cluster", "up", "conformance", "--cluster", "k3s", "--k3s", "binary", "--mesh", "none"];
+    let words = [
+        "cluster",
+        "up",
+        "conformance",
+        "--cluster",
+        "k3s",
+        "--k3s",
+        "binary",
+        "--mesh",
+        "none",
+        "--images=present",
+    ];
     let up = stage.run(&[&words[..], &["--mirror", "mirror", "--timeout", "60"]].concat()).expect(0);
     assert!(up.out.starts_with("cluster conformance is up (k3s flannel)\n"), "{}", up.out);
     let seen = fs::read_to_string(stage.state("seen")).unwrap();
