@@ -7,6 +7,8 @@ use std::path::Path;
 use clap::Args;
 use serde::Serialize;
 
+use cluster::Kind;
+
 use crate::conformance::Subject;
 use crate::machine::Machine;
 use crate::record;
@@ -19,6 +21,9 @@ pub(crate) struct Options {
     /// Runs of the whole suite.
     #[arg(long, default_value_t = 1)]
     suites: u32,
+    /// Beside them, so many real Kubernetes clusters of each kind; needs root.
+    #[arg(long, default_value_t = 0)]
+    kubernetes: u32,
     /// Keep the figures in ci/bench.
     #[arg(long)]
     write: bool,
@@ -60,6 +65,12 @@ struct Figures {
     first_200: Option<Spread>,
     /// The same without the time from the start of MLServer's container to its being ready.
     first_200_without_mlserver: Option<Spread>,
+    /// From the first manifest of a mesh to its being Ready.
+    mesh_ready: Option<Spread>,
+    /// The same three of a real Kubernetes: boot, mesh, first 200.
+    kubernetes_boot: Option<Spread>,
+    kubernetes_mesh_ready: Option<Spread>,
+    kubernetes_first_200: Option<Spread>,
     /// Resident memory of an idle cluster's supervisor.
     supervisor_memory: Option<Spread>,
     /// Everything below the process that holds a cluster with a serving mesh, and itself.
@@ -77,8 +88,12 @@ struct Figures {
 pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
     let machine = Machine::this();
     let conformance = options.subject.program(root)?;
-    let empty = cluster::measure(&conformance, "none", options.repetitions)?;
-    let mesh = cluster::measure(&conformance, "per-namespace", options.repetitions)?;
+    let empty = cluster::measure(&conformance, Kind::Embedded, "none", options.repetitions)?;
+    let mesh = cluster::measure(&conformance, Kind::Embedded, "per-namespace", options.repetitions)?;
+    let real = match options.kubernetes {
+        0 => Vec::new(),
+        count => cluster::measure(&conformance, Kind::Kubernetes, "per-namespace", count)?,
+    };
     let (mut seconds, mut green, mut all) = (Vec::new(), 0, 0);
     for _ in 0..options.suites {
         if let Some(summary) = conformance.run(&[])?.summary {
@@ -98,6 +113,10 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
             "s",
             mesh.iter().filter_map(|run| Some(run.up_seconds - run.mlserver_seconds?)).collect(),
         ),
+        mesh_ready: Spread::of("s", mesh.iter().filter_map(|run| run.mesh_seconds).collect()),
+        kubernetes_boot: Spread::of("ms", real.iter().filter_map(|run| run.boot_ms).collect()),
+        kubernetes_mesh_ready: Spread::of("s", real.iter().filter_map(|run| run.mesh_seconds).collect()),
+        kubernetes_first_200: Spread::of("s", real.iter().map(|run| run.up_seconds).collect()),
         supervisor_memory: Spread::of("MiB", empty.iter().filter_map(|run| run.supervisor_mib).collect()),
         mesh_memory: Spread::of("MiB", mesh.iter().map(|run| run.whole_mib).collect()),
         suite: Spread::of("s", seconds),

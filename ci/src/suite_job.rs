@@ -77,9 +77,11 @@ pub(crate) fn nightly(root: &Path, options: &NightlyOptions) -> anyhow::Result<(
 /// What of the command line is about the cluster.
 fn arguments(cell: &K3dCell) -> Vec<String> {
     let K3dCell { k3s, cni, topology, seldon, shard } = cell;
+    // Seldon's own programs have no other pace.
+    let pace = if seldon == "standin" { "fast" } else { "real" };
     ["--cluster", "k3d", "--k3s-version", k3s, "--seldon", seldon, "--cni", cni, "--topology", topology]
         .into_iter()
-        .chain(["--shard", shard])
+        .chain(["--shard", shard, "--pace", pace])
         .map(str::to_owned)
         .collect()
 }
@@ -169,7 +171,7 @@ mod tests {
         assert_eq!(
             line(&job.all(&place)),
             "seldon-conformance run --cluster k3d --k3s-version v1.33.1-k3s1 --seldon 2.9.1 --cni calico \
-             --topology cluster-wide --shard 2/2 --json target/nightly/summary.json --junit \
+             --topology cluster-wide --shard 2/2 --pace real --json target/nightly/summary.json --junit \
              target/nightly/junit.xml --records target/nightly/records"
         );
     }

@@ -77,7 +77,11 @@ pub(crate) fn plans(request: &RealRequest, home: &Home, stamp: &Stamp, lock: &Im
     up.run(format!("see that the name {name} is free"), free);
     up.run("see that its network is free", Task::look(network(name)).expecting(Expectation::Nothing));
     up.run("see that its volume is free", Task::look(volume(name)).expecting(Expectation::Nothing));
-    crate::mirror::load(&mut up, request.mirror.as_deref(), &[lock.k3s_image(), lock.k3d_tools.clone()]);
+    crate::mirror::load(
+        &mut up,
+        request.mirror.as_deref(),
+        &[request.k3s_image(&lock), lock.k3d_tools.clone()],
+    );
     let config = home.file("k3d.yaml");
     up.write("write the cluster's configuration", &config, simple_config::text(request, stamp, lock));
     up.run("create the cluster", Task::new(create(request, home, lock)));

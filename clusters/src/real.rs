@@ -58,6 +58,8 @@ pub struct RealRequest {
     pub images: Vec<ImageSource>,
     /// Addresses that MetalLB gives to Services, if it is to.
     pub balancer: Option<String>,
+    /// Tag of k3s's image; the lock's when absent.
+    pub k3s_tag: Option<String>,
     /// How long it may take to be Ready.
     pub limit: Duration,
     /// What `mirror pull` has left: manifests and images are taken from there.
@@ -65,6 +67,15 @@ pub struct RealRequest {
 }
 
 impl RealRequest {
+    /// The image of k3s's nodes. The lock knows the digest of its own one only.
+    pub(crate) fn k3s_image(&self, lock: &ImagesLock) -> LockedImage {
+        let locked = lock.k3s_image();
+        match &self.k3s_tag {
+            Some(tag) if *tag != locked.tag => LockedImage { tag: tag.clone(), digest: None, ..locked },
+            Some(_) | None => locked,
+        }
+    }
+
     /// How `image` is asked for. One that was loaded from an archive has lost its digest.
     pub(crate) fn reference(&self, image: &LockedImage) -> String {
         if self.mirror.is_some() { image.tagged() } else { image.to_string() }

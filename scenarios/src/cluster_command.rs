@@ -31,7 +31,13 @@ pub(crate) fn up(options: UpOptions) -> Result<ExitCode, Failure> {
     if options.real.dry_run && options.cluster.is_real() {
         return real_command::rehearse_up(&options, &cache);
     }
-    if let Some(request) = options.real.request(options.cluster, &options.name, options.cni.into(), &cache)? {
+    if let Some(request) = options.real.request(
+        options.cluster,
+        &options.name,
+        options.cni.into(),
+        &options.seldon.seldon,
+        &cache,
+    )? {
         return real_command::up(&options, &request, &cache);
     }
     options.real.refuse_for(options.cluster)?;

@@ -11,6 +11,7 @@ use harness::clusters::{
 use harness::given::Foothold;
 use harness::images;
 use harness::mesh::rehearse;
+use harness::seldon::SeldonSource;
 use harness::{Pace, Profile, Topology};
 use reports::ExitCode;
 use tokio_util::sync::CancellationToken;
@@ -18,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::given_command;
 use crate::kubernetes_command::own_executable;
 use crate::options::{ClusterOption, Failure, MirrorAction, RunOptions, UpOptions};
-use crate::real_options::{ImagesOption, RealOptions, archive, images_lock};
+use crate::real_options::{ImagesOption, RealOptions, archive, images_lock, loaded};
 use crate::screen::{remark, say};
 
 /// What runs call their cluster.
@@ -57,17 +58,22 @@ pub(crate) fn take(
     cache: &Cache,
     stop: &CancellationToken,
 ) -> Result<(Arc<Foothold>, RealCluster), Failure> {
-    let Some(request) = options.real.request(cluster, NAME, network, cache)? else {
+    let Some(request) = options.real.request(cluster, NAME, network, &options.seldon.seldon, cache)? else {
         return Err(Failure::usage(format!("{} is started otherwise", cluster.word())));
     };
-    make_images(&options.real, options.pace.into(), cache)?;
+    make_images(&options.real, &options.seldon.seldon, options.pace.into(), cache)?;
     let real = start(&request, &options.real, cache, stop)?;
     let foothold = given_command::take_ours(&real, options, cache, stop)?;
     Ok((foothold, real))
 }
 
 /// Writes the archive of our own images, which a plan then loads.
-fn make_images(options: &RealOptions, pace: Pace, cache: &Cache) -> Result<(), Failure> {
+fn make_images(
+    options: &RealOptions,
+    seldon: &SeldonSource,
+    pace: Pace,
+    cache: &Cache,
+) -> Result<(), Failure> {
     if options.images == ImagesOption::Present {
         return Ok(());
     }
@@ -80,7 +86,9 @@ fn make_images(options: &RealOptions, pace: Pace, cache: &Cache) -> Result<(), F
     tell("making images of the provisioned programs");
     // Another run may be about to write them too.
     let _guard = cache.lock(|| tell("waiting for another run")).map_err(Failure::machine)?;
-    write_images(&images::table(&programs, pace), &own, &archive(cache)).map_err(Failure::machine)
+    let mut table = images::table(&programs, pace);
+    table.retain(|image| loaded(seldon).contains(&image.reference.as_str()));
+    write_images(&table, &own, &archive(cache)).map_err(Failure::machine)
 }
 
 /// Lets go of a run's cluster.
@@ -90,6 +98,11 @@ pub(crate) fn end(real: RealCluster) -> Result<(), Failure> {
 
 /// `run --dry-run`.
 pub(crate) fn rehearse_run(options: &RunOptions, cache: &Cache) -> Result<ExitCode, Failure> {
+    if options.seldon.seldon != SeldonSource::StandIn {
+        return Err(Failure::usage(
+            "--dry-run shows what is applied for the stand-ins; leave out --seldon, or run `helm template` on the charts",
+        ));
+    }
     let selection = &options.selection;
     let networks: Vec<Profile> = match selection.cni.is_empty() {
         true => vec![Profile::Flannel, Profile::Calico],
@@ -101,7 +114,11 @@ pub(crate) fn rehearse_run(options: &RunOptions, cache: &Cache) -> Result<ExitCo
     };
     for &cluster in &options.cluster {
         for &network in &networks {
-            let Some(request) = options.real.request(cluster, NAME, network, cache)? else { continue };
+            let Some(request) =
+                options.real.request(cluster, NAME, network, &options.seldon.seldon, cache)?
+            else {
+                continue;
+            };
             for &topology in &topologies {
                 rehearsal(&request, &options.real, Some(topology), options.pace.into(), cache)?;
             }
@@ -112,7 +129,13 @@ pub(crate) fn rehearse_run(options: &RunOptions, cache: &Cache) -> Result<ExitCo
 
 /// `cluster up --dry-run`.
 pub(crate) fn rehearse_up(options: &UpOptions, cache: &Cache) -> Result<ExitCode, Failure> {
-    if let Some(request) = options.real.request(options.cluster, &options.name, options.cni.into(), cache)? {
+    if let Some(request) = options.real.request(
+        options.cluster,
+        &options.name,
+        options.cni.into(),
+        &options.seldon.seldon,
+        cache,
+    )? {
         rehearsal(&request, &options.real.outliving(), options.mesh.topology(), options.pace.into(), cache)?;
     }
     Ok(ExitCode::AllPassed)
@@ -150,7 +173,7 @@ pub(crate) fn up(options: &UpOptions, request: &RealRequest, cache: &Cache) -> R
             options.cluster.word()
         )));
     }
-    make_images(&options.real, options.pace.into(), cache)?;
+    make_images(&options.real, &options.seldon.seldon, options.pace.into(), cache)?;
     let stop = crate::run_command::stop_on_interrupt()?;
     let cluster = start(request, &options.real.outliving(), cache, &stop)?;
     say(format!("cluster {} is up ({} {})", request.name, request.provider, request.network));

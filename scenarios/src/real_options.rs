@@ -8,7 +8,8 @@ use harness::Profile;
 use harness::clusters::{
     Cache, ImageSource, ImagesLock, Lease, Provider, RealName, RealRequest, full_reference,
 };
-use harness::images::REFERENCES;
+use harness::images::{REFERENCES, STORE, TOOLBOX};
+use harness::seldon::SeldonSource;
 
 use crate::options::{ClusterOption, Failure};
 
@@ -20,6 +21,9 @@ pub(crate) struct RealOptions {
     /// How --cluster k3s runs it.
     #[arg(long, value_enum, default_value = "container")]
     pub(crate) k3s: K3sOption,
+    /// Tag of the image of k3s's nodes, such as v1.33.1-k3s1; the lock's when absent.
+    #[arg(long, value_name = "TAG", value_parser = k3s_tag)]
+    pub(crate) k3s_version: Option<String>,
     /// Nodes beside the server's, with --cluster k3d.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=8))]
     pub(crate) agents: u8,
@@ -78,6 +82,7 @@ impl RealOptions {
         cluster: ClusterOption,
         name: &str,
         network: Profile,
+        seldon: &SeldonSource,
         cache: &Cache,
     ) -> Result<Option<RealRequest>, Failure> {
         let provider = match (cluster, self.k3s) {
@@ -104,11 +109,12 @@ impl RealOptions {
             images: match self.images {
                 ImagesOption::Own => vec![ImageSource::Archive {
                     file: archive(cache),
-                    images: REFERENCES.iter().map(|image| full_reference(image)).collect(),
+                    images: loaded(seldon).iter().map(|image| full_reference(image)).collect(),
                 }],
                 ImagesOption::Present => Vec::new(),
             },
             balancer: self.balancer.clone(),
+            k3s_tag: self.k3s_version.clone(),
             limit: self.limit(),
             mirror: self
                 .mirror
@@ -125,6 +131,7 @@ impl RealOptions {
             (self.reuse.is_some(), "--reuse"),
             (self.balancer.is_some(), "--balancer"),
             (self.mirror.is_some(), "--mirror"),
+            (self.k3s_version.is_some(), "--k3s-version"),
         ];
         match said.into_iter().find(|(said, _)| *said) {
             None => Ok(()),
@@ -137,9 +144,27 @@ impl RealOptions {
     }
 }
 
+/// The images that are made here: with Seldon's own charts, Seldon's images are pulled.
+pub(crate) fn loaded(seldon: &SeldonSource) -> &'static [&'static str] {
+    match seldon {
+        SeldonSource::StandIn => &REFERENCES,
+        _ => &[TOOLBOX, STORE],
+    }
+}
+
 /// Where the archive of our own images is written before it is loaded.
 pub(crate) fn archive(cache: &Cache) -> PathBuf {
     cache.directory().join("images.tar")
+}
+
+/// A tag of k3s's images: a release with a dash where the release has a plus.
+fn k3s_tag(text: &str) -> Result<String, String> {
+    let parts = text.strip_prefix("v1.").and_then(|rest| rest.split_once("-k3s"));
+    let digits = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_ascii_digit() || c == '.');
+    match parts {
+        Some((version, build)) if digits(version) && digits(build) => Ok(text.to_owned()),
+        Some(_) | None => Err("no tag of k3s's images; they are like v1.33.1-k3s1".to_owned()),
+    }
 }
 
 /// The lock, which is a part of this program.

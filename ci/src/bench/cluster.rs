@@ -1,7 +1,7 @@
 //! One cluster, up and down, and what is seen of it meanwhile.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::Context;
@@ -9,11 +9,38 @@ use anyhow::Context;
 use crate::conformance::Conformance;
 use crate::process_tree::{self, Process};
 
+/// Which kind of cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Embedded,
+    /// A real Kubernetes; needs root.
+    Kubernetes,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Kind::Embedded => "embedded",
+            Kind::Kubernetes => "kubernetes",
+        }
+    }
+
+    /// The supervisor's log, below the cluster's home.
+    fn log(self) -> &'static str {
+        match self {
+            Kind::Embedded => "cluster.log",
+            Kind::Kubernetes => "logs/supervisor.log",
+        }
+    }
+}
+
 /// What one cluster showed.
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) up_seconds: f64,
     pub(super) boot_ms: Option<f64>,
+    /// From the first manifest to everything of the mesh being Ready.
+    pub(super) mesh_seconds: Option<f64>,
     /// From the start of MLServer's container to its being ready.
     pub(super) mlserver_seconds: Option<f64>,
     pub(super) supervisor_mib: Option<f64>,
@@ -34,35 +61,41 @@ impl Drop for Up<'_> {
     }
 }
 
-/// `count` clusters with `mesh`, one after the other.
+/// `count` clusters of a kind with `mesh`, one after the other.
 ///
 /// # Errors
 /// When one does not come up.
-pub(super) fn measure(conformance: &Conformance, mesh: &str, count: u32) -> anyhow::Result<Vec<Seen>> {
+pub(super) fn measure(
+    conformance: &Conformance,
+    kind: Kind,
+    mesh: &str,
+    count: u32,
+) -> anyhow::Result<Vec<Seen>> {
     // The first one warms caches and is not counted.
-    (0..=count).map(|_| once(conformance, mesh)).skip(1).collect()
+    (0..=count).map(|_| once(conformance, kind, mesh)).skip(1).collect()
 }
 
-fn once(conformance: &Conformance, mesh: &str) -> anyhow::Result<Seen> {
+fn once(conformance: &Conformance, kind: Kind, mesh: &str) -> anyhow::Result<Seen> {
     let name = format!("bench-{}", std::process::id());
     let began = Instant::now();
-    let said = conformance.say(&["cluster", "up", &name, "--mesh", mesh])?;
+    let said = conformance.say(&["cluster", "up", &name, "--cluster", kind.word(), "--mesh", mesh])?;
     let up_seconds = began.elapsed().as_secs_f64();
     let up = Up { conformance, name };
     let holder = holder(&said).with_context(|| format!("no process in: {said}"))?;
     let mut whole = process_tree::below(holder);
     whole.extend(Process::find(holder));
-    let log =
-        home(&said).and_then(|home| fs::read_to_string(home.join("cluster.log")).ok()).unwrap_or_default();
+    let home = home(&said).unwrap_or_default();
+    let log = fs::read_to_string(home.join(kind.log())).unwrap_or_default();
     let seen = Seen {
         up_seconds,
         boot_ms: boot(&log),
+        mesh_seconds: installed(&record(&home)),
         mlserver_seconds: readying(&log, "mlserver"),
         supervisor_mib: supervisor(holder, &whole).map(|process| mib(process.memory_kib())),
         whole_mib: mib(whole.iter().map(Process::memory_kib).sum()),
     };
     drop(up);
-    eprintln!("{mesh}: {:.2} s, {:.0} MiB", seen.up_seconds, seen.whole_mib);
+    eprintln!("{} {mesh}: {:.2} s, {:.0} MiB", kind.word(), seen.up_seconds, seen.whole_mib);
     Ok(seen)
 }
 
@@ -86,6 +119,20 @@ fn holder(said: &str) -> Option<i32> {
 fn home(said: &str) -> Option<PathBuf> {
     let file = said.lines().find_map(|line| line.trim().strip_prefix("export KUBECONFIG="))?;
     PathBuf::from(file).parent().map(PathBuf::from)
+}
+
+/// The record of what was installed, which is the one JSON file there that tells of it.
+fn record(home: &Path) -> String {
+    let files = fs::read_dir(home).into_iter().flatten().flatten();
+    let texts = files
+        .filter(|file| file.path().extension().is_some_and(|extension| extension == "json"))
+        .filter_map(|file| fs::read_to_string(file.path()).ok());
+    texts.into_iter().find(|text| text.contains("installed in ")).unwrap_or_default()
+}
+
+/// `installed in 2.3 s`.
+fn installed(record: &str) -> Option<f64> {
+    record.split_once("installed in ")?.1.split_once(" s")?.0.parse().ok()
 }
 
 /// `booted in 312 ms`.
@@ -114,6 +161,7 @@ mod tests {
         assert_eq!(home(said), Some(PathBuf::from("/tmp/c/a")));
         assert_eq!(boot("x\n… INFO booted in 312 ms\n"), Some(312.0));
         assert_eq!(boot(""), None);
+        assert_eq!(installed("x \"installed in 2.3 s\""), Some(2.3));
         let log = "2026-11-21T13:56:10.5Z  INFO node::pod: started container=\"mlserver\" pod=\"m\"\n\
                    2026-11-21T13:56:11Z  INFO node::probes: ready container=\"agent\" pod=\"m\"\n\
                    2026-11-21T13:56:12.75Z  INFO node::probes: ready container=\"mlserver\" pod=\"m\"\n";

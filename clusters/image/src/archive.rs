@@ -1,6 +1,6 @@
 //! The archive: an OCI image layout in a tar.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufWriter, Seek, SeekFrom, Write};
 use std::path::Path;
@@ -10,7 +10,7 @@ use oci_spec::image::{
     Arch, Config, ConfigBuilder, Descriptor, DescriptorBuilder, ImageConfigurationBuilder, ImageIndexBuilder,
     ImageManifestBuilder, MediaType, OciLayoutBuilder, Os, RootFsBuilder, Sha256Digest,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use tar::{Builder, Header};
 
@@ -39,11 +39,24 @@ pub fn write_archive(images: &[Image], file: &Path) -> Result<(), ImageError> {
     let index = ImageIndexBuilder::default().schema_version(2u32).manifests(descriptors).build();
     let layout = OciLayoutBuilder::default().image_layout_version("1.0.0").build();
     let (index, layout) = (index.map_err(all(images))?, layout.map_err(all(images))?);
-    archive.document("index.json", &index.to_string().map_err(all(images))?)?;
+    archive.document("index.json", &in_order(json!(index)).to_string())?;
     archive.document("oci-layout", &layout.to_string().map_err(all(images))?)?;
     archive.document("manifest.json", &json!(engines).to_string())?;
     archive.finish()?;
     std::fs::rename(&partial, file).map_err(unwritable)
+}
+
+/// With the fields of every object in the order of their names: maps of the format's crate have none.
+fn in_order(document: Value) -> Value {
+    match document {
+        Value::Object(fields) => {
+            let sorted: BTreeMap<String, Value> =
+                fields.into_iter().map(|(name, value)| (name, in_order(value))).collect();
+            Value::Object(sorted.into_iter().collect())
+        }
+        Value::Array(values) => Value::Array(values.into_iter().map(in_order).collect()),
+        other => other,
+    }
 }
 
 fn all(images: &[Image]) -> impl Fn(oci_spec::OciSpecError) -> ImageError + '_ {
@@ -217,10 +230,7 @@ impl Write for Spool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
     use std::io::Read;
-
-    use serde_json::Value;
 
     use super::*;
     use crate::Entry;

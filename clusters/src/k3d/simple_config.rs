@@ -130,7 +130,7 @@ pub(super) fn text(request: &RealRequest, stamp: &Stamp, lock: &ImagesLock) -> S
         servers: 1,
         agents: request.agents,
         kube_api: KubeApi { host_ip: "127.0.0.1" },
-        image: request.reference(&lock.k3s_image()),
+        image: request.reference(&request.k3s_image(lock)),
         volumes: archive.into_iter().collect(),
         ports: request.ports.iter().map(port).collect(),
         options: Options {

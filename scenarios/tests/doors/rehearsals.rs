@@ -30,6 +30,15 @@ fn settled(place: &Place, text: &str) -> String {
     documents.collect::<Vec<_>>().join("\n---\n")
 }
 
+#[test]
+fn another_k3s_is_asked_for_by_its_tag() {
+    let place = Place::empty();
+    let words =
+        ["run", "--cluster", "k3d", "--cni", "flannel", "--k3s-version", "v1.29.15-k3s1", "--dry-run"];
+    let said = Answer::of(&mut binary(&place, &words)).expect(0).out;
+    assert!(said.contains("rancher/k3s:v1.29.15-k3s1") && !said.contains("v1.33.1-k3s1"), "{said}");
+}
+
 #[rstest]
 #[case::k3d("k3d", &["--cluster", "k3d"])]
 #[case::container("k3s-container", &["--cluster", "k3s"])]
@@ -89,6 +98,9 @@ fn a_mirror_is_rehearsed(#[case] name: &str, #[case] words: &[&str]) {
 }
 
 #[rstest]
+#[case::charts(&["run", "--dry-run", "--cluster", "k3d", "--seldon", "2.9.1"], "--dry-run shows what is applied for the stand-ins")]
+#[case::no_tag(&["run", "--dry-run", "--cluster", "k3d", "--k3s-version", "v1.33.1+k3s1"], "no tag of k3s's images; they are like v1.33.1-k3s1")]
+#[case::tag_of_what(&["cluster", "up", "--k3s-version", "v1.33.1-k3s1"], "--k3s-version is of clusters that k3d or k3s start")]
 #[case::embedded(&["run", "--dry-run"], "--dry-run is of clusters that k3d or k3s start, not of --cluster embedded")]
 #[case::agents(&["cluster", "up", "--agents", "1"], "--agents is of clusters that k3d or k3s start")]
 #[case::agents_of_k3s(&["run", "--dry-run", "--cluster", "k3s", "--agents", "1"], "k3s-container has one node; leave out --agents, or say --cluster k3d")]
