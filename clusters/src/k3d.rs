@@ -80,7 +80,7 @@ pub(crate) fn plans(request: &RealRequest, home: &Home, stamp: &Stamp, lock: &Im
     crate::mirror::load(
         &mut up,
         request.mirror.as_deref(),
-        &[request.k3s_image(&lock), lock.k3d_tools.clone()],
+        &[request.k3s_image(lock), lock.k3d_tools.clone()],
     );
     let config = home.file("k3d.yaml");
     up.write("write the cluster's configuration", &config, simple_config::text(request, stamp, lock));

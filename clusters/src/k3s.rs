@@ -164,10 +164,10 @@ pub(crate) fn container_plans(
     let free = Task::look(list_containers(name, "{{.ID}}")).expecting(Expectation::Nothing);
     up.run(format!("see that the name {name} is free"), free);
     lay_out_images(&mut up, request, home);
-    crate::mirror::load(&mut up, request.mirror.as_deref(), &[request.k3s_image(&lock)]);
+    crate::mirror::load(&mut up, request.mirror.as_deref(), &[request.k3s_image(lock)]);
     let images = (home.file("k3s/agent/images"), "/var/lib/rancher/k3s/agent/images".to_owned());
     let laid_out = !sources(request).is_empty() || request.mirror.is_some();
-    let image = request.k3s_image(&lock);
+    let image = request.k3s_image(lock);
     let reference = request.reference(&image);
     let tag = reference.strip_prefix(&format!("{}:", image.name)).unwrap_or(&image.tag).to_owned();
     up.push(
