@@ -86,6 +86,8 @@ impl Parts<'_> {
         self.component(&mut command, "kube-controller-manager");
         command.args(["--allocate-node-cidrs=true", "--configure-cloud-routes=false"]);
         command.args(["--use-service-account-credentials=true"]);
+        // Emptying a namespace asks for every kind there is; cases wait for that.
+        command.args(["--kube-api-qps=200", "--kube-api-burst=400"]);
         command.args([
             format!("--cluster-cidr={CLUSTER_CIDR}"),
             format!("--service-cluster-ip-range={SERVICE_CIDR}"),

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 use netmodel::profile::Attachment;
 use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute};
+use rtnetlink::packet_route::route::RouteType;
 use rtnetlink::{
     AddressMessageBuilder, LinkBridge, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
 };
@@ -15,6 +16,8 @@ use super::{BRIDGE_ADDRESS, GATEWAY, NODE_ADDRESS, POD_MTU, sysctl};
 
 pub(super) const LOOPBACK: u32 = 1;
 const LAN: u32 = 900;
+/// Where clouds tell a machine about itself.
+const CLOUD_METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 pub(super) const BRIDGE: u32 = 901;
 
 /// How same-node traffic between bridged pods comes before the packet rules.
@@ -126,7 +129,16 @@ impl NodeLan {
         batch
             .change_link("bring up lo", LinkMessageBuilder::<LinkUnspec>::new().index(LOOPBACK).up().build());
         node.apply(batch)?;
-        Ok(NodeLan { _outside: add_outside(&node)? })
+        let lan = NodeLan { _outside: add_outside(&node)? };
+        // There is no cloud here, and who looks for one is told at once: rclone waits ten seconds for silence.
+        let mut batch = Batch::default();
+        let route = RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(CLOUD_METADATA, 32)
+            .kind(RouteType::Unreachable)
+            .build();
+        batch.add_route("add the route to no cloud", route);
+        node.apply(batch)?;
+        Ok(lan)
     }
 }
 
