@@ -83,6 +83,11 @@ fn convert(
         layers.push(ours.clone());
     }
     for (path, text) in &image.files {
+        // A program that keeps its settings in a directory of its own writes there, whoever it runs as: rclone tries for
+        // ten seconds.
+        if let Some(parent) = Path::new(path).parent().filter(|parent| !parent.starts_with("/etc")) {
+            own.add(parent, Entry::Directory(0o777));
+        }
         own.add(path, Entry::Text(text.clone()));
     }
     layers.extend(image.trees.iter().filter_map(|tree| trees.get(tree.as_path()).cloned()));
@@ -128,11 +133,14 @@ mod tests {
         table.programs.insert("/manager".into(), Program::Builtin("controller".into()));
         table.programs.insert("tool".into(), Program::Host("/bin/sh".into()));
         table.files.insert("/etc/settings".into(), "x".into());
+        table.files.insert("/tool/settings".into(), "x".into());
         let images = images(&[table], Path::new("/bin/sh")).unwrap();
         let paths: Vec<&Path> = images[0].layers.iter().flat_map(Layer::paths).collect();
         for path in ["/manager", IMAGE_PROGRAMS, "/usr/local/bin/tool", "/etc/settings", OWN, "/etc/passwd"] {
             assert!(paths.contains(&Path::new(path)), "{path} is not among {paths:?}");
         }
+        assert!(paths.contains(&Path::new("/tool")), "the directory is the program's own: {paths:?}");
+        assert!(!paths.contains(&Path::new("/etc")), "{paths:?}");
         assert!(images[0].environment["PATH"].contains("/usr/local/bin"));
     }
 }
