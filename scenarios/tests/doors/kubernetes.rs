@@ -15,12 +15,12 @@ use crate::machine::until;
 use crate::place::Place;
 use crate::up::Up;
 
-/// The cgroups of real clusters on this machine.
-fn cgroups() -> Vec<String> {
+/// The cgroups of the real clusters of a process; other tests have theirs.
+fn cgroups(of: u32) -> Vec<String> {
     let hierarchies = fs::read_dir("/sys/fs/cgroup").into_iter().flatten().flatten();
     let groups = hierarchies.filter_map(|hierarchy| fs::read_dir(hierarchy.path()).ok()).flatten().flatten();
     let names = groups.filter_map(|group| group.file_name().into_string().ok());
-    names.filter(|name| name.starts_with("seldon-conformance-")).collect()
+    names.filter(|name| name.starts_with(&format!("seldon-conformance-{of}-"))).collect()
 }
 
 /// The state of clusters in a place's cache.
@@ -50,11 +50,12 @@ fn a_cluster_that_exists_is_not_brought_up() {
 #[ignore = "needs root and programs that take ten minutes to build; cargo run -p ci -- real"]
 fn a_scenario_holds_on_real_kubernetes_with_calico_and_nothing_is_left() {
     let place = Place::new();
-    let before = cgroups();
     let arguments = ["run", "--cluster", "kubernetes", "--cni", "calico", "cut off"];
-    let answer = Answer::of(&mut binary(&place, &arguments)).expect(0);
+    let run = start(binary(&place, &arguments));
+    let id = run.id();
+    let answer = finish(run).expect(0);
     assert!(answer.out.contains("1 passed, 0 failed, 0 inconclusive, 0 skipped"), "{}", answer.out);
-    assert_eq!(cgroups(), before);
+    assert_eq!(cgroups(id), [""; 0]);
     assert_eq!(states(&place), 0);
 }
 
@@ -63,7 +64,8 @@ fn a_scenario_holds_on_real_kubernetes_with_calico_and_nothing_is_left() {
 fn without_a_policy_engine_what_needs_one_is_skipped_by_name() {
     let place = Place::new();
     let arguments = ["run", "--cluster", "kubernetes", "--cni", "flannel", "cut off", "outlives"];
-    let answer = Answer::of(&mut binary(&place, &arguments)).expect(0);
+    // Nothing ran.
+    let answer = Answer::of(&mut binary(&place, &arguments)).expect(4);
     assert!(answer.out.contains("0 passed, 0 failed, 0 inconclusive, 2 skipped"), "{}", answer.out);
     assert!(answer.out.contains("nobody enforces policies on this cluster"), "{}", answer.out);
 }
@@ -72,15 +74,16 @@ fn without_a_policy_engine_what_needs_one_is_skipped_by_name() {
 #[ignore = "needs root and programs that take ten minutes to build; cargo run -p ci -- real"]
 fn kubectl_works_on_one_that_is_up_and_it_goes_down() {
     let place = Place::new();
-    let before = cgroups();
     let up = Up::new(&place, "real", "127.0.0.63", &["--cluster", "kubernetes", "--mesh", "none"]);
     let config = up.kubeconfig();
     let kubectl = Kubectl { config: &config, home: place.directory() };
     assert!(kubectl.ok("version").contains("Server Version: v1.33.1"));
     assert!(kubectl.ok("get nodes").contains("node-0   Ready"));
     assert!(kubectl.ok("get storageclass").contains("local-path (default)"));
+    let holder = up.pid();
+    assert_ne!(cgroups(holder), [""; 0]);
     drop(up);
-    assert_eq!(cgroups(), before);
+    assert_eq!(cgroups(holder), [""; 0]);
     assert_eq!(states(&place), 0);
 }
 
@@ -88,17 +91,17 @@ fn kubectl_works_on_one_that_is_up_and_it_goes_down() {
 #[ignore = "needs root and programs that take ten minutes to build; cargo run -p ci -- real"]
 fn a_killed_run_takes_its_cluster_along() {
     let place = Place::new();
-    let before = cgroups();
     let records = place.directory().join("records");
     let arguments =
         ["run", "--cluster", "kubernetes", "--cni", "flannel", "ready model", "--records", "records"];
     let run = start(binary(&place, &arguments));
+    let id = run.id();
     let log = records.join("kubernetes-flannel/supervisor.log");
     let booted = |log: &Path| fs::read_to_string(log).is_ok_and(|text| text.contains("booted in"));
     assert!(until(Duration::from_secs(300), || booted(&log)), "the cluster did not come up");
-    assert_ne!(cgroups(), before, "the cluster has cgroups while it runs");
+    assert_ne!(cgroups(id), [""; 0], "the cluster has cgroups while it runs");
     kill(Pid::from_raw(i32::try_from(run.id()).unwrap()), Signal::SIGKILL).unwrap();
     finish(run);
-    assert!(until(Duration::from_secs(20), || cgroups() == before), "left: {:?}", cgroups());
+    assert!(until(Duration::from_secs(20), || cgroups(id).is_empty()), "left: {:?}", cgroups(id));
     assert!(until(Duration::from_secs(20), || states(&place) == 0));
 }
