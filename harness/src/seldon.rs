@@ -1,7 +1,7 @@
 //! Which Seldon is installed, and from where: the stand-ins' own objects, or Seldon's four charts through helm.
 //!
-//! What a chart is given ([`values`]) and what is asked of helm ([`release`]) are functions without effects; [`install`]
-//! and [`uninstall`] carry them out on a world's cluster.
+//! What a chart is given (`values`) and what is asked of helm (`release`) are functions without effects; `install` and
+//! `uninstall` carry them out on a world's cluster.
 
 mod charts;
 mod image;

@@ -34,13 +34,7 @@ const CLUSTER_DOMAIN: &str = "cluster.local";
 pub(crate) async fn boot(spec: &ClusterSpec, border: Border) -> anyhow::Result<Booted> {
     let began = Instant::now();
     namespaces::mount_state(&spec.mountpoint)?;
-    let listener =
-        border.listen(SocketAddr::from((spec.host_address, spec.api_port))).with_context(|| {
-            format!(
-                "cannot listen on {}:{} for the API server; name another address or port",
-                spec.host_address, spec.api_port
-            )
-        })?;
+    let listener = border.listen_for_api(spec.host_address, spec.api_port)?;
     let server = format!("https://{}", listener.local_addr()?);
     let host = spec.host_address.to_string();
     let node = NODE_ADDRESS.to_string();

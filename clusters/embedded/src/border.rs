@@ -5,9 +5,11 @@
 //! `kubectl` on the host reaches an API server inside, without privileges and without a link between the two.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::mpsc;
 use std::thread;
+
+use anyhow::Context;
 
 type Answer = io::Result<TcpListener>;
 
@@ -32,6 +34,16 @@ impl Border {
             }
         })?;
         Ok(Border { requests })
+    }
+
+    /// A non-blocking listener for an API server; port 0 lets the kernel choose.
+    ///
+    /// # Errors
+    /// The kernel's, with the remedy.
+    pub fn listen_for_api(&self, host: Ipv4Addr, port: u16) -> anyhow::Result<TcpListener> {
+        self.listen(SocketAddr::from((host, port))).with_context(|| {
+            format!("cannot listen on {host}:{port} for the API server; name another address or port")
+        })
     }
 
     /// A non-blocking listener on `address` of the host.

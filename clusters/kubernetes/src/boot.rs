@@ -69,13 +69,7 @@ pub(crate) async fn boot(spec: &NodeSpec, border: Border) -> anyhow::Result<Boot
     let began = Instant::now();
     let lan = prepare_machine(spec)?;
     let places = Places::below(&spec.mountpoint)?;
-    let listener =
-        border.listen(SocketAddr::from((spec.host_address, spec.api_port))).with_context(|| {
-            format!(
-                "cannot listen on {}:{} for the API server; name another address or port",
-                spec.host_address, spec.api_port
-            )
-        })?;
+    let listener = border.listen_for_api(spec.host_address, spec.api_port)?;
     let server = format!("https://{}", listener.local_addr()?);
     let pki = Pki::generate(&places.pki, &[NODE_ADDRESS.to_string(), spec.host_address.to_string()])?;
     let launcher = Launcher::over(&spec.programs, &spec.logs);

@@ -29,6 +29,19 @@ const UP: [&str; 9] = [
     "--images=present",
 ];
 
+/// A case on such a cluster.
+const RUN: [&str; 9] = [
+    "run",
+    "ready model",
+    "--cluster",
+    "k3d",
+    "--cni",
+    "flannel",
+    "--topology",
+    "per-namespace",
+    "--images=present",
+];
+
 /// An embedded cluster whose API stands behind the pretended nodes. Its context is called as k3d would call it.
 fn behind<'a>(stage: &Stage, owner: &'a Place, address: &str) -> Up<'a> {
     let up = Up::new(owner, "k3d-conformance", address, &["--mesh", "none"]);
@@ -74,18 +87,7 @@ fn a_cluster_comes_up_is_reused_and_goes() {
         other.err
     );
 
-    let run = [
-        "run",
-        "ready model",
-        "--cluster",
-        "k3d",
-        "--cni",
-        "flannel",
-        "--topology",
-        "per-namespace",
-        "--images=present",
-    ];
-    let kept = stage.run(&run).expect(2);
+    let kept = stage.run(&RUN).expect(2);
     assert!(kept.sentence().contains("conformance is up and kept for reuse; say --reuse"), "{}", kept.err);
     assert_eq!(stage.log().len(), told, "a cluster that is kept is left alone");
 
@@ -114,18 +116,7 @@ fn a_cluster_that_is_kept_and_gone_is_made_again() {
 fn a_run_takes_the_cluster_as_a_given_one_and_ends_it() {
     let (stage, owner) = (Stage::new(), Place::new());
     let _behind = behind(&stage, &owner, "127.69.0.5");
-    let run = [
-        "run",
-        "ready model",
-        "--cluster",
-        "k3d",
-        "--cni",
-        "flannel",
-        "--topology",
-        "per-namespace",
-        "--images=present",
-    ];
-    let answer = stage.run(&run).expect(0);
+    let answer = stage.run(&RUN).expect(0);
     assert!(answer.err.contains("context k3d-conformance (https://127.69.0.5:"), "{}", answer.err);
     assert!(answer.out.contains("1 passed"), "{}", answer.out);
     assert_eq!(stage.times("k3d cluster delete conformance"), 1, "{:#?}", stage.log());
