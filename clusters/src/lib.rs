@@ -35,8 +35,9 @@ pub use embedded::{
 pub use given_cluster::{GivenCluster, GivenError};
 pub use helm::{Helm, HelmError, HelmTarget};
 pub use image::ImageError;
+pub use image::full_reference;
 pub use kubernetes_cluster::{KubernetesCluster, KubernetesError, KubernetesRequest, can_run_kubernetes};
-pub use node_image::{full_reference, write_images};
+pub use node_image::write_images;
 pub use process::{end_process, wait_until_unread};
 pub use programs::{
     KubernetesPrograms, Programs, ProvisionError, WithCalico, provision, provision_kubernetes,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use embedded::Profile;
+use image::without_registry;
 
 use crate::command::Command;
 use crate::images_lock::{ImagesLock, LockedImage, fetch};
@@ -99,26 +100,4 @@ fn docker(words: &[&str]) -> Command {
 fn all(lock: &ImagesLock, more: &[String]) -> Vec<(String, String)> {
     let locked = lock.images().into_iter().map(|image: LockedImage| (image.to_string(), image.tagged()));
     locked.chain(more.iter().map(|image| (image.clone(), image.clone()))).collect()
-}
-
-/// An image's name below its registry.
-fn without_registry(image: &str) -> &str {
-    match image.split_once('/') {
-        Some((host, rest)) if host.contains(['.', ':']) || host == "localhost" => rest,
-        Some(_) | None => image,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case("quay.io/metallb/speaker:v1", "metallb/speaker:v1")]
-    #[case("rancher/k3s:v1", "rancher/k3s:v1")]
-    #[case("localhost:5000/a:1", "a:1")]
-    fn images_move_to_another_registry(#[case] image: &str, #[case] below: &str) {
-        assert_eq!(without_registry(image), below);
-    }
 }

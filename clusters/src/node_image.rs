@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use builtin::IMAGE_PROGRAMS;
 use embedded::{Program, ProgramImage};
-use image::{Entry, Image, ImageError, Layer};
+use image::{Entry, Image, ImageError, Layer, full_reference};
 
 /// Where our own executable is in an image.
 const OWN: &str = "/usr/local/bin/conformance";
@@ -104,28 +104,9 @@ fn convert(
     })
 }
 
-/// The reference in full: a container engine takes it literally.
-pub fn full_reference(reference: &str) -> String {
-    match reference.split_once('/') {
-        Some((registry, _)) if registry.contains('.') || registry.contains(':') => reference.to_owned(),
-        Some(_) => format!("docker.io/{reference}"),
-        None => format!("docker.io/library/{reference}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case("conformance/toolbox:1", "docker.io/conformance/toolbox:1")]
-    #[case("docker.io/envoyproxy/envoy:1.36", "docker.io/envoyproxy/envoy:1.36")]
-    #[case("localhost:5000/x:1", "localhost:5000/x:1")]
-    #[case("busybox:1.36", "docker.io/library/busybox:1.36")]
-    fn references_in_full(#[case] written: &str, #[case] expected: &str) {
-        assert_eq!(full_reference(written), expected);
-    }
 
     #[test]
     fn a_builtin_is_a_link_and_a_line_and_a_host_program_is_itself() {

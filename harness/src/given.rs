@@ -28,6 +28,7 @@ use crate::patience::given::look_again;
 use crate::undo::Undo;
 use lease::Held;
 use ledger::Ledger;
+use sweep::Await;
 
 pub use diagnose::{Answer, Probes, Question, diagnose};
 pub use survey::{Finding, survey};
@@ -59,6 +60,8 @@ pub struct Foothold {
     run: String,
     scope: ClusterScope,
     ledger: Mutex<Ledger>,
+    /// Namespaces of the last case, which are deleted and may not be gone yet.
+    going: Mutex<Vec<ObjectRef>>,
     lease: Held,
     spoiled: AtomicBool,
 }
@@ -93,7 +96,8 @@ impl Foothold {
             return Err(error);
         }
         let spoiled = AtomicBool::new(false);
-        Ok(Foothold { cluster, seed, run, scope, ledger: Mutex::new(ledger), lease, spoiled })
+        let (ledger, going) = (Mutex::new(ledger), Mutex::default());
+        Ok(Foothold { cluster, seed, run, scope, ledger, going, lease, spoiled })
     }
 
     /// The cluster.
@@ -151,7 +155,8 @@ impl Foothold {
         self.ledger.lock().await.add(client, undo).await
     }
 
-    /// Removes what the last case made. What all cases share stays: the definitions of Seldon's kinds.
+    /// Removes what the last case made; its namespaces are emptied and deleted, and waited for when the next case ends or
+    /// the run leaves. What all cases share stays: the definitions of Seldon's kinds.
     ///
     /// # Errors
     /// What could not be removed; it stays in the ledger, and no further case is run.
@@ -169,9 +174,12 @@ impl Foothold {
         let (shared, own): (Vec<Undo>, Vec<Undo>) = ledger.entries().iter().cloned().partition(
             |undo| matches!(undo, Undo::Delete(object) if object.kind == Kind::CustomResourceDefinition),
         );
-        let left = sweep::sweep(client, &self.run, &own).await;
+        let mut going = self.going.lock().await;
+        let left = sweep::sweep(client, &self.run, &own, Await::Going(&going)).await;
         ledger.replace(client, [&shared[..], &left.entries].concat()).await?;
-        left.nothing()
+        left.nothing()?;
+        *going = left.going;
+        Ok(())
     }
 
     /// Removes the rest, the ledger and the Lease.
@@ -182,7 +190,7 @@ impl Foothold {
         self.must_hold()?;
         let client = self.cluster.client()?;
         let mut ledger = self.ledger.into_inner();
-        let left = sweep::sweep(&client, &self.run, ledger.entries()).await;
+        let left = sweep::sweep(&client, &self.run, ledger.entries(), Await::All).await;
         ledger.replace(&client, left.entries.clone()).await?;
         left.nothing()?;
         ledger.close(&client).await?;

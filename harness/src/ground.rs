@@ -38,15 +38,6 @@ pub enum Need {
 }
 
 impl Ground {
-    /// The word for it.
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Ground::Embedded(_) => "embedded",
-            Ground::Given(_) => "given",
-            Ground::Kubernetes(..) => "kubernetes",
-        }
-    }
-
     /// Why a scenario that needs `need` cannot be run here.
     pub(crate) fn lacks(&self, need: Need) -> Option<&'static str> {
         let foothold = match self {

@@ -30,6 +30,8 @@ use crate::world::{K3S_NAME_SERVER, Parts, Topology, World};
 pub struct Settings {
     /// Where cases run.
     pub ground: Ground,
+    /// What records call this kind of cluster: the word of `--cluster`.
+    pub cluster: &'static str,
     /// What is installed there.
     pub seldon: Seldon,
     /// Factor for long timers; on a given cluster, the one it was started with.

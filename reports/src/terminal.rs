@@ -85,7 +85,8 @@ pub fn failure_block(record: &Record) -> String {
 fn again(case: &Case) -> String {
     let place = match case.cluster.as_str() {
         "embedded" => "--keep failed".to_owned(),
-        other => format!("--cluster {other} --context CONTEXT"),
+        "given" => "--cluster given --context CONTEXT".to_owned(),
+        other => format!("--cluster {other}"),
     };
     let Case { name, cni, topology, .. } = case;
     format!("seldon-conformance run '{name}' --cni {cni} --topology {topology} {place}")
@@ -124,6 +125,7 @@ mod tests {
     use super::*;
     use crate::cause::{Certainty, NamedCause};
     use crate::record::{Case, Entry, Phase};
+    use rstest::rstest;
 
     fn record(verdict: Verdict) -> Record {
         let case = Case {
@@ -186,10 +188,13 @@ mod tests {
         ");
     }
 
-    #[test]
-    fn a_case_of_a_given_cluster_is_run_again_there() {
-        let case = Case { cluster: "given".into(), ..record(Verdict::Failed).case };
-        assert!(again(&case).ends_with(" --topology cluster-wide --cluster given --context CONTEXT"));
+    #[rstest]
+    #[case::named_by_its_context("given", " --topology cluster-wide --cluster given --context CONTEXT")]
+    #[case::started_by_the_run("kubernetes", " --topology cluster-wide --cluster kubernetes")]
+    #[case::gone("k3d", " --topology cluster-wide --cluster k3d")]
+    fn a_case_is_run_again_where_it_was(#[case] cluster: &str, #[case] ending: &str) {
+        let case = Case { cluster: cluster.into(), ..record(Verdict::Failed).case };
+        assert!(again(&case).ends_with(ending), "{}", again(&case));
     }
 
     #[test]

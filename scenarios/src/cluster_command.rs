@@ -143,7 +143,7 @@ fn hold_arguments(options: &UpOptions) -> Vec<String> {
     let word = |value: Option<clap::builder::PossibleValue>| {
         value.map(|v| v.get_name().to_owned()).unwrap_or_default()
     };
-    [
+    let mut arguments = [
         options.name.clone(),
         "--cluster".into(),
         options.cluster.word().into(),
@@ -160,7 +160,11 @@ fn hold_arguments(options: &UpOptions) -> Vec<String> {
         "--seldon".into(),
         options.seldon.seldon.to_string(),
     ]
-    .to_vec()
+    .to_vec();
+    for image in &options.seldon.seldon_image {
+        arguments.extend(["--seldon-image".to_owned(), image.to_string()]);
+    }
+    arguments
 }
 
 fn describe(standing: &Standing) {

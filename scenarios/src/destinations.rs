@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use harness::clusters::Cache;
 use reports::{Record, Summary, junit};
 
-use crate::options::{Failure, RunOptions};
+use crate::options::{Failure, ReportFiles, ReportOptions};
 
 /// How many runs' records are kept below the cache directory.
 const KEPT_RUNS: usize = 20;
@@ -18,8 +18,7 @@ pub(crate) struct Destinations {
     records: PathBuf,
     /// The directory of all runs' records, when this run's stand among them.
     all: Option<PathBuf>,
-    junit: Option<PathBuf>,
-    json: Option<PathBuf>,
+    files: ReportFiles,
 }
 
 impl Destinations {
@@ -27,7 +26,7 @@ impl Destinations {
     ///
     /// # Errors
     /// Wrong usage, naming the place and the option.
-    pub(crate) fn check(options: &RunOptions, cache: &Cache) -> Result<Destinations, Failure> {
+    pub(crate) fn check(options: &ReportOptions, cache: &Cache) -> Result<Destinations, Failure> {
         let (records, all) = match &options.records {
             Some(directory) => (std::path::absolute(directory).unwrap_or_else(|_| directory.clone()), None),
             None => {
@@ -37,12 +36,12 @@ impl Destinations {
             }
         };
         accepts_files(&records).map_err(|error| unkept(&records, &error))?;
-        for file in [&options.junit, &options.json].into_iter().flatten() {
+        for file in [&options.files.junit, &options.files.json].into_iter().flatten() {
             accepts_text(file).map_err(|error| {
                 Failure::usage(format!("{} cannot be written: {error}; name another file", file.display()))
             })?;
         }
-        Ok(Destinations { records, all, junit: options.junit.clone(), json: options.json.clone() })
+        Ok(Destinations { records, all, files: options.files.clone() })
     }
 
     /// Makes the records' directory; old runs' beside it are forgotten.
@@ -56,6 +55,20 @@ impl Destinations {
         fs::create_dir_all(&self.records).map_err(|error| unkept(&self.records, &error))
     }
 
+    /// # Errors
+    /// Wrong usage, when the records of another run are there: those of this one are told from them by nothing.
+    pub(crate) fn must_be_empty(&self) -> Result<(), Failure> {
+        let holds_something = fs::read_dir(&self.records).is_ok_and(|mut entries| entries.next().is_some());
+        match holds_something {
+            false => Ok(()),
+            true => Err(Failure::usage(format!(
+                "{} holds files already, and pods that hand nothing over would go unnoticed among them; name another \
+                 directory with --records",
+                self.records.display()
+            ))),
+        }
+    }
+
     /// Directory of the records, absolute.
     pub(crate) fn records(&self) -> &Path {
         &self.records
@@ -66,7 +79,7 @@ impl Destinations {
     /// # Errors
     /// The machine's, naming each file that could not be written.
     pub(crate) fn write_reports(&self, records: &[Record], seconds: f64) -> Result<(), Failure> {
-        write_reports(self.json.as_deref(), self.junit.as_deref(), records, seconds)
+        write_reports(&self.files, records, seconds)
     }
 }
 
@@ -74,22 +87,17 @@ impl Destinations {
 ///
 /// # Errors
 /// The machine's, naming each file that could not be written.
-pub(crate) fn write_reports(
-    json: Option<&Path>,
-    junit_file: Option<&Path>,
-    records: &[Record],
-    seconds: f64,
-) -> Result<(), Failure> {
+pub(crate) fn write_reports(files: &ReportFiles, records: &[Record], seconds: f64) -> Result<(), Failure> {
     let mut refused = Vec::new();
     let mut write = |file: &Path, text: String| {
         if let Err(error) = fs::write(file, text) {
             refused.push(format!("{} cannot be written: {error}", file.display()));
         }
     };
-    if let Some(file) = json {
+    if let Some(file) = &files.json {
         write(file, serde_json::to_string_pretty(&Summary::of(records, seconds)).map_err(Failure::machine)?);
     }
-    if let Some(file) = junit_file {
+    if let Some(file) = &files.junit {
         write(file, junit(records).map_err(Failure::machine)?);
     }
     if refused.is_empty() { Ok(()) } else { Err(Failure::machine(refused.join("; "))) }

@@ -45,12 +45,6 @@ pub(crate) fn check(options: &RunOptions) -> Result<(), Failure> {
             "which network does the given cluster have? say it with --cni flannel or --cni calico",
         ));
     }
-    if options.jobs.is_some_and(|jobs| jobs > 1) {
-        return Err(Failure::usage("cases on a given cluster run one after the other; leave out --jobs"));
-    }
-    if !options.keep.is_never() {
-        return Err(Failure::usage("a given cluster is left as it was; leave out --keep"));
-    }
     Ok(())
 }
 

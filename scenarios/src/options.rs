@@ -2,6 +2,7 @@
 
 mod merging;
 mod mirror;
+mod reporting;
 mod shards;
 
 use std::fmt;
@@ -14,6 +15,7 @@ use harness::seldon::{ImageOverride, SeldonSource};
 use harness::{Pace, Profile, Topology};
 pub(crate) use merging::{MergeOptions, ReportsAction};
 pub(crate) use mirror::MirrorAction;
+pub(crate) use reporting::{ReportFiles, ReportOptions};
 use reports::ExitCode;
 use scenarios::Shard;
 pub(crate) use shards::{ShardInPodOptions, ShardsOptions};
@@ -197,15 +199,8 @@ pub(crate) struct RunOptions {
     /// Whether Seldon's and the kubelet's long timers shrink.
     #[arg(long, value_enum, default_value = "fast")]
     pub(crate) pace: PaceOption,
-    /// Write a JUnit report.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) junit: Option<PathBuf>,
-    /// Write a JSON summary.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
-    /// Directory of the cases' records; below the cache directory when absent.
-    #[arg(long, value_name = "DIRECTORY")]
-    pub(crate) records: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reports: ReportOptions,
 }
 
 #[derive(Debug, Clone, Args)]
@@ -260,6 +255,11 @@ pub(crate) enum Cni {
 }
 
 impl ClusterOption {
+    /// Whether all cases of a network run on one, one after the other.
+    pub(crate) fn is_shared(self) -> bool {
+        self != ClusterOption::Embedded
+    }
+
     /// Whether programs of others start it.
     pub(crate) fn is_real(self) -> bool {
         matches!(self, ClusterOption::K3d | ClusterOption::K3s)

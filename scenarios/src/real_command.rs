@@ -234,23 +234,3 @@ fn carry_out(plan: &Plan) -> Result<ExitCode, Failure> {
     runtime.block_on(plan.carry_out_alone(&stop, &|what| remark(what))).map_err(Failure::machine)?;
     Ok(ExitCode::AllPassed)
 }
-
-/// What is refused before anything is started.
-pub(crate) fn check(options: &RunOptions) -> Result<(), Failure> {
-    let Some(cluster) = options.cluster.iter().find(|cluster| cluster.is_real()) else {
-        return options.real.refuse_for(options.cluster[0]);
-    };
-    if options.real.dry_run {
-        return Ok(());
-    }
-    let word = cluster.word();
-    if options.jobs.is_some_and(|jobs| jobs > 1) {
-        return Err(Failure::usage(format!(
-            "cases on a {word} cluster run one after the other; leave out --jobs"
-        )));
-    }
-    if !options.keep.is_never() {
-        return Err(Failure::usage(format!("a {word} cluster is kept with --reuse; leave out --keep")));
-    }
-    Ok(())
-}

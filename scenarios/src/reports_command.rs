@@ -1,27 +1,20 @@
 //! `reports merge`: one report of what several shards ran.
 
-use std::path::Path;
-
 use reports::{ExitCode, Gap, Joined, Record, Style, Verdict, exit_code, read_shards, result_line, totals};
 use scenarios::{Filters, cases};
 
 use crate::destinations::write_reports;
-use crate::options::{Failure, MergeOptions};
+use crate::options::{Failure, MergeOptions, ReportFiles};
 use crate::screen::say;
 
 /// Joins the records, in the catalogue's order; the exit code is that of one run of all.
 pub(crate) fn merge(options: &MergeOptions) -> Result<ExitCode, Failure> {
     let Joined { mut records, gaps } = read_shards(&options.records).map_err(Failure::usage)?;
-    report(&mut records, &gaps, options.json.as_deref(), options.junit.as_deref())
+    report(&mut records, &gaps, &options.files)
 }
 
 /// Prints and writes what was recorded. With `gaps` nothing can be said of the whole.
-pub(crate) fn report(
-    records: &mut [Record],
-    gaps: &[Gap],
-    json: Option<&Path>,
-    junit: Option<&Path>,
-) -> Result<ExitCode, Failure> {
+pub(crate) fn report(records: &mut [Record], gaps: &[Gap], files: &ReportFiles) -> Result<ExitCode, Failure> {
     in_order(records)?;
     let records: &[Record] = records;
     let seconds = wall_clock(records);
@@ -29,7 +22,7 @@ pub(crate) fn report(
         say(result_line(record, Style::Plain));
     }
     say(format!("\n{}", totals(records, seconds)));
-    write_reports(json, junit, records, seconds)?;
+    write_reports(files, records, seconds)?;
     if !gaps.is_empty() {
         let told: Vec<String> = gaps.iter().map(Gap::to_string).collect();
         return Err(Failure::machine(told.join("; ")));

@@ -65,7 +65,7 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
     if options.real.dry_run {
         return real_command::rehearse_run(&options, &cache);
     }
-    let destinations = Destinations::check(&options, &cache)?;
+    let destinations = Destinations::check(&options.reports, &cache)?;
     let patience = Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
     let stop = stop_on_interrupt()?;
     let seldon = seldon_command::provide(&options.seldon, &cache)?;
@@ -111,7 +111,7 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
     };
     if let [one, two] = *options.cluster.as_slice() {
         let (one, two) = (records_on(&|cluster| cluster == one), records_on(&|cluster| cluster == two));
-        code = show_comparison(&one, &two)?.unwrap_or(code);
+        code = show_comparison(&one, &two, code)?;
     }
     let kept = ends.into_iter().flat_map(|(_, end)| end.kept).collect();
     hold_kept(kept, destinations.records(), &stop)?;
@@ -128,7 +128,14 @@ fn check_clusters(options: &RunOptions) -> Result<(), Failure> {
             ));
         }
     }
-    real_command::check(options)?;
+    if !options.cluster.iter().any(|cluster| cluster.is_real()) {
+        options.real.refuse_for(options.cluster[0])?;
+    }
+    if !options.real.dry_run
+        && let Some(shared) = options.cluster.iter().find(|cluster| cluster.is_shared())
+    {
+        check_shared(*shared, options)?;
+    }
     if options.seed.is_some() && options.cluster.as_slice() == [ClusterOption::Embedded] {
         return Err(Failure::usage(
             "--seed names namespaces on a cluster that cases share; an embedded cluster is a case's own: leave it out",
@@ -143,6 +150,32 @@ fn check_clusters(options: &RunOptions) -> Result<(), Failure> {
             Err(Failure::usage(why))
         }
     }
+}
+
+/// What makes no sense on a cluster that serves all cases.
+fn check_shared(cluster: ClusterOption, options: &RunOptions) -> Result<(), Failure> {
+    let word = cluster.word();
+    if options.jobs.is_some_and(|jobs| jobs > 1) {
+        return Err(Failure::usage(format!(
+            "cases on a {word} cluster run one after the other; leave out --jobs"
+        )));
+    }
+    if options.keep.is_never() {
+        return Ok(());
+    }
+    Err(Failure::usage(match cluster {
+        ClusterOption::K3d | ClusterOption::K3s => {
+            format!("a {word} cluster is kept with --reuse; leave out --keep")
+        }
+        ClusterOption::Kubernetes => {
+            "cases clean up after themselves on a cluster they share; leave out --keep, or look around on one that \
+             `cluster up --cluster kubernetes` starts"
+                .to_owned()
+        }
+        ClusterOption::Embedded | ClusterOption::Given => {
+            format!("a {word} cluster is left as it was; leave out --keep")
+        }
+    }))
 }
 
 /// Cases that run on one kind of cluster, and where one serves several, on that one.
@@ -192,14 +225,12 @@ impl Run<'_> {
         let (ground, standing) = ground(pass, &self, cache)?;
         let settings = Settings {
             ground,
+            cluster: pass.cluster.word(),
             seldon: self.seldon,
             pace: options.pace.into(),
-            patience: match pass.cluster {
-                ClusterOption::Embedded => self.patience,
-                ClusterOption::Given
-                | ClusterOption::Kubernetes
-                | ClusterOption::K3d
-                | ClusterOption::K3s => self.patience.with_real_containers(),
+            patience: match pass.cluster.is_shared() {
+                false => self.patience,
+                true => self.patience.with_real_containers(),
             },
             records: self.records,
             keep: options.keep.into(),
@@ -246,8 +277,8 @@ fn rounded(duration: Duration) -> f64 {
 /// Differences that are known, with their reasons.
 const FIDELITY: &str = include_str!("../fidelity.toml");
 
-/// Prints how each case ended on both clusters; the exit code, if it decides that.
-fn show_comparison(one: &[Record], two: &[Record]) -> Result<Option<ExitCode>, Failure> {
+/// Prints how each case ended on both clusters, and makes of the run's exit code that of the comparison.
+fn show_comparison(one: &[Record], two: &[Record], code: ExitCode) -> Result<ExitCode, Failure> {
     let known: Fidelity = toml::from_str(FIDELITY).map_err(Failure::machine)?;
     let rows = compare(one, two, &known);
     say("");
@@ -256,9 +287,9 @@ fn show_comparison(one: &[Record], two: &[Record]) -> Result<Option<ExitCode>, F
     let compared = rows.iter().filter(|row| row.agreement != Agreement::NotCompared).count();
     say(format!("\n{compared} cases compared, {differing} differ for no known reason"));
     Ok(match (differing, compared) {
-        (0, 0) => Some(ExitCode::Inconclusive),
-        (0, _) => None,
-        _ => Some(ExitCode::SomethingFailed),
+        (0, 0) if code == ExitCode::AllPassed => ExitCode::Inconclusive,
+        (0, _) => code,
+        _ => ExitCode::SomethingFailed,
     })
 }
 
@@ -271,10 +302,10 @@ fn verdict_of(records: &[Record], stop: &CancellationToken) -> ExitCode {
 }
 
 fn jobs(cluster: ClusterOption, options: &RunOptions) -> usize {
-    match cluster {
-        ClusterOption::Embedded => options.jobs.map_or_else(usual_jobs, usize::from),
+    match cluster.is_shared() {
+        false => options.jobs.map_or_else(usual_jobs, usize::from),
         // They share its roles and its kube-system.
-        ClusterOption::Given | ClusterOption::Kubernetes | ClusterOption::K3d | ClusterOption::K3s => 1,
+        true => 1,
     }
 }
 

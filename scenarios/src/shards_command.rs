@@ -10,6 +10,7 @@ use harness::shards::{Handed, Plan, hand_over, manifests, run as run_shards};
 use reports::{ExitCode, Joined, PartOfRun, read_shards};
 use scenarios::{Filters, cases};
 
+use crate::destinations::Destinations;
 use crate::given_command::{connected_foothold, leave_foothold};
 use crate::options::{Action, Failure, Options, ShardInPodOptions, ShardsOptions};
 use crate::screen::{remark, say};
@@ -35,14 +36,13 @@ pub(crate) fn run(options: &ShardsOptions) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::AllPassed);
     }
     let cache = Cache::from_environment().map_err(Failure::machine)?;
-    let records = options.records.clone().unwrap_or_else(|| {
-        let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%S").to_string();
-        cache.directory().join("records").join(format!("{now}-{}", std::process::id()))
-    });
-    let directories = in_pods(options, &plan, count, seed, &cache, &records)?;
-    say(format!("records: {}", records.display()));
+    let destinations = Destinations::check(&options.reports, &cache)?;
+    destinations.must_be_empty()?;
+    destinations.prepare()?;
+    let directories = in_pods(options, &plan, count, seed, &cache, destinations.records())?;
+    say(format!("records: {}", destinations.records().display()));
     let Joined { mut records, gaps } = read_shards(&directories).map_err(Failure::machine)?;
-    reports_command::report(&mut records, &gaps, options.json.as_deref(), options.junit.as_deref())
+    reports_command::report(&mut records, &gaps, &options.reports.files)
 }
 
 fn in_pods(

@@ -93,7 +93,7 @@ pub fn run_one(
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let finished = runtime.block_on(run_case(
         settings,
-        &case.spec(settings.ground.kind()),
+        &case.spec(settings.cluster),
         case.scenario.body,
         progress,
         stop,

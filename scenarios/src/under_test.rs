@@ -20,5 +20,14 @@ pub fn settings_under_test(records: PathBuf) -> anyhow::Result<Settings> {
     let programs = provision(&Cache::from_environment()?, &|line| eprintln!("{line}"))?;
     let ground = Ground::Embedded(programs);
     let seldon = Seldon::StandIn;
-    Ok(Settings { ground, seldon, pace: Pace::FAST, patience, records, keep: Keep::Never, shard: None })
+    Ok(Settings {
+        ground,
+        cluster: "embedded",
+        seldon,
+        pace: Pace::FAST,
+        patience,
+        records,
+        keep: Keep::Never,
+        shard: None,
+    })
 }

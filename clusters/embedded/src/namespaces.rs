@@ -85,6 +85,14 @@ fn become_root() -> Result<(), NamespaceError> {
     write("/proc/self/gid_map", format!("0 {gid} 1"))
 }
 
+/// Gives the caller mounts of its own, a copy of what is mounted now.
+///
+/// # Errors
+/// The kernel's.
+pub(crate) fn own_mounts() -> Result<(), NamespaceError> {
+    unshare(CloneFlags::CLONE_NEWNS).map_err(step("make a mount namespace"))
+}
+
 /// Gives the calling thread a network namespace of its own, without interfaces that are up.
 ///
 /// # Errors

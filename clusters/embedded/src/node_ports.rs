@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 
-use futures::TryStreamExt;
+use futures::StreamExt;
 use k8s_openapi::api::core::v1::Service;
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client};
@@ -17,15 +17,19 @@ use tracing::warn;
 
 use crate::border::Border;
 
-/// Opens and closes listeners as Services come and go, until the watch ends.
-///
-/// # Errors
-/// The watch's.
-pub async fn forward(client: Client, border: Border, host: Ipv4Addr, node: Ipv4Addr) -> anyhow::Result<()> {
+/// Opens and closes listeners as Services come and go, for ever: a watch that ends is begun again.
+pub async fn forward(client: Client, border: Border, host: Ipv4Addr, node: Ipv4Addr) {
     let services: Api<Service> = Api::all(client);
     let mut open: BTreeMap<String, Vec<(u16, JoinHandle<()>)>> = BTreeMap::new();
     let mut events = std::pin::pin!(watcher(services, watcher::Config::default()).default_backoff());
-    while let Some(event) = events.try_next().await? {
+    while let Some(event) = events.next().await {
+        let event = match event {
+            Ok(event) => event,
+            Err(error) => {
+                warn!("NodePorts are not followed for a moment: {error}");
+                continue;
+            }
+        };
         match event {
             watcher::Event::Apply(service) | watcher::Event::InitApply(service) => {
                 let listeners = open.entry(key(&service)).or_default();
@@ -39,7 +43,6 @@ pub async fn forward(client: Client, border: Border, host: Ipv4Addr, node: Ipv4A
             watcher::Event::Init | watcher::Event::InitDone => {}
         }
     }
-    Ok(())
 }
 
 fn key(service: &Service) -> String {

@@ -70,6 +70,8 @@ fn descend<F: Future<Output = anyhow::Result<()>>>(
         return Ok(namespaces::reap_until(supervisor));
     }
     namespaces::die_with_parent()?;
+    // What is mounted from here on goes with the cluster's last process, and is in nobody's way afterwards.
+    namespaces::own_mounts()?;
     run(serve)?;
     Ok(0)
 }

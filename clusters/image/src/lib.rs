@@ -11,6 +11,7 @@
 mod archive;
 mod layer;
 mod libraries;
+mod reference;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 
 pub use archive::write_archive;
 pub use layer::{Entry, Layer};
+pub use reference::{full_reference, without_registry};
 
 /// An image to be written.
 #[derive(Debug, Clone, Default)]

@@ -2,15 +2,17 @@
 //!
 //! Binding is kube-controller-manager's; this only makes and removes the volumes.
 
+use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use futures::TryStreamExt;
+use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{DeleteParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, Resource, ResourceExt};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tracing::warn;
 
@@ -38,43 +40,68 @@ pub(crate) async fn create_class(client: &Client) -> anyhow::Result<()> {
 
 /// Serves claims and released volumes until the cluster ends.
 pub(crate) async fn provision(client: Client, storage: PathBuf) {
-    let claims = serve_claims(client.clone(), &storage);
-    let volumes = remove_released(client.clone(), &storage);
-    let (claims, volumes) = tokio::join!(claims, volumes);
-    for error in [claims.err(), volumes.err()].into_iter().flatten() {
-        warn!("no more volumes are provisioned: {error:#}");
+    let claims = async {
+        let mut claims = std::pin::pin!(seen::<PersistentVolumeClaim>(&client));
+        while let Some(claim) = claims.next().await {
+            say(serve_claim(&client, &storage, &claim).await);
+        }
+    };
+    let volumes = async {
+        let mut volumes = std::pin::pin!(seen::<PersistentVolume>(&client));
+        while let Some(volume) = volumes.next().await {
+            say(remove_released(&client, &storage, &volume).await);
+        }
+    };
+    tokio::join!(claims, volumes);
+}
+
+/// What fails is tried again when its object is seen next.
+fn say(outcome: anyhow::Result<()>) {
+    if let Err(error) = outcome {
+        warn!("{error:#}");
     }
 }
 
-async fn serve_claims(client: Client, storage: &Path) -> anyhow::Result<()> {
-    let claims: Api<PersistentVolumeClaim> = Api::all(client.clone());
-    let events = watcher(claims, watcher::Config::default()).default_backoff().applied_objects();
-    let mut events = std::pin::pin!(events);
-    while let Some(claim) = events.try_next().await? {
-        let Some(volume) = volume_for(&claim, storage) else { continue };
-        let made = Api::all(client.clone()).create(&PostParams::default(), &volume).await;
-        match made {
-            Ok::<PersistentVolume, _>(_) => {}
-            // Its claim was seen again before it was bound.
-            Err(kube::Error::Api(status)) if status.code == 409 => {}
-            Err(error) => return Err(error).context("cannot create a volume"),
-        }
+/// Every object of a kind, and again when it changes. A watch that ends is begun again.
+fn seen<K>(client: &Client) -> impl Stream<Item = K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    let objects: Api<K> = Api::all(client.clone());
+    let events = watcher(objects, watcher::Config::default()).default_backoff().applied_objects();
+    events.filter_map(|event| async {
+        event.inspect_err(|error| warn!("objects are not followed for a moment: {error}")).ok()
+    })
+}
+
+async fn serve_claim(client: &Client, storage: &Path, claim: &PersistentVolumeClaim) -> anyhow::Result<()> {
+    let Some(volume) = volume_for(claim, storage)? else { return Ok(()) };
+    make_directory(&storage.join(volume.name_any()))?;
+    match Api::all(client.clone()).create(&PostParams::default(), &volume).await {
+        Ok::<PersistentVolume, _>(_) => Ok(()),
+        // Its claim was seen again before it was bound.
+        Err(kube::Error::Api(status)) if status.code == 409 => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot create volume {}", volume.name_any())),
     }
-    Ok(())
 }
 
 /// The volume that a claim of our class waits for, if its pod has a node.
-fn volume_for(claim: &PersistentVolumeClaim, storage: &Path) -> Option<PersistentVolume> {
-    let spec = claim.spec.as_ref()?;
+///
+/// # Errors
+/// That the claim makes none: its words are not those of a volume.
+fn volume_for(claim: &PersistentVolumeClaim, storage: &Path) -> anyhow::Result<Option<PersistentVolume>> {
+    let Some(spec) = claim.spec.as_ref() else { return Ok(None) };
     let ours = spec.storage_class_name.as_deref() == Some(CLASS) && spec.volume_name.is_none();
-    if !ours
-        || !claim.annotations().contains_key(SELECTED_NODE)
-        || claim.metadata.deletion_timestamp.is_some()
-    {
-        return None;
+    let has_node = claim.annotations().contains_key(SELECTED_NODE);
+    let (Some(uid), Some(namespace)) = (claim.uid(), claim.namespace()) else { return Ok(None) };
+    if !ours || !has_node || claim.metadata.deletion_timestamp.is_some() {
+        return Ok(None);
     }
-    let name = format!("pvc-{}", claim.uid()?);
-    let capacity = spec.resources.as_ref()?.requests.as_ref()?.get("storage")?.clone();
+    let name = format!("pvc-{uid}");
+    let requests = spec.resources.as_ref().and_then(|resources| resources.requests.as_ref());
+    let capacity = requests
+        .and_then(|requests| requests.get("storage"))
+        .with_context(|| format!("claim {namespace}/{} asks for no storage", claim.name_any()))?;
     let volume = json!({
         "metadata": {"name": name, "annotations": {"pv.kubernetes.io/provisioned-by": PROVISIONER}},
         "spec": {
@@ -83,9 +110,9 @@ fn volume_for(claim: &PersistentVolumeClaim, storage: &Path) -> Option<Persisten
             "claimRef": {
                 "apiVersion": "v1",
                 "kind": "PersistentVolumeClaim",
-                "namespace": claim.namespace()?,
+                "namespace": namespace,
                 "name": claim.name_any(),
-                "uid": claim.uid()?,
+                "uid": uid,
             },
             "hostPath": {"path": storage.join(&name), "type": "DirectoryOrCreate"},
             "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
@@ -95,40 +122,32 @@ fn volume_for(claim: &PersistentVolumeClaim, storage: &Path) -> Option<Persisten
             "storageClassName": CLASS,
         },
     });
-    make_directory(&storage.join(&name));
-    serde_json::from_value(volume).ok()
+    serde_json::from_value(volume).map(Some).with_context(|| format!("cannot describe volume {name}"))
 }
 
 /// Whoever a pod runs as may write to its volume, as with the helper of the real provisioner.
-fn make_directory(directory: &Path) {
+fn make_directory(directory: &Path) -> anyhow::Result<()> {
     use std::os::unix::fs::PermissionsExt;
-    let made = std::fs::create_dir_all(directory)
-        .and_then(|()| std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o777)));
-    if let Err(error) = made {
-        warn!("cannot make {}: {error}", directory.display());
-    }
+    std::fs::create_dir_all(directory)
+        .and_then(|()| std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o777)))
+        .with_context(|| format!("cannot make {}", directory.display()))
 }
 
-async fn remove_released(client: Client, storage: &Path) -> anyhow::Result<()> {
-    let volumes: Api<PersistentVolume> = Api::all(client.clone());
-    let events = watcher(volumes.clone(), watcher::Config::default()).default_backoff().applied_objects();
-    let mut events = std::pin::pin!(events);
-    while let Some(volume) = events.try_next().await? {
-        let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());
-        let provisioner = volume.annotations().get("pv.kubernetes.io/provisioned-by").map(String::as_str);
-        if phase != Some("Released") || provisioner != Some(PROVISIONER) {
-            continue;
-        }
-        let name = volume.name_any();
-        // What is left goes with the cluster's state.
-        let _ = std::fs::remove_dir_all(storage.join(&name));
-        match volumes.delete(&name, &DeleteParams::default()).await {
-            Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.code == 404 => {}
-            Err(error) => return Err(error).context("cannot delete a volume"),
-        }
+async fn remove_released(client: &Client, storage: &Path, volume: &PersistentVolume) -> anyhow::Result<()> {
+    let phase = volume.status.as_ref().and_then(|status| status.phase.as_deref());
+    let provisioner = volume.annotations().get("pv.kubernetes.io/provisioned-by").map(String::as_str);
+    if phase != Some("Released") || provisioner != Some(PROVISIONER) {
+        return Ok(());
     }
-    Ok(())
+    let name = volume.name_any();
+    // What is left goes with the cluster's state.
+    let _ = std::fs::remove_dir_all(storage.join(&name));
+    let volumes: Api<PersistentVolume> = Api::all(client.clone());
+    match volumes.delete(&name, &DeleteParams::default()).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot delete volume {name}")),
+    }
 }
 
 #[cfg(test)]
@@ -157,12 +176,19 @@ mod tests {
     #[case::bound(claim("local-path", Some("node-0"), Some("pvc-1")), false)]
     #[case::of_another_class(claim("fast", Some("node-0"), None), false)]
     fn which_claims_get_a_volume(#[case] claim: PersistentVolumeClaim, #[case] gets: bool) {
-        let storage = tempfile::tempdir().unwrap();
-        let volume = volume_for(&claim, storage.path());
+        let volume = volume_for(&claim, Path::new("/storage")).unwrap();
         assert_eq!(volume.is_some(), gets);
-        if let Some(volume) = volume {
-            assert_eq!(volume.spec.unwrap().claim_ref.unwrap().namespace.as_deref(), Some("n"));
-            assert!(storage.path().join("pvc-1").is_dir());
+        if let Some(spec) = volume.and_then(|volume| volume.spec) {
+            assert_eq!(spec.claim_ref.unwrap().namespace.as_deref(), Some("n"));
+            assert_eq!(spec.host_path.unwrap().path, "/storage/pvc-1");
         }
+    }
+
+    #[test]
+    fn a_claim_for_nothing_is_named() {
+        let mut claim = claim("local-path", Some("node-0"), None);
+        claim.spec.as_mut().unwrap().resources = None;
+        let error = volume_for(&claim, Path::new("/storage")).unwrap_err().to_string();
+        assert_eq!(error, "claim n/c asks for no storage");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use image::full_reference;
 use serde_json::Value;
 
 use crate::tool::{Tool, Version};
@@ -122,7 +123,7 @@ fn lists_images(images: &[String], stdout: &str) -> Result<(), String> {
     let missing: Vec<&str> = images
         .iter()
         .map(String::as_str)
-        .filter(|image| !tags.iter().any(|tag| *tag == canonical(image)))
+        .filter(|image| !tags.iter().any(|tag| *tag == full_reference(image)))
         .collect();
     match missing.is_empty() {
         true => Ok(()),
@@ -130,34 +131,10 @@ fn lists_images(images: &[String], stdout: &str) -> Result<(), String> {
     }
 }
 
-/// An image's name as containerd writes it.
-pub(crate) fn canonical(image: &str) -> String {
-    let tagged = match image.rsplit_once('/').map_or(image, |(_, last)| last).contains([':', '@']) {
-        true => image.to_owned(),
-        false => format!("{image}:latest"),
-    };
-    match tagged.split_once('/') {
-        None => format!("docker.io/library/{tagged}"),
-        Some((host, _)) if host.contains(['.', ':']) || host == "localhost" => tagged,
-        Some(_) => format!("docker.io/{tagged}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use rstest::rstest;
-
-    #[rstest]
-    #[case("busybox", "docker.io/library/busybox:latest")]
-    #[case("busybox:1.37", "docker.io/library/busybox:1.37")]
-    #[case("rancher/k3s:v1.33.1-k3s1", "docker.io/rancher/k3s:v1.33.1-k3s1")]
-    #[case("seldon-conformance/toolbox:1", "docker.io/seldon-conformance/toolbox:1")]
-    #[case("quay.io/tigera/operator:v1", "quay.io/tigera/operator:v1")]
-    #[case("localhost:5000/a/b", "localhost:5000/a/b:latest")]
-    fn images_are_called_as_containerd_calls_them(#[case] image: &str, #[case] name: &str) {
-        assert_eq!(canonical(image), name);
-    }
 
     #[rstest]
     #[case::free("", None)]

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use image::full_reference;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::{DynamicObject, ListParams};
 use kube::{Api, Client};
 use serde_json::Value;
 
 use super::carry_out::client_of;
-use super::expectation::canonical;
 
 /// How often it is looked.
 const GLANCE: Duration = Duration::from_millis(250);
@@ -156,7 +156,7 @@ async fn missing_images(client: Client, images: &[String]) -> anyhow::Result<Opt
     let names: Vec<String> =
         nodes.items.iter().flat_map(images_of).filter_map(|image| image.names).flatten().collect();
     let missing: Vec<&str> =
-        images.iter().filter(|image| !names.contains(&canonical(image))).map(String::as_str).collect();
+        images.iter().filter(|image| !names.contains(&full_reference(image))).map(String::as_str).collect();
     Ok((!missing.is_empty()).then(|| format!("{} is not there", missing.join(", "))))
 }
 

@@ -152,10 +152,20 @@ impl Ledger {
         let mut text = String::new();
         file.read_to_string(&mut text)?;
         let ledger = Ledger { file, home };
-        Ok(match serde_json::from_str(&text) {
-            Ok(entry) => Found::Abandoned(ledger, Box::new(entry)),
-            Err(_) => Found::Blank(ledger),
-        })
+        if text.is_empty() {
+            return Ok(Found::Blank(ledger));
+        }
+        // The first value counts: a writer that was killed may have left the end of a longer text behind it.
+        let first = serde_json::Deserializer::from_str(&text).into_iter().next();
+        let entry = first.unwrap_or_else(|| Err(serde::de::Error::custom("it is empty")));
+        let entry = entry.map_err(|error| {
+            let file = ledger.home.file(FILE);
+            io::Error::other(format!(
+                "{} is no ledger that this version can read ({error}); end its cluster by hand, then remove the file",
+                file.display()
+            ))
+        })?;
+        Ok(Found::Abandoned(ledger, Box::new(entry)))
     }
 
     /// Begins a ledger where there is none.
@@ -172,9 +182,10 @@ impl Ledger {
     /// Writes it anew.
     pub(crate) fn write(&mut self, entry: &Entry) -> io::Result<()> {
         let text = serde_json::to_string(entry)?;
+        // Never empty in between: an empty ledger means that nothing was started.
         self.file.rewind()?;
-        self.file.set_len(0)?;
         self.file.write_all(text.as_bytes())?;
+        self.file.set_len(text.len() as u64)?;
         self.file.sync_all()
     }
 
@@ -246,6 +257,35 @@ mod tests {
             Ledger::begin(directory.path(), &entry()).unwrap_err().kind(),
             io::ErrorKind::AlreadyExists
         );
+    }
+
+    #[test]
+    fn a_shorter_ledger_over_a_longer_one_is_read_though_its_writer_was_killed() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut ledger = Ledger::begin(directory.path(), &entry()).unwrap();
+        let ready = Entry { state: State::Ready, ..entry() };
+        ledger.write(&ready).unwrap();
+        let file = ledger.home().file(FILE);
+        drop(ledger);
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, format!("{text}\"}}")).unwrap();
+        let Found::Abandoned(_, found) = Ledger::find(directory.path(), &ready.name).unwrap() else {
+            panic!()
+        };
+        assert_eq!(*found, ready);
+    }
+
+    #[test]
+    fn what_is_no_ledger_is_named_and_stays() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = Ledger::begin(directory.path(), &entry()).unwrap().home().file(FILE);
+        fs::write(&file, r#"{"name":"a","provider":"k4s"}"#).unwrap();
+        let error = Ledger::find(directory.path(), &entry().name).unwrap_err().to_string();
+        assert!(
+            error.contains("ledger.json is no ledger that this version can read (unknown variant `k4s`"),
+            "{error}"
+        );
+        assert!(file.exists());
     }
 
     #[test]

@@ -153,9 +153,12 @@ fn complaints(snapshot: &Snapshot) -> Vec<String> {
         [("Model", &snapshot.models), ("Server", &snapshot.servers), ("SeldonRuntime", &snapshot.runtimes)];
     let all = kinds.into_iter().flat_map(|(kind, objects)| objects.iter().map(move |object| (kind, object)));
     all.filter_map(|(kind, object)| {
-        let condition = object["status"]["conditions"].as_array()?.iter().find(|one| one["type"] == "Ready");
+        let name = object::name(object);
+        let Some(conditions) = object["status"]["conditions"].as_array() else {
+            return Some(format!("{kind} {name} has no status: nobody has told it anything"));
+        };
+        let condition = conditions.iter().find(|one| one["type"] == "Ready");
         let text = |field: &str| condition.and_then(|one| one[field].as_str()).unwrap_or_default().to_owned();
-        let name = object["metadata"]["name"].as_str().unwrap_or_default();
         (text("status") != "True").then(|| {
             let said = [text("message"), text("reason")].join(" ");
             format!(
@@ -164,14 +167,7 @@ fn complaints(snapshot: &Snapshot) -> Vec<String> {
             )
         })
     })
-    .chain(silent(snapshot))
     .collect()
-}
-
-/// Models without any condition: nobody has told them anything.
-fn silent(snapshot: &Snapshot) -> Vec<String> {
-    let silent = snapshot.models.iter().filter(|model| model["status"]["conditions"].is_null());
-    silent.map(|model| format!("Model {} has no status", object::name(model))).collect()
 }
 
 #[cfg(test)]
@@ -190,13 +186,19 @@ mod tests {
                 model("new", Value::Null),
                 json!({"metadata": {"name": "other", "namespace": "theirs"}, "status": {"conditions": ready("False")}}),
             ],
+            servers: vec![json!({"metadata": {"name": "mlserver", "namespace": "ml"}})],
             ..Snapshot::default()
         };
         keep_only(&mut snapshot, "ml", None);
         assert_eq!(
             complaints(&snapshot),
-            ["Model ill is not Ready: ScheduleFailed no room", "Model new has no status"]
+            [
+                "Model ill is not Ready: ScheduleFailed no room",
+                "Model new has no status: nobody has told it anything",
+                "Server mlserver has no status: nobody has told it anything",
+            ]
         );
+        snapshot.servers.clear();
         keep_only(&mut snapshot, "ml", Some("well"));
         assert_eq!(complaints(&snapshot), [""; 0]);
     }

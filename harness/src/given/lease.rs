@@ -31,15 +31,13 @@ struct State {
 }
 
 impl State {
-    fn now() -> State {
-        let state = State { taken_over: AtomicBool::new(false), renewed: AtomicI64::new(0) };
-        state.renew();
-        state
+    fn held() -> State {
+        State { taken_over: AtomicBool::new(false), renewed: AtomicI64::new(now()) }
     }
+}
 
-    fn renew(&self) {
-        self.renewed.store(jiff::Timestamp::now().as_millisecond(), Ordering::Relaxed);
-    }
+fn now() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
 }
 
 fn object() -> ObjectRef {
@@ -86,7 +84,7 @@ impl Held {
     }
 
     fn keep(cluster: GivenCluster, holder: String) -> Held {
-        let (stop, state) = (CancellationToken::new(), Arc::new(State::now()));
+        let (stop, state) = (CancellationToken::new(), Arc::new(State::held()));
         let (asked, told, name) = (stop.clone(), state.clone(), holder.clone());
         let renewing = std::thread::spawn(move || {
             // Without a runtime nothing is renewed, and the Lease lapses.
@@ -100,7 +98,7 @@ impl Held {
     /// Whether another has it, or may have it by now.
     pub(super) fn is_lost(&self) -> bool {
         let renewed = self.state.renewed.load(Ordering::Relaxed);
-        let silent = jiff::Timestamp::now().as_millisecond().saturating_sub(renewed);
+        let silent = now().saturating_sub(renewed);
         let sure = (LEASE - RENEWAL).as_millis();
         self.state.taken_over.load(Ordering::Relaxed) || u128::from(silent.unsigned_abs()) >= sure
     }
@@ -135,8 +133,10 @@ async fn renew(cluster: &GivenCluster, holder: &str, stop: &CancellationToken, s
                 }
             }
         };
+        // Others count from the moment at which it was written, which may be long before its answer comes.
+        let asked = now();
         if let Ok(Ok(())) = tokio::time::timeout(LEASE, once).await {
-            state.renew();
+            state.renewed.store(asked, Ordering::Relaxed);
         }
         if state.taken_over.load(Ordering::Relaxed) {
             return;

@@ -15,11 +15,24 @@ use crate::undo::Undo;
 /// Seldon's kinds whose objects have finalizers, those that depend on others first.
 const HELD: [Kind; 3] = [Kind::Model, Kind::Server, Kind::SeldonRuntime];
 
+/// Which namespaces are waited for until they are gone. The namespace controller lets five seconds pass before it looks at
+/// one that was deleted, and again before each further look: cases need not wait for that, as nothing runs in a namespace
+/// that a sweep has emptied.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Await<'a> {
+    /// All.
+    All,
+    /// Those that an earlier sweep has deleted.
+    Going(&'a [ObjectRef]),
+}
+
 /// What a sweep left.
 #[derive(Debug, Default)]
 pub(super) struct Left {
     /// What is still to be undone, in the order in which it was done.
     pub(super) entries: Vec<Undo>,
+    /// Namespaces among it that are deleted and were not waited for.
+    pub(super) going: Vec<ObjectRef>,
     /// Why.
     errors: Vec<String>,
 }
@@ -32,8 +45,13 @@ impl Left {
         }
     }
 
+    fn going(&mut self, undo: &Undo, namespace: &ObjectRef) {
+        self.entries.insert(0, undo.clone());
+        self.going.push(namespace.clone());
+    }
+
     /// # Errors
-    /// When anything is left.
+    /// When anything is left that does not go by itself.
     pub(super) fn nothing(&self) -> anyhow::Result<()> {
         anyhow::ensure!(self.errors.is_empty(), "{}", self.errors.join("; "));
         Ok(())
@@ -42,7 +60,7 @@ impl Left {
 
 /// Undoes `entries` of `run`: changes of what was there before, last one first; then our namespaces with all that is in
 /// them; then what has no namespace. What cannot be undone does not keep the rest from it.
-pub(super) async fn sweep(client: &Client, run: &str, entries: &[Undo]) -> Left {
+pub(super) async fn sweep(client: &Client, run: &str, entries: &[Undo], awaited: Await<'_>) -> Left {
     let mut left = Left::default();
     let (mut namespaces, mut unscoped) = (Vec::new(), Vec::new());
     for undo in entries.iter().rev() {
@@ -66,10 +84,14 @@ pub(super) async fn sweep(client: &Client, run: &str, entries: &[Undo]) -> Left 
     });
     join_all(emptied).await;
     for (_, namespace) in &namespaces {
+        // One that cannot be deleted is not going anywhere: it says why when it is waited for.
         let _ = delete_ours(client, run, namespace).await;
     }
     for (undo, namespace) in namespaces {
-        left.note(undo, go(client, run, namespace).await);
+        match awaited {
+            Await::Going(earlier) if !earlier.contains(namespace) => left.going(undo, namespace),
+            Await::All | Await::Going(_) => left.note(undo, go(client, run, namespace).await),
+        }
     }
     // Definitions take their objects along: they come last, as they were made first.
     for (undo, object) in unscoped {

@@ -59,6 +59,7 @@ async fn namespaces_of_others_are_never_touched() {
     foothold.apply(&client, &namespace("ours")).await.unwrap();
     foothold.apply(&client, &config_map("ours")).await.unwrap();
     foothold.end_case(&client).await.unwrap();
+    foothold.leave().await.unwrap();
     let left: Vec<String> = lab.namespaces().await;
     assert!(["theirs", "earlier"].iter().all(|name| left.contains(&(*name).to_owned())), "{left:?}");
     assert!(!left.contains(&"ours".to_owned()), "{left:?}");
@@ -79,7 +80,7 @@ async fn a_label_that_the_owner_changed_since_stays(#[case] meanwhile: Value, #[
     };
     system().merge(&client, &label_of_system(&json!("kube-system"))).await.unwrap();
     system().merge(&client, &label_of_system(&meanwhile)).await.unwrap();
-    sweep::sweep(&client, "00000007", &[undo]).await.nothing().unwrap();
+    sweep::sweep(&client, "00000007", &[undo], Await::All).await.nothing().unwrap();
     let found = system().read(&client).await.unwrap().unwrap();
     assert_eq!(found["metadata"]["labels"]["name"], left);
 }
@@ -130,7 +131,7 @@ async fn who_has_lost_the_lease_changes_nothing_any_more() {
 }
 
 #[tokio::test]
-async fn what_nobody_lets_go_of_is_named_soon_and_no_case_follows() {
+async fn what_nobody_lets_go_of_is_named_after_the_next_case_and_none_follows() {
     let lab = Lab::new().await;
     let (foothold, client) = (lab.foothold(7).await, lab.client());
     foothold.apply(&client, &namespace("ours")).await.unwrap();
@@ -138,6 +139,9 @@ async fn what_nobody_lets_go_of_is_named_soon_and_no_case_follows() {
     held["metadata"]["finalizers"] = json!(["example.com/forever"]);
     foothold.apply(&client, &held).await.unwrap();
     assert!(!foothold.is_spoiled());
+    foothold.end_case(&client).await.unwrap();
+    let pages = ledger::in_cluster(&client).await.unwrap();
+    assert_eq!(pages[0].entries.len(), 1, "what is going stays in the ledger: {pages:?}");
     let began = std::time::Instant::now();
     let left = foothold.end_case(&client).await.unwrap_err().to_string();
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());

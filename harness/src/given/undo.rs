@@ -1,12 +1,13 @@
 //! Undoing what a killed run left, from any machine that reaches the cluster.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clusters::GivenCluster;
 use kube::Client;
 use tokio_util::sync::CancellationToken;
 
 use super::lease::Held;
+use super::sweep::Await;
 use super::{HOME, ledger, make_home, remove_home, sweep};
 use crate::object::{Kind, ObjectRef};
 use crate::undo::Undo;
@@ -29,22 +30,18 @@ pub async fn undo_everything(cluster: &GivenCluster, directory: &Path) -> anyhow
     let client = cluster.client()?;
     let on_disk = ledger::on_disk(directory, &cluster.server())?;
     let home = ObjectRef::new(Kind::Namespace, "", HOME).read(&client).await?;
-    let mut pages = if home.is_some() { ledger::in_cluster(&client).await? } else { Vec::new() };
-    for (_, page) in &on_disk {
-        if !pages.iter().any(|other| other.run == page.run) {
-            pages.extend(what_is_left(&client, page).await?);
-        }
-    }
-    if home.is_none() && pages.is_empty() {
+    if home.is_none() && pages(&client, &on_disk).await?.is_empty() {
         // All was undone: by the run itself, or from another machine.
         on_disk.iter().try_for_each(|(file, _)| ledger::forget_file(file))?;
         return Ok(Vec::new());
     }
     make_home(&client, "undo").await?;
     let lease = Held::take(cluster, "undo", &CancellationToken::new()).await?;
+    // Only now: a run that was dying may have written to its ledger until its Lease had lapsed.
+    let pages = pages(&client, &on_disk).await?;
     let (mut undone, mut errors) = (Vec::new(), Vec::new());
     for page in pages {
-        let left = sweep::sweep(&client, &page.run, &page.entries).await;
+        let left = sweep::sweep(&client, &page.run, &page.entries, Await::All).await;
         match left.nothing() {
             Ok(()) => ledger::config_map(&page.run).delete(&client).await?,
             Err(error) => errors.push(format!("run {}: {error:#}", page.run)),
@@ -56,6 +53,17 @@ pub async fn undo_everything(cluster: &GivenCluster, directory: &Path) -> anyhow
     remove_home(&client, &lease).await?;
     on_disk.iter().try_for_each(|(file, _)| ledger::forget_file(file))?;
     Ok(undone)
+}
+
+/// The cluster's ledgers, and of those that only this machine has what is left.
+async fn pages(client: &Client, on_disk: &[(PathBuf, ledger::Page)]) -> anyhow::Result<Vec<ledger::Page>> {
+    let mut pages = ledger::in_cluster(client).await?;
+    for (_, page) in on_disk {
+        if !pages.iter().any(|other| other.run == page.run) {
+            pages.extend(what_is_left(client, page).await?);
+        }
+    }
+    Ok(pages)
 }
 
 /// What of a page that only this machine has is still there, by its label. Whether a change of somebody else's object

@@ -86,6 +86,17 @@ pub enum SeldonError {
         /// What it should.
         pinned: &'static str,
     },
+    /// Nobody has written down what this release's charts hash to.
+    #[error(
+        "{file} (SHA-256 {found}) is not pinned; nothing was installed: look at it, and name its directory with \
+         --seldon charts:DIR"
+    )]
+    Unpinned {
+        /// The archive.
+        file: String,
+        /// What it hashes to.
+        found: String,
+    },
     /// A fetched chart cannot be read.
     #[error("cannot read {}: {source}", .file.display())]
     Unreadable {
@@ -222,10 +233,9 @@ fn fetch(release: Release, chart: Chart, helm: &Helm, place: &Path) -> Result<()
     let found: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     let pinned = DIGESTS.iter().find(|(of, which, _)| (*of, *which) == (release, chart));
     match pinned {
-        Some((_, _, pinned)) if *pinned != found => {
-            Err(SeldonError::Digest { file: archive(release, chart), found, pinned })
-        }
-        _ => Ok(()),
+        Some((_, _, pinned)) if *pinned == found => Ok(()),
+        Some((_, _, pinned)) => Err(SeldonError::Digest { file: archive(release, chart), found, pinned }),
+        None => Err(SeldonError::Unpinned { file: archive(release, chart), found }),
     }
 }
 

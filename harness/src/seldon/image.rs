@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use clusters::full_reference;
 use serde_json::{Value, json};
 
 /// A program of Seldon's that has an image of its own.
@@ -96,9 +97,6 @@ pub enum BadImage {
     },
 }
 
-/// Where a reference without a registry is pulled from.
-const DEFAULT_REGISTRY: &str = "docker.io";
-
 impl FromStr for ImageOverride {
     type Err = BadImage;
 
@@ -110,20 +108,20 @@ impl FromStr for ImageOverride {
         }
         let component = Component::ALL.into_iter().find(|component| component.word() == word);
         let component = component.ok_or_else(|| BadImage::Component { component: word.to_owned() })?;
-        let (registry, rest) = match reference.split_once('/') {
-            Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest),
-            _ => (DEFAULT_REGISTRY, reference),
-        };
+        let last = reference.rsplit('/').next().unwrap_or(reference);
+        if !last.contains([':', '@']) {
+            return Err(BadImage::Untagged { reference: reference.to_owned() });
+        }
+        let full = full_reference(reference);
         // The charts join registry, repository and tag by `/` and `:`; a digest is written so that this joins it, too.
-        let (repository, tag) = rest
-            .rsplit_once(':')
-            .filter(|(repository, tag)| !repository.is_empty() && !tag.is_empty())
-            .ok_or_else(|| BadImage::Untagged { reference: reference.to_owned() })?;
-        let repository = match repository.contains('/') || registry != DEFAULT_REGISTRY {
-            true => repository.to_owned(),
-            false => format!("library/{repository}"),
-        };
-        Ok(ImageOverride { component, registry: registry.into(), repository, tag: tag.into() })
+        let (registry, rest) = full.split_once('/').ok_or_else(form)?;
+        let (repository, tag) = rest.rsplit_once(':').ok_or_else(form)?;
+        Ok(ImageOverride {
+            component,
+            registry: registry.into(),
+            repository: repository.into(),
+            tag: tag.into(),
+        })
     }
 }
 

@@ -44,7 +44,11 @@ impl World {
         };
         let plan = source.plan(charts, layout, &how)?;
         if self.foothold().is_some() {
-            self.uninstall_later(uninstall_steps(source, charts, layout, &target));
+            // The sweep takes definitions away, and only those that nobody else uses: helm would take everybody's objects
+            // along.
+            let removable: Vec<Chart> =
+                charts.iter().copied().filter(|chart| *chart != Chart::Crds).collect();
+            self.uninstall_later(uninstall_steps(source, &removable, layout, &target));
         }
         let installed = self.carry_out(&plan).await;
         // What helm learnt of this cluster is of no use to who reads the record.

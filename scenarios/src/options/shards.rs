@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use harness::images;
 
-use super::{Cni, ContextOptions, Layout};
+use super::{Cni, ContextOptions, Layout, ReportOptions};
 
 #[derive(Debug, Args)]
 pub(crate) struct ShardsOptions {
@@ -28,15 +28,8 @@ pub(crate) struct ShardsOptions {
     /// The image of this program.
     #[arg(long, value_name = "REFERENCE", default_value = images::SUITE)]
     pub(crate) image: String,
-    /// Directory of the shards' records; below the cache directory when absent.
-    #[arg(long, value_name = "DIRECTORY")]
-    pub(crate) records: Option<PathBuf>,
-    /// Write a JUnit report.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) junit: Option<PathBuf>,
-    /// Write a JSON summary.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) json: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) reports: ReportOptions,
     /// Print the objects that would be made, and make none.
     #[arg(long)]
     pub(crate) dry_run: bool,

@@ -2,15 +2,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use harness::clusters::{Cache, GivenCluster, Helm, HelmError, HelmTarget};
 use harness::seldon::{Chart, Layout, Reach, Seldon, SeldonSource, uninstall, uninstall_steps};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::door::{Answer, binary};
+use crate::door::{Answer, binary, finish, start};
 use crate::given::everything;
 use crate::kubectl::{self, Kubectl};
+use crate::machine::until;
 use crate::place::Place;
 use crate::up::Up;
 
@@ -47,6 +49,9 @@ fn charts(place: &Place) -> PathBuf {
     copy(&here.join("../harness/crds/src/definitions"), &charts.join("seldon-core-v2-crds/templates"));
     charts
 }
+
+/// How long a run may take to get somewhere.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 const RUN: [&str; 6] = ["run", "ready model", "--cni", "flannel", "--seldon", "charts:charts"];
 
@@ -195,6 +200,27 @@ fn a_given_cluster_is_as_it_was_after_charts() {
     let left =
         place.files().into_iter().filter(|file| file.ends_with("/kubeconfig") && file.contains(".helm"));
     assert_eq!(left.collect::<Vec<_>>(), [""; 0]);
+}
+
+#[test]
+fn what_others_made_of_a_chart_s_definitions_stays() {
+    let Some(place) = with_helm().filter(|_| kubectl::is_there()) else { return };
+    charts(&place);
+    let up = Up::new(&place, "shared-with-helm", "127.68.0.22", &["--mesh", "none"]);
+    let config = up.kubeconfig();
+    let kubectl = Kubectl { config: &config, home: place.directory() };
+    let words = ["--topology", "cluster-wide", "--cluster", "given", "--context", up.name(), "--kubeconfig"];
+    let run = [&RUN[..], &words, &[config.to_str().unwrap(), "--allow-cluster-scope"]].concat();
+    let running = start(binary(&place, &run));
+    let model = "apiVersion: mlops.seldon.io/v1alpha1\nkind: Model\nmetadata: {name: theirs, namespace: default}\n\
+                 spec: {storageUri: s3://models/iris, requirements: [sklearn]}\n";
+    let applied = || kubectl.feed("apply -f -", model).code == Some(0);
+    assert!(until(PATIENCE, applied), "the definitions did not come");
+    let ended = finish(running).expect(3);
+    let said =
+        "CustomResourceDefinition models.mlops.seldon.io stays: Model default/theirs is not the harness's";
+    assert!(ended.sentence().contains(said), "{}", ended.err);
+    assert_eq!(kubectl.ok("get model theirs -n default -o name").trim(), "model.mlops.seldon.io/theirs");
 }
 
 #[rstest]

@@ -32,6 +32,9 @@ const FILTERS: &[&str] =
 #[case::report_in_no_directory(&["run", "serving", "--json", "no/such/r.json"], &["no/such/r.json cannot be written", "another file"])]
 #[case::report_is_a_directory(&["run", "serving", "--junit", "temporary"], &["temporary cannot be written", "another file"])]
 #[case::records_below_a_file(&["run", "serving", "--records", "/proc/version/records"], &["/proc/version/records", "--records"])]
+#[case::shards_among_others(&["shards", "--shards", "2", "--context", "x", "--records", "temporary/.."], &["temporary/.. holds files already", "--records"])]
+#[case::shared_and_kept(&["run", "serving", "--cluster", "kubernetes", "--keep", "failed"], &["on a cluster they share; leave out --keep"])]
+#[case::shared_and_at_once(&["run", "serving", "--cluster", "kubernetes", "--jobs", "2"], &["cases on a kubernetes cluster run one after the other"])]
 #[case::records_where_nothing_is_written(&["run", "serving", "--records", "/proc/records"], &["/proc/records", "--records"])]
 fn a_wrong_command_line_is_answered_and_starts_nothing(#[case] arguments: &[&str], #[case] said: &[&str]) {
     let place = Place::empty();

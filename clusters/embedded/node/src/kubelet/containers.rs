@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use image::full_reference;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Container;
 
@@ -14,7 +15,6 @@ use super::sandbox::SandboxFiles;
 use super::{hooks, probes, start};
 use crate::ProgramImage;
 use crate::container::{Process, StartError};
-use crate::images;
 
 /// When an ended container is started again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -182,7 +182,7 @@ async fn back_off(runtime: &PodRuntime, container: &Container, wait: Duration, e
 async fn available(runtime: &PodRuntime, container: &Container) -> ProgramImage {
     let name = container.name.as_str();
     let reference = container.image.as_deref().unwrap_or_default();
-    let full = images::normalize(reference);
+    let full = full_reference(reference);
     let policy = container.image_pull_policy.as_deref().unwrap_or(if full.ends_with(":latest") {
         "Always"
     } else {

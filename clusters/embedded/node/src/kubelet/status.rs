@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 
+use image::full_reference;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
 use serde_json::{Value, json};
@@ -160,7 +161,7 @@ fn container_status(record: &Record, container: &Container, new: &str) -> Value 
         "lastState": record.last.as_ref().map_or(json!({}), |it| json!({"terminated": termination(it)})),
         "ready": record.is_ready(),
         "restartCount": record.restart_count,
-        "image": known.map_or_else(|| record.image.clone(), |_| images::normalize(&record.image)),
+        "image": known.map_or_else(|| record.image.clone(), |_| full_reference(&record.image)),
         "imageID": known.map_or_else(String::new, |_| images::image_id(&record.image)),
         "started": record.is_running() && record.started,
     });
