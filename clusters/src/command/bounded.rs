@@ -3,12 +3,13 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::os::unix::process::CommandExt;
-use std::process::{ExitStatus, Stdio};
+use std::process::Stdio;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
 use super::{Command, CommandError, Output};
@@ -24,7 +25,7 @@ enum Event {
     Err(Vec<u8>),
     /// One of the two outputs has ended.
     Silent,
-    Ended(std::io::Result<ExitStatus>),
+    Ended,
 }
 
 /// What is known of a running program.
@@ -33,7 +34,7 @@ struct Seen {
     out: Vec<u8>,
     err: Vec<u8>,
     silent: u8,
-    ended: Option<std::io::Result<ExitStatus>>,
+    ended: bool,
 }
 
 impl Seen {
@@ -42,13 +43,13 @@ impl Seen {
             Event::Out(bytes) => self.out.extend(bytes),
             Event::Err(bytes) => self.err.extend(bytes),
             Event::Silent => self.silent += 1,
-            Event::Ended(status) => self.ended = Some(status),
+            Event::Ended => self.ended = true,
         }
     }
 
     /// It has ended, and nobody it started can say anything any more.
     fn is_over(&self) -> bool {
-        self.silent == 2 && self.ended.is_some()
+        self.silent == 2 && self.ended
     }
 
     fn text(&self) -> (String, String) {
@@ -87,15 +88,16 @@ pub(super) fn run(
     if let Some(pipe) = child.stderr.take() {
         listen(pipe, tell.clone(), Event::Err);
     }
-    thread::spawn(move || tell.send(Event::Ended(child.wait())));
+    // Only looked at: as long as nobody has waited for it, its number and its group's are nobody else's.
+    thread::spawn(move || {
+        let _ = waitid(Id::Pid(group), WaitPidFlag::WEXITED | WaitPidFlag::WNOWAIT);
+        tell.send(Event::Ended)
+    });
     let mut seen = Seen::default();
     let killed = watch(&told, &mut seen, command.limit, stop);
     if killed.is_some() {
-        // Its number is its own as long as nobody has waited for it; what it started may be left even then.
-        if seen.ended.is_none() {
-            // It may have ended this moment.
-            let _ = killpg(group, Signal::SIGKILL);
-        }
+        // What it started is left when it has ended itself. That nothing of the group is left is no failure.
+        let _ = killpg(group, Signal::SIGKILL);
         let until = Instant::now() + LAST_WORDS;
         while !seen.is_over() {
             let Ok(event) = told.recv_timeout(until.saturating_duration_since(Instant::now())) else { break };
@@ -104,11 +106,11 @@ pub(super) fn run(
     }
     let (stdout, stderr) = seen.text();
     let line = || command.to_string();
-    match (killed, seen.ended) {
-        (Some(Why::Time(limit)), _) => Err(CommandError::Expired { command: line(), limit, stdout, stderr }),
-        (Some(Why::Wish), _) => Err(CommandError::Interrupted { command: line() }),
-        (None, Some(status)) => command.judged(status.map_err(start)?, stdout, stderr),
-        (None, None) => Err(start(std::io::Error::other("its end was not seen"))),
+    let status = child.wait().map_err(start)?;
+    match killed {
+        Some(Why::Time(limit)) => Err(CommandError::Expired { command: line(), limit, stdout, stderr }),
+        Some(Why::Wish) => Err(CommandError::Interrupted { command: line() }),
+        None => command.judged(status, stdout, stderr),
     }
 }
 
@@ -189,6 +191,19 @@ mod tests {
             "{error}"
         );
         // Only the end of every process of the group gives the lock back.
+        File::open(mark).unwrap().lock().unwrap();
+        assert!(began.elapsed() < Duration::from_secs(30));
+    }
+
+    #[test]
+    fn what_a_program_left_behind_is_ended_with_its_time() {
+        let directory = tempfile::tempdir().unwrap();
+        let mark = directory.path().join("mark");
+        // It ends at once; what it started keeps both outputs and the mark open.
+        let script = format!("exec 9>{}; flock 9; sleep 60 & echo begun", mark.display());
+        let began = Instant::now();
+        let error = shell(&script).within(Duration::from_millis(500)).run_bounded(None, &never).unwrap_err();
+        assert!(matches!(&error, CommandError::Expired { stdout, .. } if stdout == "begun\n"), "{error}");
         File::open(mark).unwrap().lock().unwrap();
         assert!(began.elapsed() < Duration::from_secs(30));
     }
