@@ -18,6 +18,7 @@ mod record;
 mod report;
 mod step;
 mod suite_job;
+mod test_job;
 mod tidy;
 
 use std::path::PathBuf;
@@ -38,6 +39,8 @@ enum Command {
     Check,
     /// House rules alone.
     Tidy,
+    /// All tests; none may be left out for want of a program that hosted runners have.
+    Test(test_job::Options),
     /// The suite on embedded clusters, with a report, as every push runs it.
     Push(suite_job::PushOptions),
     /// One cell of the nightly matrix: the suite on k3d, with a report.
@@ -75,6 +78,7 @@ fn run(options: Options) -> anyhow::Result<()> {
     match options.command {
         Command::Check => check::run(&root),
         Command::Tidy => tidy::run(&root),
+        Command::Test(options) => test_job::run(&root, &options),
         Command::Push(options) => suite_job::push(&root, &options),
         Command::Nightly(options) => suite_job::nightly(&root, &options),
         Command::Report(options) => report::run(&root, &options),

@@ -13,11 +13,15 @@ use crate::step::{Step, quoted};
 /// k3d, as Go builds and checks it.
 const K3D: &str = "github.com/k3d-io/k3d/v5@v5.8.3";
 
+/// Ubuntu lets nobody but root make the namespaces of which a cluster is made.
+pub(crate) const NAMESPACES_FOR_EVERYBODY: [&str; 4] =
+    ["sudo", "sysctl", "-w", "kernel.apparmor_restrict_unprivileged_userns=0"];
+
 #[derive(Debug, Args)]
-pub(crate) struct PushOptions {
-    /// Where the report goes.
-    #[arg(long, value_name = "DIRECTORY", default_value = "target/push")]
-    reports: PathBuf,
+pub(crate) struct JobOptions {
+    /// Where the report goes; below target when absent.
+    #[arg(long, value_name = "DIRECTORY")]
+    reports: Option<PathBuf>,
     /// Change the machine as a fresh hosted runner needs it; asks for sudo.
     #[arg(long)]
     prepare_runner: bool,
@@ -29,20 +33,17 @@ pub(crate) struct PushOptions {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct PushOptions {
+    #[command(flatten)]
+    job: JobOptions,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct NightlyOptions {
     #[command(flatten)]
     cell: K3dCell,
-    /// Where the report goes.
-    #[arg(long, value_name = "DIRECTORY", default_value = "target/nightly")]
-    reports: PathBuf,
-    /// Change the machine as a fresh hosted runner needs it.
-    #[arg(long)]
-    prepare_runner: bool,
-    /// Print the commands, and run none.
-    #[arg(long)]
-    dry_run: bool,
     #[command(flatten)]
-    subject: Subject,
+    job: JobOptions,
 }
 
 /// The embedded suite.
@@ -53,11 +54,10 @@ pub(crate) fn push(root: &Path, options: &PushOptions) -> anyhow::Result<()> {
     let job = Job {
         cell: Cell::Embedded,
         arguments: Vec::new(),
-        // Ubuntu lets nobody make the namespaces of which a cluster is made.
-        preparation: &[&["sudo", "sysctl", "-w", "kernel.apparmor_restrict_unprivileged_userns=0"]],
+        preparation: &[&NAMESPACES_FOR_EVERYBODY],
+        reports: "target/push",
     };
-    let how = How::of(options.prepare_runner, options.dry_run);
-    job.run(root, &options.reports, &how, &options.subject)
+    job.run(root, &options.job)
 }
 
 /// One cell of the nightly matrix, on k3d.
@@ -69,9 +69,9 @@ pub(crate) fn nightly(root: &Path, options: &NightlyOptions) -> anyhow::Result<(
         cell: Cell::K3d(options.cell.clone()),
         arguments: arguments(&options.cell),
         preparation: &[&["go", "install", K3D]],
+        reports: "target/nightly",
     };
-    let how = How::of(options.prepare_runner, options.dry_run);
-    job.run(root, &options.reports, &how, &options.subject)
+    job.run(root, &options.job)
 }
 
 /// What of the command line is about the cluster.
@@ -98,8 +98,8 @@ enum How {
 }
 
 impl How {
-    fn of(prepare_runner: bool, dry_run: bool) -> How {
-        match (dry_run, prepare_runner) {
+    fn of(options: &JobOptions) -> How {
+        match (options.dry_run, options.prepare_runner) {
             (true, _) => How::Shown,
             (false, true) => How::OnFreshRunner,
             (false, false) => How::Here,
@@ -111,28 +111,32 @@ struct Job<'a> {
     cell: Cell,
     arguments: Vec<String>,
     preparation: &'a [&'a [&'a str]],
+    /// Where the report goes unless somebody says otherwise.
+    reports: &'a str,
 }
 
 impl Job<'_> {
-    fn run(&self, root: &Path, reports: &Path, how: &How, subject: &Subject) -> anyhow::Result<()> {
+    fn run(&self, root: &Path, options: &JobOptions) -> anyhow::Result<()> {
+        let reports = options.reports.as_deref().unwrap_or(Path::new(self.reports));
+        let how = How::of(options);
         let steps = self.preparation.iter().filter_map(|words| {
             let (program, arguments) = words.split_first()?;
             Some(Step { environment: &[], program, arguments })
         });
-        if *how == How::Shown {
+        if how == How::Shown {
             steps.for_each(|step| println!("$ {step}"));
             let place = ReportPlace::shown(reports);
             println!("$ {}", line(&self.all(&place)));
             return Ok(());
         }
-        if *how == How::OnFreshRunner {
+        if how == How::OnFreshRunner {
             for step in steps {
                 step.run(root)?;
             }
         }
         let directory = root.join(reports);
         let place = ReportPlace::open(&directory, &self.cell)?;
-        let conformance = subject.program(root)?;
+        let conformance = options.subject.program(root)?;
         let all = self.all(&place);
         println!("$ {}", line(&all));
         let words: Vec<&str> = all.iter().map(String::as_str).collect();
@@ -166,7 +170,12 @@ mod tests {
             seldon: "2.9.1".into(),
             shard: "2/2".into(),
         };
-        let job = Job { arguments: arguments(&cell), cell: Cell::K3d(cell), preparation: &[] };
+        let job = Job {
+            arguments: arguments(&cell),
+            cell: Cell::K3d(cell),
+            preparation: &[],
+            reports: "target/nightly",
+        };
         let place = ReportPlace::shown(Path::new("target/nightly"));
         assert_eq!(
             line(&job.all(&place)),

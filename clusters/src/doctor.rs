@@ -8,7 +8,7 @@ use nix::sys::statvfs::statvfs;
 use crate::cache::Cache;
 use crate::helm::{self, Helm};
 use crate::programs::{self, Found, Inspected, Python};
-use crate::tool::{self, DOCKER, Daemon, GO, HELM, K3D, K3S, KUBECTL, Tool};
+use crate::tool::{self, DOCKER, Daemon, GO, K3D, K3S, KUBECTL, Tool};
 
 /// How one need stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub fn examine(cache: &Cache) -> Vec<Finding> {
     findings.push(helm(cache));
     findings.push(disk(cache));
     findings.extend([tool(&DOCKER), docker_daemon()]);
-    findings.extend([&K3D, &K3S, &KUBECTL, &HELM, &GO].map(tool));
+    findings.extend([&K3D, &K3S, &KUBECTL, &GO].map(tool));
     findings
 }
 

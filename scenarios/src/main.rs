@@ -18,6 +18,7 @@ mod screen;
 mod seldon_command;
 mod shards_command;
 mod standing;
+mod what_makes_sense;
 
 use std::process::ExitCode;
 

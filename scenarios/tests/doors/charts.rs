@@ -9,7 +9,7 @@ use harness::seldon::{Chart, Layout, Reach, Seldon, SeldonSource, uninstall, uni
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::door::{Answer, binary, finish, start};
+use crate::door::{Answer, binary, finish, required, start};
 use crate::given::everything;
 use crate::kubectl::{self, Kubectl};
 use crate::machine::until;
@@ -22,8 +22,7 @@ fn with_helm() -> Option<Place> {
     match Helm::provide(&cache, &|line| eprintln!("{line}")) {
         Ok(_) => Some(Place::new()),
         Err(error @ HelmError::Neither { .. }) => {
-            let required = std::env::var("CONFORMANCE_REQUIRE").unwrap_or_default();
-            assert!(!required.split(',').any(|need| need == "helm"), "{error}");
+            assert!(!required("helm"), "{error}");
             eprintln!("skipped: {error}");
             None
         }

@@ -106,3 +106,8 @@ pub(crate) fn start(mut command: Command) -> Child {
 pub(crate) fn finish(child: Child) -> Answer {
     child.wait_with_output().unwrap().into()
 }
+
+/// Whether the tester insists on what `need` names: then its absence fails a test instead of leaving it out.
+pub(crate) fn required(need: &str) -> bool {
+    std::env::var("CONFORMANCE_REQUIRE").unwrap_or_default().split(',').any(|required| required == need)
+}

@@ -4,13 +4,14 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::door::Answer;
+use crate::door::{Answer, required};
 
-/// Whether there is one; says why not.
+/// Whether there is one; says why not. `CONFORMANCE_REQUIRE=kubectl` makes that a failure.
 pub(crate) fn is_there() -> bool {
     let there =
         Command::new("kubectl").args(["version", "--client"]).output().is_ok_and(|it| it.status.success());
     if !there {
+        assert!(!required("kubectl"), "there is no kubectl on PATH");
         eprintln!("skipped: there is no kubectl on PATH");
     }
     there
