@@ -24,7 +24,11 @@ pub(crate) fn install(
     let controller = json!({
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "controller", "namespace": NAMESPACE},
     });
-    plan.wait("have MetalLB Available", Condition::Available(Box::new(controller)), request.limit);
+    plan.wait(
+        "have MetalLB Available",
+        Condition::Holds { object: Box::new(controller), condition: "Available" },
+        request.limit,
+    );
     plan.apply(
         "give MetalLB its addresses",
         vec![

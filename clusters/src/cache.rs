@@ -87,11 +87,21 @@ impl Cache {
     /// # Errors
     /// [`CacheError::Unwritable`].
     pub fn mountpoint(&self) -> Result<PathBuf, CacheError> {
-        let path = self.directory.join("mountpoint");
+        let path = self.future_mountpoint();
         if !path.is_dir() {
             fs::create_dir_all(&path).map_err(|source| self.unwritable(source))?;
         }
         fs::canonicalize(&path).map_err(|source| self.unwritable(source))
+    }
+
+    /// Where that directory is, or will be.
+    pub(crate) fn future_mountpoint(&self) -> PathBuf {
+        self.directory.join("mountpoint")
+    }
+
+    /// Where `name` is while it is being made.
+    pub fn workplace(&self, name: &str) -> PathBuf {
+        self.directory.join(format!("{name}.partial"))
     }
 
     /// The program in `name`, when it is there and undamaged.
@@ -150,7 +160,7 @@ impl Cache {
     ) -> Result<PathBuf, E> {
         let unwritable = |source| E::from(self.unwritable(source));
         // Whoever held the lock before and was killed left its half-made directory under this name.
-        let temporary = self.directory.join(format!("{name}.partial"));
+        let temporary = self.workplace(name);
         if temporary.exists() {
             fs::remove_dir_all(&temporary).map_err(unwritable)?;
         }

@@ -54,7 +54,11 @@ pub(crate) fn install(plan: &mut Plan, lock: &ImagesLock, request: &RealRequest,
     }
     plan.apply("apply the network's Installation", vec![installation()]);
     let status = json!({"apiVersion": "operator.tigera.io/v1", "kind": "TigeraStatus", "metadata": {"name": "calico"}});
-    plan.wait("have Calico Available", Condition::Available(Box::new(status)), request.limit);
+    plan.wait(
+        "have Calico Available",
+        Condition::Holds { object: Box::new(status), condition: "Available" },
+        request.limit,
+    );
 }
 
 /// A server, and a client that is Ready exactly as long as it reaches the server.

@@ -35,6 +35,24 @@ pub struct ClusterRequest {
     pub upstream: UpstreamMode,
 }
 
+impl ClusterRequest {
+    /// The embedded cluster that is asked for, of `programs`.
+    pub(crate) fn describe(self, programs: &Programs) -> ClusterSpec {
+        ClusterSpec {
+            name: self.name,
+            profile: self.profile,
+            pace: self.pace,
+            images: self.images,
+            nft: programs.nft.clone(),
+            mountpoint: programs.mountpoint.clone(),
+            host_address: self.host_address,
+            api_port: self.api_port,
+            host_ports: self.host_ports,
+            upstream: self.upstream,
+        }
+    }
+}
+
 /// A running cluster.
 #[derive(Debug)]
 pub enum Cluster {
@@ -67,18 +85,7 @@ impl Cluster {
         programs: &Programs,
         log: Option<&Path>,
     ) -> Result<Cluster, ClusterError> {
-        let spec = ClusterSpec {
-            name: request.name,
-            profile: request.profile,
-            pace: request.pace,
-            images: request.images,
-            nft: programs.nft.clone(),
-            mountpoint: programs.mountpoint.clone(),
-            host_address: request.host_address,
-            api_port: request.api_port,
-            host_ports: request.host_ports,
-            upstream: request.upstream,
-        };
+        let spec = request.describe(programs);
         Ok(Cluster::Embedded(Box::new(SupervisedCluster::start_embedded(&spec, log).await?)))
     }
 
@@ -148,7 +155,15 @@ impl Cluster {
 pub fn kubeconfig(name: &str, access: &Access) -> String {
     use base64::Engine;
     let authority = base64::engine::general_purpose::STANDARD.encode(&access.ca_pem);
-    let (server, token) = (&access.server, &access.token);
+    kubeconfig_of(name, &access.server, &authority, &access.token)
+}
+
+/// The same for a cluster that is not there: for dry runs.
+pub fn future_kubeconfig(name: &str) -> String {
+    kubeconfig_of(name, "https://127.0.0.1:PORT", "AUTHORITY", "TOKEN")
+}
+
+fn kubeconfig_of(name: &str, server: &str, authority: &str, token: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: {name}\nclusters:\n- name: {name}\n  cluster:\n    \
          server: {server}\n    certificate-authority-data: {authority}\ncontexts:\n- name: {name}\n  context:\n    \

@@ -7,12 +7,16 @@ use std::time::Duration;
 
 use crate::cache::{Cache, CacheError};
 use crate::command::{Command, CommandError};
+use crate::plan::{Plan, Task};
 use crate::programs::ProvisionError;
-use crate::programs::go::Go;
+use crate::programs::go::{self, Go};
 use crate::programs::lock::{GoProgram, Lock};
 
 /// The oldest minor version of helm 3 whose options are used here. Helm 4 names some of them otherwise.
 const OLDEST_MINOR: u32 = 12;
+
+/// helm as it is looked for on `PATH`.
+const ON_PATH: &str = "helm";
 
 /// Why there is no helm.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +113,21 @@ impl Helm {
         }
     }
 
+    /// What [`Helm::provide`] would give, whatever is there: a helm on `PATH`, in the version that would be built otherwise;
+    /// and how it would be built.
+    ///
+    /// # Errors
+    /// That the lock file in this executable cannot be read.
+    pub fn unprovided(cache: &Cache) -> Result<(Helm, Plan), HelmError> {
+        let wanted = Lock::read()?.helm;
+        let name = wanted.directory();
+        let mut plan = Plan::new();
+        let there = cache.directory().join(&name);
+        let what = format!("build helm, unless one is on PATH or in {}", there.display());
+        plan.run(what, Task::new(go::install(&module(&wanted), &cache.workplace(&name))));
+        Ok((Helm::at(ON_PATH, &wanted.version), plan))
+    }
+
     /// The helm at `program`, of that version.
     pub fn at(program: impl Into<PathBuf>, version: &str) -> Helm {
         Helm { program: program.into(), version: version.to_owned() }
@@ -158,7 +177,7 @@ pub(crate) enum Inspected {
 }
 
 fn on_path() -> Result<Helm, String> {
-    let asked = Command::new("helm").args(["version", "--template", "{{.Version}}"]).run();
+    let asked = Command::new(ON_PATH).args(["version", "--template", "{{.Version}}"]).run();
     let said = match asked {
         Ok(output) => output.stdout,
         Err(CommandError::Start { .. }) => return Err("none is on PATH".into()),
@@ -166,7 +185,7 @@ fn on_path() -> Result<Helm, String> {
     };
     let version = said.trim().trim_start_matches('v').to_owned();
     if is_usable(&version) {
-        Ok(Helm::at("helm", &version))
+        Ok(Helm::at(ON_PATH, &version))
     } else {
         Err(format!("the one on PATH is {version:?}, not 3.{OLDEST_MINOR} or a later 3"))
     }
@@ -183,10 +202,13 @@ fn built(place: &Path, wanted: &GoProgram) -> Helm {
     Helm::at(place.join(&wanted.main), &wanted.version)
 }
 
+fn module(wanted: &GoProgram) -> String {
+    format!("{}@v{}", wanted.package, wanted.version)
+}
+
 /// Go checks what it downloads against the public checksum database, and the module's own sums.
 fn build(go: &Go, place: &Path, wanted: &GoProgram, progress: &dyn Fn(&str)) -> Result<(), HelmError> {
-    let module = format!("{}@v{}", wanted.package, wanted.version);
-    go.install("helm", &module, place, progress).map_err(|error| HelmError::Build(error.into()))
+    go.install("helm", &module(wanted), place, progress).map_err(|error| HelmError::Build(error.into()))
 }
 
 #[cfg(test)]

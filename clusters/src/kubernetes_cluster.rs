@@ -1,5 +1,7 @@
 //! A real Kubernetes of this machine's, with the images of a table.
 
+mod rehearsal;
+
 use std::fs;
 use std::io;
 use std::net::Ipv4Addr;
@@ -18,6 +20,8 @@ use sha2::{Digest, Sha256};
 use crate::cache::{Cache, CacheError};
 use crate::node_image;
 use crate::programs::KubernetesPrograms;
+
+pub use rehearsal::rehearse_kubernetes;
 
 /// Below the cache: the state of running clusters, a directory each, named after process and number.
 const STATES: &str = "kubernetes";
@@ -134,36 +138,19 @@ impl KubernetesCluster {
         progress: &dyn Fn(&str),
     ) -> Result<KubernetesCluster, KubernetesError> {
         can_run_kubernetes()?;
-        let network = match (request.profile, &request.programs.calico) {
-            (Profile::Flannel, _) => Network::Flannel,
-            (Profile::Calico, Some(programs)) => Network::Calico(programs.clone()),
-            (Profile::Calico, None) => return Err(KubernetesError::NoCalico),
-        };
         let states = cache.directory().join(STATES);
         forget_dead(&states);
         let name = new_name();
         let state = states.join(&name);
-        let left = Left { name: name.clone(), state: state.clone() };
+        let spec = request.describe(name.clone(), state.clone(), cache.mountpoint()?, cache)?;
+        let left = Left { name, state: state.clone() };
         let prepare = |path: &Path, made: io::Result<()>| {
             made.map_err(|source| KubernetesError::Prepare { path: path.to_owned(), source })
         };
         prepare(&state, fs::create_dir_all(&state))?;
         prepare(request.logs, fs::create_dir_all(request.logs))?;
-        place_images(&request, cache, &state.join("containerd"), progress)?;
-        let spec = NodeSpec {
-            name,
-            state: state.clone(),
-            logs: request.logs.to_owned(),
-            mountpoint: cache.mountpoint()?,
-            programs: request.programs.node.clone(),
-            network,
-            visible: vec![cache.directory().to_owned()],
-            host_address: request.host_address,
-            api_port: request.api_port,
-            host_ports: request.host_ports,
-            upstream: UpstreamMode::honest(),
-        };
-        let log = request.logs.join("supervisor.log");
+        place_images(&request, cache, &images_of(&state), progress)?;
+        let log = request.supervisor_log();
         match kubernetes::start(&spec, Some(&log)).await {
             Ok(cluster) => Ok(KubernetesCluster { cluster, _left: left }),
             Err(error) => Err(KubernetesError::Start { source: error, logs: request.logs.to_owned() }),
@@ -178,6 +165,48 @@ impl KubernetesCluster {
     /// Its supervisor's process.
     pub fn supervised(&self) -> &SupervisedCluster {
         &self.cluster
+    }
+}
+
+impl KubernetesRequest<'_> {
+    /// The cluster called `name`, with its state in `state`.
+    fn describe(
+        &self,
+        name: String,
+        state: PathBuf,
+        mountpoint: PathBuf,
+        cache: &Cache,
+    ) -> Result<NodeSpec, KubernetesError> {
+        let network = match (self.profile, &self.programs.calico) {
+            (Profile::Flannel, _) => Network::Flannel,
+            (Profile::Calico, Some(programs)) => Network::Calico(programs.clone()),
+            (Profile::Calico, None) => return Err(KubernetesError::NoCalico),
+        };
+        Ok(NodeSpec {
+            name,
+            state,
+            logs: self.logs.to_owned(),
+            mountpoint,
+            programs: self.programs.node.clone(),
+            network,
+            visible: vec![cache.directory().to_owned()],
+            host_address: self.host_address,
+            api_port: self.api_port,
+            host_ports: self.host_ports,
+            upstream: UpstreamMode::honest(),
+        })
+    }
+
+    fn supervisor_log(&self) -> PathBuf {
+        self.logs.join("supervisor.log")
+    }
+
+    /// The images that its containerd has: the table's, CoreDNS and pause.
+    fn node_images(&self) -> Vec<ProgramImage> {
+        let mut table = self.images.to_vec();
+        table.push(coredns(&self.programs.coredns));
+        table.push(pause());
+        table
     }
 }
 
@@ -215,15 +244,13 @@ fn place_images(
     root: &Path,
     progress: &dyn Fn(&str),
 ) -> Result<(), KubernetesError> {
-    let mut table = request.images.to_vec();
-    table.push(coredns(&request.programs.coredns));
-    table.push(pause());
+    let table = request.node_images();
     let own = match &request.own {
         Some(own) => own.clone(),
         None => std::env::current_exe()
             .map_err(|source| KubernetesError::Prepare { path: "/proc/self/exe".into(), source })?,
     };
-    let name = format!("{IMAGES}{}", fingerprint(&table, &own)?);
+    let name = loaded_name(&fingerprint(&table, &own)?);
     // Held while it is copied: another run may have other programs, and then forgets these images.
     let guard = cache.lock(|| progress("waiting for another run that provisions programs"))?;
     let place = match cache.find(&name)? {
@@ -235,8 +262,32 @@ fn place_images(
             cache.install(&guard, &name, |place| load(&images, request, cache, place))?
         }
     };
-    copy_images(&place.join("containerd"), root)
+    copy_images(&Loaded::at(&place).root, root)
         .map_err(|source| KubernetesError::Prepare { path: root.to_owned(), source })
+}
+
+/// containerd's directory in the state of a cluster.
+fn images_of(state: &Path) -> PathBuf {
+    state.join("containerd")
+}
+
+/// The cache's directory of images with this fingerprint.
+fn loaded_name(fingerprint: &str) -> String {
+    format!("{IMAGES}{fingerprint}")
+}
+
+/// Files of a directory of loaded images.
+struct Loaded {
+    /// While they are loaded.
+    archive: PathBuf,
+    /// What containerd makes of it.
+    root: PathBuf,
+}
+
+impl Loaded {
+    fn at(place: &Path) -> Loaded {
+        Loaded { archive: place.join("images.tar"), root: place.join("containerd") }
+    }
 }
 
 /// Removes what was loaded for programs that have changed since. Clusters that run have copies of their own.
@@ -255,7 +306,7 @@ fn load(
     cache: &Cache,
     place: &Path,
 ) -> Result<(), KubernetesError> {
-    let (archive, root) = (place.join("images.tar"), place.join("containerd"));
+    let Loaded { archive, root } = Loaded::at(place);
     write_archive(images, &archive)?;
     fs::create_dir(&root).map_err(|source| KubernetesError::Prepare { path: root.clone(), source })?;
     let visible = [cache.directory().to_owned()];

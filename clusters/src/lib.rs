@@ -22,10 +22,11 @@ mod plan;
 mod process;
 mod programs;
 mod real;
+mod rehearsal;
 mod tool;
 
 pub use cache::{Cache, CacheError};
-pub use cluster::{Cluster, ClusterRequest, LeverError, kubeconfig};
+pub use cluster::{Cluster, ClusterRequest, LeverError, future_kubeconfig, kubeconfig};
 pub use command::{Command, CommandError, Output};
 pub use doctor::{Finding, State, examine};
 pub use embedded::{
@@ -36,20 +37,24 @@ pub use given_cluster::{GivenCluster, GivenError};
 pub use helm::{Helm, HelmError, HelmTarget};
 pub use image::ImageError;
 pub use image::full_reference;
-pub use kubernetes_cluster::{KubernetesCluster, KubernetesError, KubernetesRequest, can_run_kubernetes};
+pub use kubernetes_cluster::{
+    KubernetesCluster, KubernetesError, KubernetesRequest, can_run_kubernetes, rehearse_kubernetes,
+};
 pub use node_image::write_images;
 pub use process::{end_process, wait_until_unread};
 pub use programs::{
     KubernetesPrograms, Programs, ProvisionError, WithCalico, provision, provision_kubernetes,
+    rehearse_provisioning, rehearse_provisioning_kubernetes, unprovisioned, unprovisioned_kubernetes,
 };
 
 pub use images_lock::ImagesLock;
 pub use mirror::{pull, push};
 pub use plan::{Action, Condition, Expectation, Plan, PlanError, Site, Step, Task, transcript};
 pub use real::{
-    Home, HostPort, ImageSource, Lease, Plans, Provider, RealCluster, RealError, RealName, RealRequest,
-    Stamp, Swept, plans, real_clusters, sweep,
+    Home, HostPort, ImageSource, Lease, Listed, Plans, Provider, RealCluster, RealError, RealName,
+    RealRequest, Stamp, Swept, Usage, list_real, plans, real_clusters, sweep,
 };
+pub use rehearsal::{ClusterTranscript, image_comments, rehearse_embedded};
 pub use tool::{DOCKER, Daemon, GO, HELM, K3D, K3S, KUBECTL, Tool, ToolError, Version, daemon};
 
 /// Runs the built-in program this process was started as, of `programs` or of a cluster's own; `None` when it was started as

@@ -17,6 +17,7 @@ pub use carry_out::{PlanError, Site};
 pub use expectation::Expectation;
 pub(crate) use expectation::OWNER_LABEL;
 pub use text::transcript;
+pub(crate) use text::{feed, write_file};
 pub use wait::Condition;
 
 /// Steps, first things first.

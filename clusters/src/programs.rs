@@ -7,6 +7,7 @@ pub(crate) mod go;
 mod kubernetes;
 pub(crate) mod lock;
 mod python;
+mod rehearsal;
 
 use std::path::{Path, PathBuf};
 
@@ -15,9 +16,10 @@ use sha2::{Digest, Sha256};
 use crate::cache::{Cache, CacheError, Guard};
 use crate::command::{Command, CommandError};
 use debian::DebianError;
-pub use kubernetes::{KubernetesPrograms, WithCalico, provision_kubernetes};
+pub use kubernetes::{KubernetesPrograms, WithCalico, provision_kubernetes, unprovisioned_kubernetes};
 use lock::{DebianPrograms, Lock, WheelProgram};
 pub(crate) use python::Python;
+pub use rehearsal::{rehearse_provisioning, rehearse_provisioning_kubernetes, unprovisioned};
 
 /// Where each program is. All paths are absolute.
 #[derive(Debug, Clone)]
@@ -128,17 +130,34 @@ pub fn provision(cache: &Cache, progress: &dyn Fn(&str)) -> Result<Programs, Pro
         Some((path, _)) => path,
         None => installer.nft(&lock.nft)?,
     };
-    Ok(Programs {
-        envoy: envoy.join(&lock.envoy.main),
-        rclone: rclone.join(&lock.rclone.main),
-        mlserver: mlserver.join(&lock.mlserver.main),
-        mlserver_packages: mlserver,
-        python: python.executable,
-        python_library: python.library,
-        nft,
-        artefacts,
-        mountpoint,
-    })
+    let places = Places { envoy, rclone, mlserver, artefacts, nft, mountpoint };
+    Ok(places.programs(&lock, python.executable, python.library))
+}
+
+/// The cache's directories, and what else was found.
+struct Places {
+    envoy: PathBuf,
+    rclone: PathBuf,
+    mlserver: PathBuf,
+    artefacts: PathBuf,
+    nft: PathBuf,
+    mountpoint: PathBuf,
+}
+
+impl Places {
+    fn programs(self, lock: &Lock, python: PathBuf, python_library: Vec<PathBuf>) -> Programs {
+        Programs {
+            envoy: self.envoy.join(&lock.envoy.main),
+            rclone: self.rclone.join(&lock.rclone.main),
+            mlserver: self.mlserver.join(&lock.mlserver.main),
+            mlserver_packages: self.mlserver,
+            python,
+            python_library,
+            nft: self.nft,
+            artefacts: self.artefacts,
+            mountpoint: self.mountpoint,
+        }
+    }
 }
 
 /// What there is to say of packages that give no `nft`.
@@ -227,6 +246,14 @@ pub(crate) fn inspect(cache: &Cache) -> Result<Vec<Inspected>, ProvisionError> {
 
 /// Trains the model that the scenarios serve.
 const TRAIN: &str = include_str!("programs/train_iris.py");
+
+/// The command that trains it, with MLServer's `packages`.
+fn train(python: &Path, packages: &Path, place: &Path) -> Command {
+    Command::new(python.to_string_lossy())
+        .args(["-c", TRAIN])
+        .arg(place.join("models/iris"))
+        .env("PYTHONPATH", packages)
+}
 
 /// The trained model depends on the packages that train it and on the script.
 fn artefacts_directory(lock: &Lock, python: &Python) -> String {
@@ -320,11 +347,7 @@ impl Installer<'_> {
             &artefacts_directory(lock, python),
             "training the iris model that the scenarios serve (once)",
             |place, _| {
-                let train = Command::new(python.executable.to_string_lossy())
-                    .args(["-c", TRAIN])
-                    .arg(place.join("models/iris"))
-                    .env("PYTHONPATH", packages);
-                train
+                train(&python.executable, packages, place)
                     .run()
                     .map(|_| ())
                     .map_err(|source| ProvisionError::Fetch { program: "the iris model", source })

@@ -1,6 +1,7 @@
 //! Real clusters that this program starts: what is asked of them, and what is known of one that runs.
 
 mod ledger;
+mod listing;
 mod owned;
 mod sweep;
 
@@ -16,6 +17,7 @@ use crate::plan::Plan;
 use crate::{k3d, k3s};
 
 pub use ledger::{Stamp, real_clusters};
+pub use listing::{Listed, Usage, list_real};
 pub use owned::{Lease, RealCluster, RealError};
 pub use sweep::{Swept, sweep};
 

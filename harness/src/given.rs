@@ -9,6 +9,7 @@ mod guard;
 mod lease;
 mod ledger;
 mod peculiarities;
+mod rehearsal;
 mod survey;
 mod sweep;
 mod undo;
@@ -31,6 +32,8 @@ use ledger::Ledger;
 use sweep::Await;
 
 pub use diagnose::{Answer, Probes, Question, diagnose};
+pub(crate) use rehearsal::{emptying, end_of_case, labelled_for_run, rehearsed_run};
+pub use rehearsal::{rehearse_leaving, rehearse_taking};
 pub use survey::{Finding, survey};
 pub(crate) use sweep::empty;
 pub use undo::{Undone, undo_everything};
@@ -171,9 +174,8 @@ impl Foothold {
     async fn try_end_case(&self, client: &Client) -> anyhow::Result<()> {
         self.must_hold()?;
         let mut ledger = self.ledger.lock().await;
-        let (shared, own): (Vec<Undo>, Vec<Undo>) = ledger.entries().iter().cloned().partition(
-            |undo| matches!(undo, Undo::Delete(object) if object.kind == Kind::CustomResourceDefinition),
-        );
+        let (shared, own): (Vec<Undo>, Vec<Undo>) =
+            ledger.entries().iter().cloned().partition(sweep::is_shared);
         let mut going = self.going.lock().await;
         let left = sweep::sweep(client, &self.run, &own, Await::Going(&going)).await;
         ledger.replace(client, [&shared[..], &left.entries].concat()).await?;
@@ -213,11 +215,14 @@ async fn make_home(client: &Client, run: &str) -> anyhow::Result<()> {
     if let Some(found) = home.read(client).await.context("cannot read namespaces")? {
         return must_be_ours(&found);
     }
-    let manifest = json!({
+    object::apply(client, &home_manifest(run)).await
+}
+
+fn home_manifest(run: &str) -> Value {
+    json!({
         "apiVersion": "v1", "kind": "Namespace",
         "metadata": {"name": HOME, "labels": {RUN_LABEL: run}},
-    });
-    object::apply(client, &manifest).await
+    })
 }
 
 fn must_be_ours(home: &Value) -> anyhow::Result<()> {

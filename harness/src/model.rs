@@ -65,7 +65,7 @@ impl Model {
         self
     }
 
-    fn manifest(&self, namespace: &str) -> Value {
+    pub(crate) fn manifest(&self, namespace: &str) -> Value {
         let mut spec = self.further.clone();
         spec.insert("storageUri".into(), "s3://models/iris".into());
         spec.insert("secretName".into(), "store-s3".into());

@@ -36,14 +36,19 @@ pub fn own_program(progress: &dyn Fn(&str)) -> Result<PathBuf, OwnProgramError> 
         return Err(OwnProgramError::NoSources(workspace.to_owned()));
     }
     progress("building the executable of our own image (minutes the first time)");
-    let build = Command::new("cargo")
+    let build = own_build();
+    let said = build.run()?.stdout;
+    executable(&said).ok_or_else(|| OwnProgramError::Unnamed(build.to_string()))
+}
+
+/// The command that builds it.
+pub fn own_build() -> Command {
+    Command::new("cargo")
         .args(["build", "--locked", "--quiet", "--profile", "image", "--target", TARGET])
         .args(["--package", "standin-programs", "--message-format", "json"])
         // Nothing of the machine is needed beside it.
         .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-C target-feature=+crt-static")
-        .directory(workspace);
-    let said = build.run()?.stdout;
-    executable(&said).ok_or_else(|| OwnProgramError::Unnamed(build.to_string()))
+        .directory(WORKSPACE)
 }
 
 /// The executable in cargo's messages, one JSON document a line.

@@ -1,12 +1,13 @@
 //! A cluster to play with: the same boot and installation as a case has, without a case.
 
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clusters::{
-    Cache, Cluster, ClusterRequest, GivenCluster, HostPorts, KubernetesCluster, KubernetesPrograms,
-    KubernetesRequest, Programs, UpstreamMode,
+    Cache, Cluster, ClusterRequest, ClusterTranscript, GivenCluster, HostPorts, KubernetesCluster,
+    KubernetesPrograms, KubernetesRequest, ProgramImage, Programs, UpstreamMode, rehearse_embedded,
+    rehearse_kubernetes,
 };
 use netmodel::Profile;
 use pace::Pace;
@@ -14,13 +15,13 @@ use reports::Journal;
 use serde_json::json;
 
 use crate::images;
-use crate::mesh::Mesh;
+use crate::mesh::{Mesh, Rehearsal, Setting};
 use crate::model::iris;
 use crate::namespaces::Namespaces;
 use crate::patience::Patience;
 use crate::progress::Progress;
 use crate::run::case_id;
-use crate::seldon::Seldon;
+use crate::seldon::{Reached, Seldon};
 use crate::world::{K3S_NAME_SERVER, Parts, Topology, World};
 
 /// NodePort under which the mesh is reached from the host.
@@ -138,38 +139,91 @@ pub async fn play(wanted: &Play) -> anyhow::Result<Playground> {
     Ok(Playground { world, request: Some(request) })
 }
 
-async fn start(wanted: &Play) -> anyhow::Result<Cluster> {
-    match &wanted.kind {
+/// What [`play`] would do, and what is done at the end. Nothing is touched, and no program needs to be there.
+///
+/// # Errors
+/// That this Seldon has no such layout.
+pub fn rehearse_play(wanted: &Play) -> anyhow::Result<ClusterTranscript> {
+    let (mut cluster, setting) = match &wanted.kind {
         PlayKind::Embedded => {
-            let request = ClusterRequest {
-                name: "play".into(),
-                profile: wanted.profile,
-                pace: wanted.pace,
-                images: images::table_with_suite(&wanted.programs, wanted.pace),
-                host_address: wanted.host_address,
-                api_port: wanted.api_port,
-                host_ports: wanted.host_ports,
-                upstream: UpstreamMode::honest(),
-            };
-            let log = wanted.directory.join("cluster.log");
-            Ok(Cluster::start_embedded(request, &wanted.programs, Some(&log)).await?)
+            (rehearse_embedded(wanted.embedded_request(), &wanted.programs)?, Setting::Alone)
         }
         PlayKind::Kubernetes { programs, cache, own } => {
             let images = images::table(&wanted.programs, wanted.pace);
-            let request = KubernetesRequest {
-                profile: wanted.profile,
-                programs,
-                images: &images,
-                own: own.clone(),
-                logs: &wanted.directory.join("logs"),
-                host_address: wanted.host_address,
-                api_port: wanted.api_port,
-                host_ports: wanted.host_ports,
-            };
+            let logs = wanted.logs();
+            let request = wanted.kubernetes_request(programs, own.clone(), &images, &logs);
+            (rehearse_kubernetes(&request, cache)?, Setting::AloneWithKubelet)
+        }
+    };
+    let Some(topology) = wanted.topology else { return Ok(cluster) };
+    let rehearsal = Rehearsal {
+        topology,
+        seldon: &wanted.seldon,
+        setting,
+        reached: &Reached::Ours,
+        directory: &wanted.directory.join("CASE.helm"),
+        pace: wanted.pace,
+        patience: wanted.patience,
+    };
+    let mesh = rehearsal.transcript()?.up;
+    let extras = rehearsal.playing(vec![host_service()], iris(wanted.model).manifest(TENANT));
+    cluster.up = format!("{}\n#### its mesh\n\n{mesh}\n{extras}", cluster.up);
+    Ok(cluster)
+}
+
+async fn start(wanted: &Play) -> anyhow::Result<Cluster> {
+    match &wanted.kind {
+        PlayKind::Embedded => {
+            let log = wanted.directory.join("cluster.log");
+            Ok(Cluster::start_embedded(wanted.embedded_request(), &wanted.programs, Some(&log)).await?)
+        }
+        PlayKind::Kubernetes { programs, cache, own } => {
+            let images = images::table(&wanted.programs, wanted.pace);
+            let logs = wanted.logs();
+            let request = wanted.kubernetes_request(programs, own.clone(), &images, &logs);
             let cluster = KubernetesCluster::start(request, cache, &|_| {}).await?;
             let reached = GivenCluster::of_access("play", cluster.access()).await?;
             Ok(Cluster::Kubernetes(reached, Arc::new(cluster)))
         }
+    }
+}
+
+impl Play {
+    fn embedded_request(&self) -> ClusterRequest {
+        ClusterRequest {
+            name: "play".into(),
+            profile: self.profile,
+            pace: self.pace,
+            images: images::table_with_suite(&self.programs, self.pace),
+            host_address: self.host_address,
+            api_port: self.api_port,
+            host_ports: self.host_ports,
+            upstream: UpstreamMode::honest(),
+        }
+    }
+
+    fn kubernetes_request<'a>(
+        &self,
+        programs: &'a KubernetesPrograms,
+        own: Option<PathBuf>,
+        images: &'a [ProgramImage],
+        logs: &'a Path,
+    ) -> KubernetesRequest<'a> {
+        KubernetesRequest {
+            profile: self.profile,
+            programs,
+            images,
+            own,
+            logs,
+            host_address: self.host_address,
+            api_port: self.api_port,
+            host_ports: self.host_ports,
+        }
+    }
+
+    /// Where the programs of a real Kubernetes log.
+    fn logs(&self) -> PathBuf {
+        self.directory.join("logs")
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use clusters::{Cluster, ClusterRequest, HostPorts, UpstreamMode};
+use clusters::{Cluster, ClusterRequest, HostPorts, Programs, UpstreamMode};
 use futures::FutureExt;
 use futures::future::LocalBoxFuture;
 use netmodel::Profile;
@@ -170,6 +170,20 @@ pub async fn run_case(
     Ok(Finished { record: journal.close(verdict, message)?, kept })
 }
 
+/// The embedded cluster that a case has for itself.
+pub fn request_of_case(profile: Profile, pace: Pace, programs: &Programs) -> ClusterRequest {
+    ClusterRequest {
+        name: "case".into(),
+        profile,
+        pace,
+        images: images::table(programs, pace),
+        host_address: Ipv4Addr::LOCALHOST,
+        api_port: 0,
+        host_ports: HostPorts::Closed,
+        upstream: UpstreamMode::honest(),
+    }
+}
+
 /// Brings up the cluster. What fails here says nothing about what is to be judged.
 async fn gate(
     settings: &Settings,
@@ -190,16 +204,7 @@ async fn gate(
             return on_given(settings, spec, foothold, cluster, (journal, progress)).await;
         }
     };
-    let request = ClusterRequest {
-        name: "case".into(),
-        profile: spec.profile,
-        pace: settings.pace,
-        images: images::table(programs, settings.pace),
-        host_address: Ipv4Addr::LOCALHOST,
-        api_port: 0,
-        host_ports: HostPorts::Closed,
-        upstream: UpstreamMode::honest(),
-    };
+    let request = request_of_case(spec.profile, settings.pace, programs);
     let log = cluster_log(&journal);
     let started = tokio::select! {
         started = tokio::time::timeout(

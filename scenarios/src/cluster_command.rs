@@ -7,19 +7,17 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use harness::clusters::{
-    Cache, WithCalico, can_run_kubernetes, provision, provision_kubernetes, try_namespaces,
-};
+use harness::clusters::{Cache, can_run_kubernetes, provision, provision_kubernetes, try_namespaces};
 use harness::patience::Patience;
 use harness::play::{MESH_PORT, PlayKind};
 use reports::ExitCode;
 
-use crate::kubernetes_command::own_executable;
-use crate::options::{ClusterOption, Cni, Failure, UpOptions};
-use crate::real_command;
+use crate::kubernetes_command::{own_executable, with_calico};
+use crate::options::{ClusterOption, Failure, UpOptions};
 use crate::screen::{remark, say};
 use crate::seldon_command;
 use crate::standing::{Presence, Register, Standing, state_file};
+use crate::{real_command, rehearsal_command};
 
 /// Where the holding process writes, below the cluster's home.
 const LOG: &str = "hold.log";
@@ -28,8 +26,8 @@ const LOG: &str = "hold.log";
 pub(crate) fn up(options: UpOptions) -> Result<ExitCode, Failure> {
     let cache = Cache::from_environment().map_err(Failure::machine)?;
     check_name(&options.name)?;
-    if options.real.dry_run && options.cluster.is_real() {
-        return real_command::rehearse_up(&options, &cache);
+    if options.real.dry_run {
+        return rehearse(&options, &cache);
     }
     if let Some(request) = options.real.request(
         options.cluster,
@@ -60,6 +58,22 @@ pub(crate) fn up(options: UpOptions) -> Result<ExitCode, Failure> {
             Err(failure)
         }
     }
+}
+
+/// `up --dry-run`.
+fn rehearse(options: &UpOptions, cache: &Cache) -> Result<ExitCode, Failure> {
+    if !options.cluster.is_real() {
+        options.real.refuse_for(options.cluster)?;
+        seldon_command::check(&options.seldon, &[options.cluster])?;
+    }
+    rehearsal_command::up(options, cache)
+}
+
+/// The command that holds the cluster.
+pub(crate) fn holder(options: &UpOptions) -> harness::clusters::Command {
+    harness::clusters::Command::new("seldon-conformance")
+        .args(["cluster", "hold"])
+        .args(hold_arguments(options))
 }
 
 /// Starts the process that holds the cluster, and waits until it is up or will never be.
@@ -97,7 +111,7 @@ pub(crate) fn kind(options: &UpOptions, cache: &Cache, progress: &dyn Fn(&str)) 
         }
         ClusterOption::Kubernetes => {
             can_run_kubernetes().map_err(Failure::machine)?;
-            let calico = if options.cni == Cni::Calico { WithCalico::Yes } else { WithCalico::No };
+            let calico = with_calico(options.cni.into());
             let programs = provision_kubernetes(cache, calico, progress).map_err(Failure::machine)?;
             Ok(PlayKind::Kubernetes {
                 programs: Box::new(programs),
@@ -105,12 +119,16 @@ pub(crate) fn kind(options: &UpOptions, cache: &Cache, progress: &dyn Fn(&str)) 
                 own: own_executable(progress),
             })
         }
-        ClusterOption::Given => Err(Failure::usage("a given cluster is up already; leave out --cluster")),
-        // No process of ours holds them.
-        ClusterOption::K3d | ClusterOption::K3s => {
-            Err(Failure::usage(format!("a {} cluster is held by its own program", options.cluster.word())))
-        }
+        ClusterOption::Given | ClusterOption::K3d | ClusterOption::K3s => Err(unheld(options.cluster)),
     }
+}
+
+/// Why no process of ours holds such a cluster.
+pub(crate) fn unheld(cluster: ClusterOption) -> Failure {
+    Failure::usage(match cluster {
+        ClusterOption::Given => "a given cluster is up already; leave out --cluster".to_owned(),
+        _ => format!("a {} cluster is held by its own program", cluster.word()),
+    })
 }
 
 /// The error a process reported last, which may have several lines, else its last line.
@@ -191,20 +209,31 @@ fn check_name(name: &str) -> Result<(), Failure> {
 /// Prints the clusters that are up.
 pub(crate) fn list() -> Result<ExitCode, Failure> {
     let cache = Cache::from_environment().map_err(Failure::machine)?;
-    let up = Register::of(&cache).all()?;
-    if up.is_empty() {
+    let mut lines: Vec<String> = Register::of(&cache).all()?.iter().map(line_of).collect();
+    lines.extend(real_command::listed(&cache)?);
+    if lines.is_empty() {
         remark("no cluster is up");
     }
-    for standing in up {
-        say(format!(
-            "{:<20} {:<8} {:<28} {}",
-            standing.name,
-            standing.cni,
-            standing.server,
-            standing.kubeconfig.display()
-        ));
-    }
+    lines.sort();
+    lines.into_iter().for_each(say);
     Ok(ExitCode::AllPassed)
+}
+
+fn line_of(standing: &Standing) -> String {
+    let Standing { name, kind, cni, server, .. } = standing;
+    listing(name, kind, cni, &format!("up (process {})", standing.pid), server, &standing.kubeconfig)
+}
+
+/// A cluster as it is listed.
+pub(crate) fn listing(
+    name: &str,
+    kind: &str,
+    network: &str,
+    state: &str,
+    server: &str,
+    kubeconfig: &Path,
+) -> String {
+    format!("{name:<20} {kind:<13} {network:<8} {state:<28} {server:<28} {}", kubeconfig.display())
 }
 
 /// Ends a cluster and waits until its process is gone.
@@ -219,19 +248,20 @@ pub(crate) fn down(name: &str) -> Result<ExitCode, Failure> {
                 "cluster {name} is still coming up; wait for it, or interrupt its `up`"
             )));
         }
-        Presence::Absent => {
-            return Err(Failure::usage(format!(
-                "there is no cluster {name}; `seldon-conformance cluster list` shows those that are up"
-            )));
-        }
+        Presence::Absent => return real_command::down(name, &cache),
     };
     let handle = File::open(state_file(&register.home(name))).map_err(Failure::machine)?;
     harness::clusters::end_process(standing.pid).map_err(Failure::machine)?;
     // The holder's lock is given back by the kernel when it has ended.
     handle.lock().map_err(Failure::machine)?;
     register.forget(name)?;
-    say(format!("cluster {name} is down"));
+    is_down(name);
     Ok(ExitCode::AllPassed)
+}
+
+/// Says so.
+pub(crate) fn is_down(name: &str) {
+    say(format!("cluster {name} is down"));
 }
 
 #[cfg(test)]

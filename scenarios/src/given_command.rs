@@ -21,7 +21,7 @@ pub(crate) fn runtime() -> Result<Runtime, Failure> {
     tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::machine)
 }
 
-fn ledgers(cache: &Cache) -> PathBuf {
+pub(crate) fn ledgers(cache: &Cache) -> PathBuf {
     cache.directory().join(LEDGERS)
 }
 
@@ -29,12 +29,18 @@ fn scope(options: &GivenOptions) -> ClusterScope {
     if options.allow_cluster_scope { ClusterScope::Allowed } else { ClusterScope::Forbidden }
 }
 
-/// Reaches the cluster of the context that was named. The current context is never assumed.
-pub(crate) async fn connect(options: &ContextOptions) -> Result<GivenCluster, Failure> {
+/// The context that was named, if it may be used.
+pub(crate) fn named(options: &ContextOptions) -> Result<&str, Failure> {
     let context = options.context.as_deref().ok_or_else(|| {
         Failure::usage("which cluster? name its context with --context; the current context is never assumed")
     })?;
     refuse(context)?;
+    Ok(context)
+}
+
+/// Reaches the cluster of the context that was named. The current context is never assumed.
+pub(crate) async fn connect(options: &ContextOptions) -> Result<GivenCluster, Failure> {
+    let context = named(options)?;
     GivenCluster::connect(options.kubeconfig.as_deref(), context).await.map_err(Failure::machine)
 }
 

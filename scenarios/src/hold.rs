@@ -9,15 +9,20 @@ use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
-use harness::clusters::{Cache, HostPorts, kubeconfig, provision, wait_until_unread};
+use harness::clusters::{
+    Cache, HostPorts, Programs, kubeconfig, provision, unprovisioned, unprovisioned_kubernetes,
+    wait_until_unread,
+};
 use harness::patience::Patience;
-use harness::play::{Play, Playground, play};
+use harness::play::{Play, PlayKind, Playground, play};
+use harness::seldon::Seldon;
 use reports::ExitCode;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster_command::kind;
-use crate::options::{Failure, UpOptions};
+use crate::cluster_command::{kind, unheld};
+use crate::kubernetes_command::with_calico;
+use crate::options::{ClusterOption, Failure, UpOptions};
 use crate::run_command::stop_on_interrupt;
 use crate::seldon_command;
 use crate::standing::{Register, Standing};
@@ -31,20 +36,13 @@ pub(crate) fn run(options: UpOptions) -> Result<ExitCode, Failure> {
     let register = Register::of(&cache);
     let state = File::from(stdin().as_fd().try_clone_to_owned().map_err(Failure::machine)?);
     let stop = stop_on_interrupt()?;
-    let wanted = Play {
-        programs: provision(&cache, &|_| {}).map_err(Failure::machine)?,
-        kind: kind(&options, &cache, &|_| {})?,
-        seldon: seldon_command::provide(&options.seldon, &cache)?,
-        profile: options.cni.into(),
-        topology: options.mesh.topology(),
-        pace: options.pace.into(),
-        patience: Patience::from_environment(options.pace.into()).map_err(Failure::usage)?,
-        host_address: options.host_address,
-        api_port: options.api_port,
-        host_ports: HostPorts::NodePorts,
-        directory: register.home(&options.name),
-        model: MODEL,
-    };
+    let wanted = wanted(
+        &options,
+        provision(&cache, &|_| {}).map_err(Failure::machine)?,
+        kind(&options, &cache, &|_| {})?,
+        seldon_command::provide(&options.seldon, &cache)?,
+        &register,
+    )?;
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::machine)?;
     runtime.block_on(async {
@@ -59,6 +57,46 @@ pub(crate) fn run(options: UpOptions) -> Result<ExitCode, Failure> {
         let held = hold(up, &options, &wanted, state, &stop).await;
         register.forget(&options.name)?;
         held
+    })
+}
+
+/// What [`run`] would bring up, of programs that need not be there.
+pub(crate) fn rehearsed(options: &UpOptions, seldon: Seldon, cache: &Cache) -> Result<Play, Failure> {
+    let kind = match options.cluster {
+        ClusterOption::Embedded => PlayKind::Embedded,
+        ClusterOption::Kubernetes => {
+            let programs = unprovisioned_kubernetes(cache, with_calico(options.cni.into()));
+            let programs = Box::new(programs.map_err(Failure::machine)?);
+            PlayKind::Kubernetes { programs, cache: cache.clone(), own: None }
+        }
+        ClusterOption::Given | ClusterOption::K3d | ClusterOption::K3s => {
+            return Err(unheld(options.cluster));
+        }
+    };
+    let programs = unprovisioned(cache).map_err(Failure::machine)?;
+    wanted(options, programs, kind, seldon, &Register::of(cache))
+}
+
+fn wanted(
+    options: &UpOptions,
+    programs: Programs,
+    kind: PlayKind,
+    seldon: Seldon,
+    register: &Register,
+) -> Result<Play, Failure> {
+    Ok(Play {
+        programs,
+        kind,
+        seldon,
+        profile: options.cni.into(),
+        topology: options.mesh.topology(),
+        pace: options.pace.into(),
+        patience: Patience::from_environment(options.pace.into()).map_err(Failure::usage)?,
+        host_address: options.host_address,
+        api_port: options.api_port,
+        host_ports: HostPorts::NodePorts,
+        directory: register.home(&options.name),
+        model: MODEL,
     })
 }
 
@@ -77,6 +115,7 @@ async fn hold(
     let standing = Standing {
         name: options.name.clone(),
         pid: std::process::id(),
+        kind: options.cluster.word().to_owned(),
         cni: wanted.profile.to_string(),
         server: access.server.clone(),
         kubeconfig: file,

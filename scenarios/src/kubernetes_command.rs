@@ -4,15 +4,16 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use harness::Profile;
 use harness::clusters::{
-    Cache, GivenCluster, HostPorts, KubernetesCluster, KubernetesRequest, WithCalico, can_run_kubernetes,
-    provision, provision_kubernetes,
+    Cache, ClusterTranscript, GivenCluster, HostPorts, KubernetesCluster, KubernetesPrograms,
+    KubernetesRequest, ProgramImage, WithCalico, can_run_kubernetes, provision, provision_kubernetes,
+    rehearse_kubernetes, unprovisioned, unprovisioned_kubernetes,
 };
 use harness::given::{ClusterScope, Foothold};
 use harness::ground::{Ground, Policies};
 use harness::images;
 use harness::own_program::own_program;
+use harness::{Pace, Profile};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +21,7 @@ use crate::options::{Failure, RunOptions};
 use crate::screen::remark;
 
 /// The context's name in reports.
-const CONTEXT: &str = "kubernetes";
+pub(crate) const CONTEXT: &str = "kubernetes";
 
 /// The small executable of our own images, or none, with the reason said: then they hold this whole program.
 pub(crate) fn own_executable(progress: &dyn Fn(&str)) -> Option<PathBuf> {
@@ -31,6 +32,53 @@ pub(crate) fn own_executable(progress: &dyn Fn(&str)) -> Option<PathBuf> {
             None
         }
     }
+}
+
+/// Whether a cluster with this network needs Calico's programs.
+pub(crate) fn with_calico(profile: Profile) -> WithCalico {
+    if profile == Profile::Calico { WithCalico::Yes } else { WithCalico::No }
+}
+
+/// Where the programs of a run's cluster log.
+fn logs(records: &Path, profile: Profile) -> PathBuf {
+    records.join(format!("kubernetes-{profile}"))
+}
+
+/// What a run asks of its cluster.
+fn request<'a>(
+    profile: Profile,
+    programs: &'a KubernetesPrograms,
+    images: &'a [ProgramImage],
+    own: Option<PathBuf>,
+    logs: &'a Path,
+) -> KubernetesRequest<'a> {
+    KubernetesRequest {
+        profile,
+        programs,
+        images,
+        own,
+        logs,
+        host_address: Ipv4Addr::LOCALHOST,
+        api_port: 0,
+        host_ports: HostPorts::Closed,
+    }
+}
+
+/// What a run's cluster would be made of, and by what.
+///
+/// # Errors
+/// The machine's.
+pub(crate) fn rehearse(
+    profile: Profile,
+    pace: Pace,
+    records: &Path,
+    cache: &Cache,
+) -> Result<ClusterTranscript, Failure> {
+    let programs = unprovisioned(cache).map_err(Failure::machine)?;
+    let node = unprovisioned_kubernetes(cache, with_calico(profile)).map_err(Failure::machine)?;
+    let (table, logs) = (images::table(&programs, pace), logs(records, profile));
+    let request = request(profile, &node, &table, None, &logs);
+    rehearse_kubernetes(&request, cache).map_err(|error| Failure::machine(format!("{error:#}")))
 }
 
 /// A cluster that this run started. It ends when this and the ground of all cases are dropped.
@@ -58,7 +106,7 @@ impl StartedCluster {
     ) -> Result<StartedCluster, Failure> {
         can_run_kubernetes().map_err(Failure::machine)?;
         let tell = |line: &str| remark(line);
-        let calico = if profile == Profile::Calico { WithCalico::Yes } else { WithCalico::No };
+        let calico = with_calico(profile);
         let programs = provision(cache, &tell).map_err(Failure::machine)?;
         let node = provision_kubernetes(cache, calico, &tell).map_err(Failure::machine)?;
         let ledgers = tempfile::tempdir().map_err(Failure::machine)?;
@@ -69,17 +117,8 @@ impl StartedCluster {
             .build()
             .map_err(Failure::machine)?;
         let table = images::table(&programs, options.pace.into());
-        let logs = records.join(format!("kubernetes-{profile}"));
-        let request = KubernetesRequest {
-            profile,
-            programs: &node,
-            images: &table,
-            own: own_executable(&tell),
-            logs: &logs,
-            host_address: Ipv4Addr::LOCALHOST,
-            api_port: 0,
-            host_ports: HostPorts::Closed,
-        };
+        let logs = logs(records, profile);
+        let request = request(profile, &node, &table, own_executable(&tell), &logs);
         remark(format!("starting a Kubernetes with {profile}; its logs: {}", logs.display()));
         let began = std::time::Instant::now();
         let (cluster, foothold) = runtime.block_on(async {

@@ -12,6 +12,7 @@ mod options;
 mod real_command;
 mod real_options;
 mod refused_contexts;
+mod rehearsal_command;
 mod reports_command;
 mod run_command;
 mod screen;

@@ -90,7 +90,7 @@ pub(crate) enum Action {
 pub(crate) enum ClusterAction {
     /// Start a cluster in the background, with a mesh that serves an iris; prints how to reach it.
     Up(UpOptions),
-    /// Clusters that are up.
+    /// Clusters that there are: kind, network, whether anybody uses them, and how they are reached.
     List,
     /// End a cluster; nothing of it is left.
     Down {

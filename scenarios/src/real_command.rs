@@ -1,31 +1,29 @@
-//! Clusters that this program starts with programs of others: used by `run`, brought `up`, rehearsed with `--dry-run`,
-//! and swept up.
+//! Clusters that this program starts with programs of others: used by `run`, brought `up`, and swept up.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use harness::clusters::{
-    Cache, Home, Plan, RealCluster, RealError, RealRequest, Stamp, Swept, plans, provision, real_clusters,
-    sweep, transcript, write_images,
+    Cache, Listed, Plan, ProgramImage, Programs, RealCluster, RealError, RealRequest, Swept, Usage,
+    list_real, provision, real_clusters, sweep, transcript, write_images,
 };
 use harness::given::Foothold;
 use harness::images;
-use harness::mesh::rehearse;
 use harness::seldon::SeldonSource;
-use harness::{Pace, Profile, Topology};
+use harness::{Pace, Profile};
 use reports::ExitCode;
 use tokio_util::sync::CancellationToken;
 
-use crate::given_command;
 use crate::kubernetes_command::own_executable;
 use crate::options::{ClusterOption, Failure, MirrorAction, RunOptions, UpOptions};
 use crate::real_options::{ImagesOption, RealOptions, archive, images_lock, loaded};
 use crate::screen::{remark, say};
+use crate::{cluster_command, given_command};
 
 /// What runs call their cluster.
 pub(crate) const NAME: &str = "conformance";
 
-fn failed(error: RealError) -> Failure {
+pub(crate) fn failed(error: RealError) -> Failure {
     match error {
         RealError::Asked(_) | RealError::InUse(_) | RealError::Kept(_) | RealError::Different { .. } => {
             Failure::usage(error)
@@ -86,9 +84,14 @@ fn make_images(
     tell("making images of the provisioned programs");
     // Another run may be about to write them too.
     let _guard = cache.lock(|| tell("waiting for another run")).map_err(Failure::machine)?;
-    let mut table = images::table(&programs, pace);
+    write_images(&own_images(&programs, seldon, pace), &own, &archive(cache)).map_err(Failure::machine)
+}
+
+/// The images that are made here and loaded.
+pub(crate) fn own_images(programs: &Programs, seldon: &SeldonSource, pace: Pace) -> Vec<ProgramImage> {
+    let mut table = images::table(programs, pace);
     table.retain(|image| loaded(seldon).contains(&image.reference.as_str()));
-    write_images(&table, &own, &archive(cache)).map_err(Failure::machine)
+    table
 }
 
 /// Lets go of a run's cluster.
@@ -96,91 +99,79 @@ pub(crate) fn end(real: RealCluster) -> Result<(), Failure> {
     real.stop().map_err(failed)
 }
 
-/// `run --dry-run`.
-pub(crate) fn rehearse_run(options: &RunOptions, cache: &Cache) -> Result<ExitCode, Failure> {
-    if options.seldon.seldon != SeldonSource::StandIn {
-        return Err(Failure::usage(
-            "--dry-run shows what is applied for the stand-ins; leave out --seldon, or run `helm template` on the charts",
-        ));
+/// # Errors
+/// That a mesh is asked for, too.
+pub(crate) fn comes_up_empty(options: &UpOptions, request: &RealRequest) -> Result<(), Failure> {
+    if options.mesh.topology().is_none() {
+        return Ok(());
     }
-    let selection = &options.selection;
-    let networks: Vec<Profile> = match selection.cni.is_empty() {
-        true => vec![Profile::Flannel, Profile::Calico],
-        false => selection.cni.iter().map(|&cni| cni.into()).collect(),
-    };
-    let topologies: Vec<Topology> = match selection.topology.is_empty() {
-        true => Topology::ALL.to_vec(),
-        false => selection.topology.iter().map(|&layout| layout.into()).collect(),
-    };
-    for &cluster in &options.cluster {
-        for &network in &networks {
-            let Some(request) =
-                options.real.request(cluster, NAME, network, &options.seldon.seldon, cache)?
-            else {
-                continue;
-            };
-            for &topology in &topologies {
-                rehearsal(&request, &options.real, Some(topology), options.pace.into(), cache)?;
-            }
-        }
-    }
-    Ok(ExitCode::AllPassed)
-}
-
-/// `cluster up --dry-run`.
-pub(crate) fn rehearse_up(options: &UpOptions, cache: &Cache) -> Result<ExitCode, Failure> {
-    if let Some(request) = options.real.request(
-        options.cluster,
-        &options.name,
-        options.cni.into(),
-        &options.seldon.seldon,
-        cache,
-    )? {
-        rehearsal(&request, &options.real.outliving(), options.mesh.topology(), options.pace.into(), cache)?;
-    }
-    Ok(ExitCode::AllPassed)
-}
-
-fn rehearsal(
-    request: &RealRequest,
-    options: &RealOptions,
-    topology: Option<Topology>,
-    pace: Pace,
-    cache: &Cache,
-) -> Result<(), Failure> {
-    let home = Home::of(&real_clusters(cache), &request.name);
-    let plans = plans(request, &home, &Stamp::unknown(options.lease().idle())).map_err(failed)?;
-    let with = topology.map_or(String::new(), |topology| format!(", {topology}"));
-    say(format!("#### {} cluster {} ({}{with})\n", request.provider, request.name, request.network));
-    say(format!("export KUBECONFIG={}\n", plans.kubeconfig.display()));
-    say(transcript(&plans.up));
-    if let Some(topology) = topology {
-        let mesh = rehearse(topology, pace, options.limit())
-            .map_err(|error| Failure::machine(format!("{error:#}")))?;
-        say(transcript(&mesh));
-    }
-    say("#### and at the end\n");
-    say(transcript(&plans.down));
-    Ok(())
+    Err(Failure::usage(format!(
+        "a {} cluster comes up empty: say --mesh none; `run --cluster {}` installs what its cases need",
+        request.provider,
+        options.cluster.word()
+    )))
 }
 
 /// `cluster up` of a cluster that stays until it has been idle for too long.
 pub(crate) fn up(options: &UpOptions, request: &RealRequest, cache: &Cache) -> Result<ExitCode, Failure> {
-    if options.mesh.topology().is_some() {
-        return Err(Failure::usage(format!(
-            "a {} cluster comes up empty: say --mesh none; `run --cluster {}` installs what its cases need",
-            request.provider,
-            options.cluster.word()
-        )));
-    }
+    comes_up_empty(options, request)?;
     make_images(&options.real, &options.seldon.seldon, options.pace.into(), cache)?;
     let stop = crate::run_command::stop_on_interrupt()?;
     let cluster = start(request, &options.real.outliving(), cache, &stop)?;
     say(format!("cluster {} is up ({} {})", request.name, request.provider, request.network));
     say(format!("  export KUBECONFIG={}", cluster.kubeconfig().display()));
-    say(format!("  seldon-conformance cluster gc {}", request.name));
+    say(format!("  seldon-conformance cluster down {}", request.name));
     cluster.stop().map_err(failed)?;
     Ok(ExitCode::AllPassed)
+}
+
+/// Clusters that programs of others have started, as `cluster list` shows them.
+pub(crate) fn listed(cache: &Cache) -> Result<Vec<String>, Failure> {
+    let all = list_real(&real_clusters(cache)).map_err(Failure::machine)?;
+    let line = |one: &Listed| {
+        let state = match one.usage {
+            Usage::InUse => "in use".to_owned(),
+            Usage::ComingUp => "coming up".to_owned(),
+            Usage::IdleUntil(seconds) => format!("idle until {}", clock(seconds)),
+            Usage::Abandoned => "nobody's: `cluster gc`".to_owned(),
+        };
+        let network = one.network.map_or("?".to_owned(), |network| network.to_string());
+        let server = one.server.as_deref().unwrap_or("?");
+        cluster_command::listing(
+            one.name.as_str(),
+            &one.provider.to_string(),
+            &network,
+            &state,
+            server,
+            &one.kubeconfig,
+        )
+    };
+    Ok(all.iter().map(line).collect())
+}
+
+/// A time as it is read.
+fn clock(seconds: u64) -> String {
+    let time = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    time.map_or("further notice".to_owned(), |time| time.strftime("%Y-%m-%dT%H:%MZ").to_string())
+}
+
+/// `cluster down` of a cluster that no process of ours holds.
+pub(crate) fn down(name: &str, cache: &Cache) -> Result<ExitCode, Failure> {
+    let named = [name.to_owned()];
+    let swept = sweep(&real_clusters(cache), &named, &|what| remark(what)).map_err(Failure::machine)?;
+    match swept.into_iter().next() {
+        None => Err(Failure::usage(format!(
+            "there is no cluster {name}; `seldon-conformance cluster list` shows those that there are"
+        ))),
+        Some((_, Swept::Gone)) => {
+            cluster_command::is_down(name);
+            Ok(ExitCode::AllPassed)
+        }
+        Some((_, Swept::InUse | Swept::Idle(_))) => Err(failed(RealError::InUse(name.to_owned()))),
+        Some((_, Swept::Left(why))) => Err(Failure::machine(format!(
+            "cluster {name} is not gone: {why}; `seldon-conformance cluster gc {name}` tries again"
+        ))),
+    }
 }
 
 /// `cluster gc`.

@@ -126,7 +126,6 @@ impl RealOptions {
     /// What of these options means nothing for a cluster that no program of others starts.
     pub(crate) fn refuse_for(&self, cluster: ClusterOption) -> Result<(), Failure> {
         let said = [
-            (self.dry_run, "--dry-run"),
             (self.agents > 0, "--agents"),
             (self.reuse.is_some(), "--reuse"),
             (self.balancer.is_some(), "--balancer"),

@@ -20,10 +20,9 @@ use crate::given_command;
 use crate::kubernetes_command::StartedCluster;
 use crate::live_line::LiveLine;
 use crate::options::{ClusterOption, Failure, RunOptions, Selection};
-use crate::real_command;
 use crate::screen::{remark, say};
 use crate::seldon_command;
-use crate::what_makes_sense;
+use crate::{real_command, rehearsal_command, what_makes_sense};
 
 /// Prints the selected cases.
 pub(crate) fn list(selection: &Selection) -> Result<ExitCode, Failure> {
@@ -64,7 +63,7 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
     }
     let cache = Cache::from_environment().map_err(Failure::machine)?;
     if options.real.dry_run {
-        return real_command::rehearse_run(&options, &cache);
+        return rehearsal_command::run(&options, &cache);
     }
     let destinations = Destinations::check(&options.reports, &cache)?;
     let patience = Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;

@@ -20,6 +20,8 @@ pub(crate) struct Standing {
     pub(crate) name: String,
     /// Process that holds it.
     pub(crate) pid: u32,
+    /// What kind of cluster.
+    pub(crate) kind: String,
     /// Network.
     pub(crate) cni: String,
     /// API server.

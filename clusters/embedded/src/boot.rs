@@ -7,12 +7,9 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use embedded_api::{ApiServer, Authorization, Config, TlsIdentity};
-use embedded_dns::{Manifests, NodeHost, Upstream};
-use embedded_node::{Node, NodeSettings, Program, ProgramImage};
-use k8s_openapi::api::storage::v1::StorageClass;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::PostParams;
-use kube::{Api, Client};
+use embedded_dns::Upstream;
+use embedded_node::{CONTAINER_INIT, NFT_ARGUMENTS, Node, NodeSettings, Program, ProgramImage, first_rules};
+use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -21,7 +18,7 @@ use crate::border::Border;
 use crate::readiness::{self, until_ready};
 use crate::serve::Booted;
 use crate::wire::{Access, ClusterSpec, HostPorts};
-use crate::{namespaces, node_ports};
+use crate::{namespaces, node_ports, objects};
 
 /// The node's name and address on its LAN.
 const NODE_NAME: &str = "node-0";
@@ -48,12 +45,7 @@ pub(crate) async fn boot(spec: &ClusterSpec, border: Border) -> anyhow::Result<B
         &host,
     ];
     let identity = TlsIdentity::generate(&names)?;
-    let api = ApiServer::new(Config {
-        endpoint: Some((NODE_ADDRESS, API_PORT)),
-        ca_pem: identity.ca_pem().into(),
-        authorization: Authorization::Rbac,
-        ..Config::default()
-    });
+    let api = ApiServer::new(api_config(identity.ca_pem().into()));
     let stop = CancellationToken::new();
     let client = api.client();
     let node = Node::start(node_settings(spec, &api), client.clone(), node_requests(&api)?).await?;
@@ -73,12 +65,66 @@ pub(crate) async fn boot(spec: &ClusterSpec, border: Border) -> anyhow::Result<B
     if spec.host_ports == HostPorts::NodePorts {
         tokio::spawn(node_ports::forward(client.clone(), border, spec.host_address, NODE_ADDRESS));
     }
-    create_dns(&client, NODE_NAME).await.context("cannot create the cluster's DNS")?;
-    create_storage(&client).await.context("cannot create the default storage class")?;
+    objects::create(&client, &own_objects()?).await?;
     until_ready(&client, NODE_NAME).await?;
     info!("booted in {} ms", began.elapsed().as_millis());
     let access = Access { server, ca_pem: identity.ca_pem().into(), token: api.admin_token().into() };
     Ok(Booted { access, upstream, parts: Box::new((node, stop.drop_guard())) })
+}
+
+fn api_config(ca_pem: String) -> Config {
+    Config {
+        endpoint: Some((NODE_ADDRESS, API_PORT)),
+        ca_pem,
+        authorization: Authorization::Rbac,
+        ..Config::default()
+    }
+}
+
+/// What a cluster is made of, without making it: for dry runs.
+#[derive(Debug, Clone)]
+pub struct Ingredients {
+    /// The built-in program that is its supervisor.
+    pub supervisor: &'static str,
+    /// The built-in program by which each container is made.
+    pub container: &'static str,
+    /// What its API server begins with, by kind and name.
+    pub initial: Vec<String>,
+    /// The program that loads packet rules, and its arguments.
+    pub nft: Vec<String>,
+    /// The rules of its node before there is any Service, pod or policy.
+    pub rules: String,
+    /// The images of its node.
+    pub images: Vec<ProgramImage>,
+    /// What is created during the boot, in order.
+    pub objects: Vec<Value>,
+    /// The node.
+    pub node: &'static str,
+}
+
+/// What the cluster that `spec` describes is made of.
+///
+/// # Errors
+/// serde_json's; Kubernetes types always serialise.
+pub fn ingredients(spec: &ClusterSpec) -> serde_json::Result<Ingredients> {
+    let nft = std::iter::once(spec.nft.display().to_string());
+    Ok(Ingredients {
+        supervisor: crate::dispatch::SUPERVISOR,
+        container: CONTAINER_INIT,
+        initial: embedded_api::initial_objects(&api_config("of its own".into())),
+        nft: nft.chain(NFT_ARGUMENTS.map(str::to_owned)).collect(),
+        rules: first_rules(spec.profile, NODE_NAME, netmodel_service_cidr()),
+        images: node_images(spec),
+        objects: own_objects()?,
+        node: NODE_NAME,
+    })
+}
+
+/// What the boot creates beside what every API server has: CoreDNS and the default storage class.
+fn own_objects() -> serde_json::Result<Vec<Value>> {
+    let mut all = objects::dns_objects(NODE_NAME, NODE_ADDRESS)?;
+    all.push(objects::storage_class());
+    Ok(all)
 }
 
 /// Waits until the node's first packet rules are loaded; a program that cannot load them is the end of the boot.
@@ -107,13 +153,11 @@ fn node_requests(api: &ApiServer) -> anyhow::Result<tokio::sync::mpsc::Receiver<
 
 fn node_settings(spec: &ClusterSpec, api: &ApiServer) -> NodeSettings {
     let issuer = api.clone();
-    let mut images = spec.images.clone();
-    images.push(coredns_image(spec));
     NodeSettings {
         name: NODE_NAME.into(),
         pace: spec.pace,
         profile: spec.profile,
-        images,
+        images: node_images(spec),
         nft: spec.nft.clone(),
         state_dir: spec.mountpoint.clone(),
         visible: visible(spec),
@@ -146,6 +190,13 @@ fn visible(spec: &ClusterSpec) -> Vec<PathBuf> {
     directories
 }
 
+/// The table's, and CoreDNS's.
+fn node_images(spec: &ClusterSpec) -> Vec<ProgramImage> {
+    let mut images = spec.images.clone();
+    images.push(coredns_image(spec));
+    images
+}
+
 fn coredns_image(spec: &ClusterSpec) -> ProgramImage {
     let mut image = ProgramImage {
         reference: "rancher/mirrored-coredns-coredns:1.12.1".into(),
@@ -155,39 +206,4 @@ fn coredns_image(spec: &ClusterSpec) -> ProgramImage {
     image.env.insert(pace::VARIABLE.into(), spec.pace.factor().to_string());
     image.programs.insert("/coredns".into(), Program::Builtin("coredns".into()));
     image
-}
-
-/// Creates CoreDNS as k3s runs it, for a cluster of one node.
-///
-/// # Errors
-/// kube's.
-pub async fn create_dns(client: &Client, node_name: &str) -> kube::Result<()> {
-    let Manifests { service_account, cluster_role, cluster_role_binding, config_map, deployment, service } =
-        embedded_dns::manifests(&[NodeHost { address: NODE_ADDRESS.into(), name: node_name.into() }]);
-    let parameters = PostParams::default();
-    let system = "kube-system";
-    // The namespace's default account may exist already; this one is CoreDNS's own.
-    Api::namespaced(client.clone(), system).create(&parameters, &service_account).await?;
-    Api::all(client.clone()).create(&parameters, &cluster_role).await?;
-    Api::all(client.clone()).create(&parameters, &cluster_role_binding).await?;
-    Api::namespaced(client.clone(), system).create(&parameters, &config_map).await?;
-    Api::namespaced(client.clone(), system).create(&parameters, &service).await?;
-    Api::namespaced(client.clone(), system).create(&parameters, &deployment).await?;
-    Ok(())
-}
-
-/// The class that k3s's own provisioner has.
-async fn create_storage(client: &Client) -> kube::Result<()> {
-    let class = StorageClass {
-        metadata: ObjectMeta {
-            name: Some("local-path".into()),
-            annotations: Some([("storageclass.kubernetes.io/is-default-class".into(), "true".into())].into()),
-            ..ObjectMeta::default()
-        },
-        provisioner: "rancher.io/local-path".into(),
-        reclaim_policy: Some("Delete".into()),
-        volume_binding_mode: Some("WaitForFirstConsumer".into()),
-        ..StorageClass::default()
-    };
-    Api::all(client.clone()).create(&PostParams::default(), &class).await.map(|_| ())
 }

@@ -17,7 +17,7 @@ const CHECK: &str = "namespace-check";
 const OWN: &[Builtin] = &[
     Builtin { name: SUPERVISOR, main: supervisor::main },
     Builtin { name: CHECK, main: check },
-    Builtin { name: "container-init", main: embedded_node::container_init },
+    Builtin { name: embedded_node::CONTAINER_INIT, main: embedded_node::container_init },
     Builtin { name: "coredns", main: embedded_dns::coredns },
 ];
 

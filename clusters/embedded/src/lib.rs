@@ -13,12 +13,14 @@ mod dispatch;
 mod host;
 mod namespaces;
 mod node_ports;
+mod objects;
 mod obstacles;
 mod readiness;
 mod serve;
 mod supervisor;
 mod wire;
 
+pub use boot::{Ingredients, ingredients};
 pub use builtin::Builtin;
 pub use dispatch::{intercept, try_namespaces};
 pub use embedded_dns::{Mode as UpstreamMode, Question as UpstreamQuestion};
@@ -30,10 +32,10 @@ pub use wire::{Access, ClusterSpec, HostPorts};
 
 /// What a supervisor of another kind of cluster shares with this one's: namespaces, the host's side, the conversation.
 pub mod supervision {
-    pub use crate::boot::create_dns;
     pub use crate::border::Border;
     pub use crate::namespaces::{Privilege, mount_state};
     pub use crate::node_ports::forward as forward_node_ports;
+    pub use crate::objects::{create, dns_objects, storage_class};
     pub use crate::readiness::until_ready;
     pub use crate::serve::{Booted, NotUp, serve};
     pub use crate::supervisor::supervise;

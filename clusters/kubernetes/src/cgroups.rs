@@ -11,7 +11,7 @@ const PREFIX: &str = "seldon-conformance-";
 const ROOT: &str = "/sys/fs/cgroup";
 
 /// The cgroup of the cluster called `name`, as the kubelet takes it (`cgroupRoot`).
-pub(crate) fn of(name: &str) -> String {
+pub fn of(name: &str) -> String {
     format!("/{PREFIX}{name}")
 }
 

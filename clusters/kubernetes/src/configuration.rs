@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::cgroups;
-use crate::pki::Pki;
+use crate::pki::PkiFiles;
 use crate::spec::{
     CLUSTER_CIDR, CLUSTER_DNS, CLUSTER_DOMAIN, NODE_NAME, NodeSpec, PAUSE_IMAGE, POD_CIDR, POD_MTU,
 };
@@ -80,7 +80,7 @@ pub(crate) fn flannel() -> Value {
 
 /// The kubelet's configuration. Changes of ConfigMaps reach their volumes with the next look at a pod: every second here,
 /// where the default is a minute.
-pub(crate) fn kubelet(spec: &NodeSpec, pki: &Pki, resolv_conf: &Path) -> Value {
+pub(crate) fn kubelet(spec: &NodeSpec, pki: &PkiFiles, resolv_conf: &Path) -> Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
         "kind": "KubeletConfiguration",

@@ -1,15 +1,16 @@
 //! The rules that flannel makes on a node: pods' traffic is forwarded, and hidden behind the node where it leaves the cluster.
 
-use crate::process::Launcher;
 use crate::spec::{CLUSTER_CIDR, POD_CIDR};
+use crate::step::{Action, Program, Step};
 
 /// Makes them as flannel 0.26 does for a cluster of one node, with `iptables-restore`.
-pub(crate) async fn make_rules(launcher: &Launcher) -> anyhow::Result<()> {
-    let file = std::path::Path::new("/run/flannel.rules");
-    std::fs::write(file, rules())?;
-    let mut command = launcher.command("iptables-restore");
-    command.args(["--noflush", "--wait"]).arg(file);
-    launcher.run("flannel-rules", command).await
+pub(crate) fn steps() -> [Step; 2] {
+    let file = "/run/flannel.rules";
+    let restore = Program::new("iptables-restore").args(["--noflush", "--wait", file]);
+    [
+        Step::new("write flannel's rules", Action::Write { file: file.into(), text: rules() }),
+        Step::new("make flannel's rules", Action::Run("flannel-rules", restore)),
+    ]
 }
 
 fn rules() -> String {

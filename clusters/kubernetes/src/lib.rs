@@ -5,7 +5,8 @@
 //! start ─► supervisor (root; mount, pid, uts, ipc, network namespaces) ─► boot
 //!            machine    what the node sees of this machine: its own /run, /var/lib, /sys
 //!            pki        authorities, certificates, kubeconfigs
-//!            parts      each program's command line and configuration, set up as k3s sets its own up
+//!            script     every step, as data: what `crew` carries out, and what a dry run prints
+//!            parts      each program's command line, set up as k3s sets its own up
 //!            calico     felix and the CNI plugin, on a cluster that has them
 //!            volumes    the class `local-path`
 //! ```
@@ -19,18 +20,23 @@ mod boot;
 mod calico;
 pub mod cgroups;
 mod configuration;
+mod crew;
 mod flannel;
 mod machine;
 mod node_images;
 mod parts;
 mod pki;
 mod process;
+mod script;
 mod spec;
+mod step;
 mod supervisor;
 mod volumes;
 
-pub use node_images::{ImagesError, copy_images, load_images};
-pub use spec::{CalicoPrograms, Network, NodePrograms, NodeSpec};
+pub use node_images::{ImagesError, LOADER, copy_images, load_images};
+pub use script::{boot_script, loading_script};
+pub use spec::{CNI_PLUGINS, CalicoPrograms, Network, NodePrograms, NodeSpec};
+pub use step::{Action, Program, Script, Sign, Step};
 
 use std::path::Path;
 
@@ -51,6 +57,12 @@ pub const BUILTINS: &[Builtin] = &[
 /// # Errors
 /// [`ClusterError::Refused`] with a sentence that names the remedy where there is one.
 pub async fn start(spec: &NodeSpec, log: Option<&Path>) -> Result<SupervisedCluster, ClusterError> {
-    let state = spec.state.display().to_string();
-    SupervisedCluster::start(&[SUPERVISOR, &spec.name, &state], spec, log).await
+    let supervisor = supervisor(spec);
+    let words: Vec<&str> = supervisor.iter().map(String::as_str).collect();
+    SupervisedCluster::start(&words, spec, log).await
+}
+
+/// The built-in program that is the supervisor of the cluster that `spec` describes, and its arguments.
+pub fn supervisor(spec: &NodeSpec) -> [String; 3] {
+    [SUPERVISOR.to_owned(), spec.name.clone(), spec.state.display().to_string()]
 }

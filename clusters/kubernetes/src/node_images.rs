@@ -5,27 +5,18 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::Context;
 use embedded::supervision::{Privilege, supervise};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use crate::configuration::{OomScores, containerd};
+use crate::crew::Crew;
 use crate::machine;
-use crate::parts::ctr;
-use crate::process::Launcher;
+use crate::script::loading_script;
 use crate::spec::NodePrograms;
 
 /// Name of the built-in program that loads images.
-pub(crate) const LOADER: &str = "kubernetes-images";
-
-/// How long containerd may take to answer, and to end.
-const CONTAINERD: Duration = Duration::from_secs(30);
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(50);
+pub const LOADER: &str = "kubernetes-images";
 
 /// Why images could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -104,44 +95,7 @@ async fn load(order: &Order) -> anyhow::Result<()> {
     let mut visible = order.visible.clone();
     visible.push(order.root.clone());
     machine::set_up(&visible)?;
-    let launcher = Launcher::over(&order.programs, Path::new("/run"));
-    let configuration = Path::new("/run/containerd.toml");
-    fs::write(configuration, containerd(&order.root, OomScores::of_this_process(), None))?;
-    let mut command = launcher.command("containerd");
-    command.arg("--config").arg(configuration);
-    let mut running = launcher.start("containerd", command)?;
-    let loaded = tokio::select! {
-        loaded = import(&launcher, &order.archives) => loaded,
-        why = running.ended() => anyhow::bail!(why),
-    };
-    loaded?;
-    // Its databases are whole when it has ended in order.
-    let pid = running.id().context("containerd has ended")?;
-    kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM)?;
-    tokio::time::timeout(CONTAINERD, running.ended()).await.map(drop).context("containerd does not end")
-}
-
-async fn import(launcher: &Launcher, archives: &[PathBuf]) -> anyhow::Result<()> {
-    let answers = async {
-        while launcher
-            .run("ctr", {
-                let mut ask = ctr(launcher);
-                ask.arg("version");
-                ask
-            })
-            .await
-            .is_err()
-        {
-            tokio::time::sleep(LOOK).await;
-        }
-    };
-    tokio::time::timeout(CONTAINERD, answers).await.context("containerd does not answer")?;
-    for archive in archives {
-        let mut command = ctr(launcher);
-        command.args(["images", "import", "--all-platforms"]).arg(archive);
-        launcher.run("import", command).await.with_context(|| archive.display().to_string())?;
-    }
-    Ok(())
+    Crew::carry_out(&loading_script(&order.programs, &order.archives, &order.root)).await.map(drop)
 }
 
 /// Copies what [`load_images`] made to `root`, which must not exist: on the same file system in no time and no space, as

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Context;
 use base64::Engine;
@@ -14,7 +14,23 @@ use rcgen::{
 
 use crate::spec::{API_PORT, API_SERVICE, CLUSTER_DOMAIN, NODE_NAME};
 
-/// A directory of keys and certificates, and what the harness needs of them.
+/// Where keys, certificates and kubeconfigs are.
+#[derive(Debug, Clone)]
+pub(crate) struct PkiFiles(PathBuf);
+
+impl PkiFiles {
+    /// In `directory`.
+    pub(crate) fn in_directory(directory: PathBuf) -> PkiFiles {
+        PkiFiles(directory)
+    }
+
+    /// Where `name` is.
+    pub(crate) fn file(&self, name: &str) -> String {
+        self.0.join(name).display().to_string()
+    }
+}
+
+/// What the harness needs of them.
 #[derive(Debug)]
 pub(crate) struct Pki {
     directory: PathBuf,
@@ -38,8 +54,9 @@ const CLIENTS: [(&str, &str, Option<&str>); 6] = [
 ];
 
 impl Pki {
-    /// Makes everything in `directory`, for an API server that is also reached at `addresses`.
-    pub(crate) fn generate(directory: &Path, addresses: &[String]) -> anyhow::Result<Pki> {
+    /// Makes all `files`, for an API server that is also reached at `addresses`.
+    pub(crate) fn generate(files: &PkiFiles, addresses: &[String]) -> anyhow::Result<Pki> {
+        let directory = files.0.as_path();
         fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let token = uuid::Uuid::new_v4().simple().to_string();
         let mut pki = Pki { directory: directory.to_owned(), server_ca: String::new(), token };
@@ -73,11 +90,6 @@ impl Pki {
         pki.write("service-account.pub", &service_accounts.public_key_pem())?;
         pki.write("tokens.csv", &format!("{},system:admin,admin,\"system:masters\"\n", pki.token))?;
         Ok(pki)
-    }
-
-    /// Where `name` is.
-    pub(crate) fn file(&self, name: &str) -> String {
-        self.directory.join(name).display().to_string()
     }
 
     /// The servers' authority, PEM.
@@ -177,16 +189,17 @@ mod tests {
     fn every_client_has_a_kubeconfig_and_no_key_is_readable_by_others() {
         use std::os::unix::fs::PermissionsExt;
         let place = tempfile::tempdir().unwrap();
-        let pki = Pki::generate(place.path(), &["192.168.50.10".to_owned()]).unwrap();
+        let files = PkiFiles::in_directory(place.path().to_owned());
+        let pki = Pki::generate(&files, &["192.168.50.10".to_owned()]).unwrap();
         for (name, _, _) in CLIENTS {
-            let text = fs::read_to_string(pki.file(&format!("{name}.kubeconfig"))).unwrap();
+            let text = fs::read_to_string(files.file(&format!("{name}.kubeconfig"))).unwrap();
             assert!(text.contains("https://127.0.0.1:6443"), "{text}");
         }
         for entry in fs::read_dir(place.path()).unwrap() {
             let mode = entry.unwrap().metadata().unwrap().permissions().mode();
             assert_eq!(mode & 0o077, 0);
         }
-        assert!(fs::read_to_string(pki.file("tokens.csv")).unwrap().starts_with(pki.token()));
+        assert!(fs::read_to_string(files.file("tokens.csv")).unwrap().starts_with(pki.token()));
         assert!(pki.server_ca().starts_with("-----BEGIN CERTIFICATE-----"));
     }
 }

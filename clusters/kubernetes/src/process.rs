@@ -8,6 +8,23 @@ use anyhow::Context;
 use tokio::process::{Child, Command};
 
 use crate::spec::NodePrograms;
+use crate::step::Program;
+
+/// The environment of every program over the node's `programs`.
+pub(crate) fn environment(programs: &NodePrograms) -> Vec<(&'static str, String)> {
+    let listed = |directories: &[PathBuf]| {
+        directories.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(":")
+    };
+    let mut environment = vec![
+        ("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", listed(&programs.path))),
+        ("HOME", "/root".to_owned()),
+    ];
+    if !programs.libraries.is_empty() {
+        environment.push(("LD_LIBRARY_PATH", listed(&programs.libraries)));
+    }
+    environment.extend(programs.xtables.iter().map(|path| ("XTABLES_LIBDIR", path.display().to_string())));
+    environment
+}
 
 /// How programs are started: where they log, and what they see of the environment.
 #[derive(Debug, Clone)]
@@ -17,40 +34,29 @@ pub(crate) struct Launcher {
 }
 
 impl Launcher {
-    /// Over the node's `programs`; they log to files in `logs`.
-    pub(crate) fn over(programs: &NodePrograms, logs: &Path) -> Launcher {
-        let listed = |directories: &[PathBuf]| {
-            directories.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(":")
-        };
-        let mut environment = vec![
-            ("PATH", format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", listed(&programs.path))),
-            ("HOME", "/root".to_owned()),
-        ];
-        if !programs.libraries.is_empty() {
-            environment.push(("LD_LIBRARY_PATH", listed(&programs.libraries)));
-        }
-        environment
-            .extend(programs.xtables.iter().map(|path| ("XTABLES_LIBDIR", path.display().to_string())));
-        Launcher { logs: logs.to_owned(), environment }
+    /// Programs have this environment; they log to files in `logs`.
+    pub(crate) fn new(environment: &[(&'static str, String)], logs: &Path) -> Launcher {
+        Launcher { logs: logs.to_owned(), environment: environment.to_vec() }
     }
 
-    /// `program` with this environment and no other. A name is looked for where the node's programs are.
-    pub(crate) fn command(&self, program: impl AsRef<Path>) -> Command {
-        let program = program.as_ref();
+    /// `program` with its environment and no other. A name is looked for where the node's programs are.
+    fn command(&self, program: &Program) -> Command {
         let own = self.environment.iter().find(|(name, _)| *name == "PATH").map_or("", |(_, path)| path);
         let found = std::env::split_paths(own)
-            .map(|directory| directory.join(program))
+            .map(|directory| directory.join(&program.program))
             .find(|candidate| candidate.is_file());
-        let mut command = Command::new(found.as_deref().unwrap_or(program));
-        command.env_clear().envs(self.environment.iter().map(|(name, value)| (name, value)));
+        let mut command = Command::new(found.as_deref().unwrap_or(&program.program));
+        let variables = self.environment.iter().chain(&program.environment);
+        command.env_clear().envs(variables.map(|(name, value)| (name, value))).args(&program.arguments);
         command
     }
 
-    /// Starts `command`, which goes on until the cluster ends; it logs to a file called `name`.
-    pub(crate) fn start(&self, name: &'static str, mut command: Command) -> anyhow::Result<Running> {
+    /// Starts `program`, which goes on until the cluster ends; it logs to a file called `name`.
+    pub(crate) fn start(&self, name: &'static str, program: &Program) -> anyhow::Result<Running> {
         let log = self.log(name);
         let file = File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
         let errors = file.try_clone().with_context(|| format!("cannot share {}", log.display()))?;
+        let mut command = self.command(program);
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::from(file))
@@ -61,8 +67,9 @@ impl Launcher {
         Ok(Running { name, child, log })
     }
 
-    /// Runs `command` to its end.
-    pub(crate) async fn run(&self, name: &str, mut command: Command) -> anyhow::Result<()> {
+    /// Runs `program` to its end.
+    pub(crate) async fn run(&self, name: &str, program: &Program) -> anyhow::Result<()> {
+        let mut command = self.command(program);
         let output = command
             .stdin(Stdio::null())
             .output()
@@ -90,6 +97,11 @@ pub(crate) struct Running {
 }
 
 impl Running {
+    /// What it is called.
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Its process, while it runs.
     pub(crate) fn id(&self) -> Option<u32> {
         self.child.id()
@@ -117,16 +129,15 @@ mod tests {
     use super::*;
 
     fn launcher(logs: &Path) -> Launcher {
-        Launcher { logs: logs.to_owned(), environment: vec![("PATH", "/usr/bin:/bin".to_owned())] }
+        Launcher::new(&[("PATH", "/usr/bin:/bin".to_owned())], logs)
     }
 
     #[tokio::test]
     async fn a_program_that_ends_says_why() {
         let logs = tempfile::tempdir().unwrap();
         let launcher = launcher(logs.path());
-        let mut command = launcher.command("sh");
-        command.args(["-c", "echo one; echo; echo two >&2; exit 3"]);
-        let mut running = launcher.start("part", command).unwrap();
+        let program = Program::new("sh").args(["-c", "echo one; echo; echo two >&2; exit 3"]);
+        let mut running = launcher.start("part", &program).unwrap();
         assert_eq!(running.ended().await, "part ended (exit status: 3): one | two");
     }
 
@@ -134,9 +145,8 @@ mod tests {
     async fn a_run_that_fails_is_named_and_logged() {
         let logs = tempfile::tempdir().unwrap();
         let launcher = launcher(logs.path());
-        let mut command = launcher.command("sh");
-        command.args(["-c", "echo broken; exit 1"]);
-        let error = launcher.run("step", command).await.unwrap_err().to_string();
+        let program = Program::new("sh").args(["-c", "echo broken; exit 1"]);
+        let error = launcher.run("step", &program).await.unwrap_err().to_string();
         assert_eq!(error, "step failed (exit status: 1): broken");
         assert_eq!(std::fs::read_to_string(logs.path().join("step.log")).unwrap(), "broken\n");
     }
@@ -145,7 +155,7 @@ mod tests {
     fn a_program_that_is_not_there_is_named() {
         let logs = tempfile::tempdir().unwrap();
         let launcher = launcher(logs.path());
-        let error = launcher.start("part", launcher.command("no-such-program")).unwrap_err();
+        let error = launcher.start("part", &Program::new("no-such-program")).unwrap_err();
         assert!(error.to_string().contains("cannot start part (\"no-such-program\")"), "{error}");
     }
 }

@@ -2,6 +2,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use embedded::{HostPorts, UpstreamMode};
 use serde::{Deserialize, Serialize};
@@ -28,6 +29,11 @@ pub(crate) const API_PORT: u16 = 6443;
 pub(crate) const POD_MTU: u32 = 1450;
 /// The image that holds a pod's namespaces; k3s 1.33.1 uses this one.
 pub(crate) const PAUSE_IMAGE: &str = "docker.io/rancher/mirrored-pause:3.6";
+
+/// A boot takes ten seconds on two processors; one that takes this long never ends.
+pub(crate) const BOOT_LIMIT: Duration = Duration::from_secs(180);
+/// The CNI plugins that a node needs of the reference ones.
+pub const CNI_PLUGINS: [&str; 5] = ["bridge", "host-local", "loopback", "portmap", "bandwidth"];
 
 /// A cluster of one node.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -71,7 +77,7 @@ pub struct NodePrograms {
     pub libraries: Vec<PathBuf>,
     /// iptables' extensions, where they are not where it looks by itself.
     pub xtables: Option<PathBuf>,
-    /// Directory of the CNI plugins `bridge`, `host-local`, `loopback`, `portmap` and `bandwidth`.
+    /// Directory of the [`CNI_PLUGINS`].
     pub cni: PathBuf,
 }
 

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
-use k8s_openapi::api::storage::v1::StorageClass;
 use kube::api::{DeleteParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, Resource, ResourceExt};
@@ -22,21 +21,6 @@ const CLASS: &str = "local-path";
 const PROVISIONER: &str = "rancher.io/local-path";
 /// Set on a claim by the scheduler when a pod that uses it has a node.
 const SELECTED_NODE: &str = "volume.kubernetes.io/selected-node";
-
-/// Creates the class.
-pub(crate) async fn create_class(client: &Client) -> anyhow::Result<()> {
-    let class: StorageClass = serde_json::from_value(json!({
-        "metadata": {
-            "name": CLASS,
-            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
-        },
-        "provisioner": PROVISIONER,
-        "reclaimPolicy": "Delete",
-        "volumeBindingMode": "WaitForFirstConsumer",
-    }))?;
-    let created = Api::all(client.clone()).create(&PostParams::default(), &class).await;
-    created.map(drop).context("cannot create the storage class")
-}
 
 /// Serves claims and released volumes until the cluster ends.
 pub(crate) async fn provision(client: Client, storage: PathBuf) {

@@ -1,6 +1,7 @@
 //! Plans as shell lines that a person can read, and run.
 
 use std::fmt::Write;
+use std::path::Path;
 
 use serde_json::Value;
 
@@ -29,10 +30,12 @@ fn step(step: &Step) -> String {
         Action::Begin(background) => text.push_str(&begin(background)),
         Action::Container(container) => text.push_str(&run_container(container)),
         Action::Write(document) => {
-            let name = quoted(&document.path.display().to_string());
-            text.push_str(&format!("\ncat > {name} <<'EOF'\n{}\nEOF", document.text.trim_end()));
+            text.push_str(&format!("\n{}", write_file(&document.path, &document.text)))
         }
-        Action::Apply(manifests) => text.push_str(&apply(manifests)),
+        Action::Apply(manifests) => {
+            let fed = feed("kubectl apply --server-side --filename -", manifests);
+            text.push_str(&format!(" (through the API, as this would)\n{fed}"));
+        }
         Action::ApplyFile(file) => {
             let name = quoted(&file.display().to_string());
             text.push_str(&format!("\nkubectl apply --server-side --filename {name}"));
@@ -107,9 +110,14 @@ fn run_container(step: &ContainerStep) -> String {
     )
 }
 
-fn apply(manifests: &[Value]) -> String {
-    let mut text =
-        String::from(" (through the API, as this would)\nkubectl apply --server-side --filename - <<'EOF'");
+/// A file as a line that writes it.
+pub(crate) fn write_file(path: &Path, text: &str) -> String {
+    format!("cat > {} <<'EOF'\n{}\nEOF", quoted(&path.display().to_string()), text.trim_end())
+}
+
+/// A line whose program reads manifests.
+pub(crate) fn feed(line: &str, manifests: &[Value]) -> String {
+    let mut text = format!("{line} <<'EOF'");
     for manifest in manifests {
         text.push_str("\n---\n");
         text.push_str(&document(manifest));

@@ -41,8 +41,13 @@ pub enum Condition {
         /// Label selector.
         labels: String,
     },
-    /// An object's condition `Available` is true.
-    Available(Box<Value>),
+    /// A condition of an object is true.
+    Holds {
+        /// The object.
+        object: Box<Value>,
+        /// The condition's type, such as `Available`.
+        condition: &'static str,
+    },
     /// An object is gone.
     Gone(Box<Value>),
 }
@@ -60,7 +65,7 @@ impl fmt::Display for Condition {
             Condition::PodsNotReady { namespace, labels } => {
                 write!(formatter, "no pod {labels} of namespace {namespace} is Ready any more")
             }
-            Condition::Available(object) => write!(formatter, "{} is Available", named(object)),
+            Condition::Holds { object, condition } => write!(formatter, "{} is {condition}", named(object)),
             Condition::Gone(object) => write!(formatter, "{} is gone", named(object)),
         }
     }
@@ -124,7 +129,7 @@ impl Condition {
                     let none = !pods.is_empty() && pods.iter().all(|(_, ready)| !*ready);
                     Ok((!none).then(|| listed(&pods)))
                 }
-                Condition::Available(object) => available(&client, object).await,
+                Condition::Holds { object, condition } => holds(&client, object, condition).await,
                 Condition::Gone(object) => {
                     Ok(found(&client, object).await?.map(|_| format!("{} is still there", named(object))))
                 }
@@ -180,10 +185,10 @@ async fn found(client: &Client, object: &Value) -> anyhow::Result<Option<Dynamic
     Ok(place.get_opt(object["metadata"]["name"].as_str().unwrap_or_default()).await?)
 }
 
-async fn available(client: &Client, object: &Value) -> anyhow::Result<Option<String>> {
+async fn holds(client: &Client, object: &Value, condition: &str) -> anyhow::Result<Option<String>> {
     let Some(found) = found(client, object).await? else { return Ok(Some("it is not there".into())) };
     let conditions = found.data["status"]["conditions"].as_array().cloned().unwrap_or_default();
-    if conditions.iter().any(|one| one["type"] == "Available" && one["status"] == "True") {
+    if conditions.iter().any(|one| one["type"] == condition && one["status"] == "True") {
         return Ok(None);
     }
     let says = |one: &Value| format!("{}={} {}", one["type"], one["status"], one["message"]);

@@ -12,6 +12,9 @@ use crate::command::{Command, CommandError};
 /// File below the unpacked packages that runs their `nft` with their libraries.
 pub(crate) const LAUNCHER: &str = "nft";
 
+/// Below the place of packages, while they are fetched.
+const DOWNLOADS: &str = "downloads";
+
 /// The system's `nft`, also where an ordinary user's `PATH` does not look, and what it says of its version.
 pub(crate) fn system_nft() -> Option<(PathBuf, String)> {
     let path = std::env::var_os("PATH").unwrap_or_default();
@@ -75,8 +78,25 @@ pub(crate) fn provide(
     progress: &dyn Fn(&str),
 ) -> Result<(), DebianError> {
     fit_this_machine(packages).map_err(DebianError::Unfit)?;
-    let configuration = Command::new("apt-config").arg("dump").run()?.stdout;
+    let configuration = dump().run()?.stdout;
     unpack(program, packages, &without_hooks(&configuration), place, progress)
+}
+
+/// The commands of [`provide`], in order.
+pub(crate) fn commands(packages: &DebianPrograms, place: &Path) -> Vec<Command> {
+    let downloads = place.join(DOWNLOADS);
+    let apt = Apt::below(&downloads);
+    let files = packages.packages.iter().map(|package| downloads.join(package.file(&packages.architecture)));
+    let extracted = files.map(|file| extract(&file, place));
+    [dump(), apt.update(), apt.download(&packages.packages)].into_iter().chain(extracted).collect()
+}
+
+fn dump() -> Command {
+    Command::new("apt-config").arg("dump")
+}
+
+fn extract(file: &Path, place: &Path) -> Command {
+    Command::new("dpkg-deb").arg("-x").arg(file).arg(place)
 }
 
 /// Puts a script beside the unpacked packages that runs their `nft` with their libraries, and runs it once.
@@ -103,13 +123,13 @@ fn unpack(
     progress: &dyn Fn(&str),
 ) -> Result<(), DebianError> {
     let unwritable = |source| CacheError::Unwritable { directory: place.to_owned(), source };
-    let downloads = place.join("downloads");
+    let downloads = place.join(DOWNLOADS);
     let apt = Apt::prepare(configuration, &downloads).map_err(unwritable)?;
     apt.fetch(program, &packages.packages, progress)?;
     for package in &packages.packages {
         let file = downloads.join(package.file(&packages.architecture));
         check(package, &file)?;
-        Command::new("dpkg-deb").arg("-x").arg(&file).arg(place).run()?;
+        extract(&file, place).run()?;
     }
     fs::remove_dir_all(&downloads).map_err(unwritable)?;
     Ok(())
@@ -146,6 +166,10 @@ struct Apt {
 }
 
 impl Apt {
+    fn below(downloads: &Path) -> Apt {
+        Apt { downloads: downloads.to_owned(), configuration: downloads.join("apt.conf") }
+    }
+
     fn prepare(configuration: &str, downloads: &Path) -> io::Result<Apt> {
         for directory in ["lists/partial", "archives/partial"] {
             fs::create_dir_all(downloads.join(directory))?;
@@ -158,9 +182,9 @@ impl Apt {
              Dir::Cache::archives \"{place}/archives\";\nDebug::NoLocking \"1\";\nAPT::Sandbox::User \"\";\n\
              Acquire::Languages \"none\";\n"
         );
-        let file = downloads.join("apt.conf");
-        fs::write(&file, format!("{configuration}{own}"))?;
-        Ok(Apt { downloads: downloads.to_owned(), configuration: file })
+        let apt = Apt::below(downloads);
+        fs::write(&apt.configuration, format!("{configuration}{own}"))?;
+        Ok(apt)
     }
 
     /// Leaves the packages' files in the downloads' directory.
@@ -175,10 +199,18 @@ impl Apt {
                 progress(&format!("  {program}: {line}"));
             }
         };
-        self.command().arg("update").run_with(shown)?;
-        let wanted = packages.iter().map(|package| format!("{}={}", package.name, package.version));
-        self.command().arg("download").args(wanted).run_with(shown)?;
+        self.update().run_with(shown)?;
+        self.download(packages).run_with(shown)?;
         Ok(())
+    }
+
+    fn update(&self) -> Command {
+        self.command().arg("update")
+    }
+
+    fn download(&self, packages: &[DebianPackage]) -> Command {
+        let wanted = packages.iter().map(|package| format!("{}={}", package.name, package.version));
+        self.command().arg("download").args(wanted)
     }
 
     /// `apt-get download` writes into the current directory.

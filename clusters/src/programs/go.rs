@@ -1,7 +1,7 @@
 //! Programs built from Go modules into the cache.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
@@ -43,8 +43,7 @@ impl Go {
     /// # Errors
     /// [`ProvisionError::NoGo`], with the remedy.
     pub(crate) fn find() -> Result<Go, ProvisionError> {
-        let said = Command::new("go").args(["env", "GOVERSION"]).env("GOTOOLCHAIN", "local").run();
-        let version = match said {
+        let version = match ask().run() {
             Ok(output) => output.stdout.trim().to_owned(),
             Err(CommandError::Start { .. }) => return Err(ProvisionError::NoGo { why: "not found".into() }),
             Err(error) => return Err(ProvisionError::NoGo { why: error.to_string() }),
@@ -59,22 +58,13 @@ impl Go {
         place: &Path,
         progress: &dyn Fn(&str),
     ) -> Result<(), ProvisionError> {
-        let source = place.join(format!("{}.source", module.name));
+        let source = source_of(module, place);
         let write = || {
             fs::create_dir_all(&source)?;
             module.files.iter().try_for_each(|(name, text)| fs::write(source.join(name), text))
         };
         write().map_err(|source| CacheError::Unwritable { directory: place.to_owned(), source })?;
-        let variables: String = module.variables.iter().map(|variable| format!(" -X {variable}")).collect();
-        let build = self
-            .command()
-            .args(["build", "-v", "-trimpath", "-ldflags"])
-            .arg(format!("-s -w{variables}"))
-            .arg("-o")
-            .arg(place.join(module.name))
-            .arg(".")
-            .directory(&source);
-        self.run(module.name, build, progress)
+        self.run(module.name, build(module, place), progress)
     }
 
     /// Builds the program of a published module, `path@version`, into `place`; the checksum database vouches for it.
@@ -85,25 +75,12 @@ impl Go {
         place: &Path,
         progress: &dyn Fn(&str),
     ) -> Result<(), ProvisionError> {
-        let install = self
-            .command()
-            .args(["install", "-v", "-trimpath", "-ldflags", "-s -w", module])
-            .env("GOBIN", place);
-        self.run(name, install, progress)
+        self.run(name, install(module, place), progress)
     }
 
     /// The directory of a module that `source`'s `go.mod` asks for.
     pub(crate) fn module_directory(&self, module: &str, source: &Path) -> Result<String, CommandError> {
-        let list = self.command().args(["list", "-m", "-f", "{{.Dir}}", module]).directory(source);
-        Ok(list.run()?.stdout.trim().to_owned())
-    }
-
-    fn command(&self) -> Command {
-        Command::new("go")
-            .env("CGO_ENABLED", "0")
-            .env("GOFLAGS", "")
-            .env("GOTOOLCHAIN", "local")
-            .env("GOWORK", "off")
+        Ok(list(module, source).run()?.stdout.trim().to_owned())
     }
 
     fn run(
@@ -124,6 +101,45 @@ impl Go {
             .map(drop)
             .map_err(|source| ProvisionError::Fetch { program: name, source })
     }
+}
+
+/// The command that says which Go there is.
+pub(crate) fn ask() -> Command {
+    Command::new("go").args(["env", "GOVERSION"]).env("GOTOOLCHAIN", "local")
+}
+
+/// The directory of a module's files while it is built in `place`.
+pub(crate) fn source_of(module: &Module, place: &Path) -> PathBuf {
+    place.join(format!("{}.source", module.name))
+}
+
+/// The command that builds `module` in `place`.
+pub(crate) fn build(module: &Module, place: &Path) -> Command {
+    let variables: String = module.variables.iter().map(|variable| format!(" -X {variable}")).collect();
+    go().args(["build", "-v", "-trimpath", "-ldflags"])
+        .arg(format!("-s -w{variables}"))
+        .arg("-o")
+        .arg(place.join(module.name))
+        .arg(".")
+        .directory(source_of(module, place))
+}
+
+/// The command that builds the program of a published module, `path@version`, into `place`.
+pub(crate) fn install(module: &str, place: &Path) -> Command {
+    go().args(["install", "-v", "-trimpath", "-ldflags", "-s -w", module]).env("GOBIN", place)
+}
+
+/// The command that names the directory of a module that `source`'s `go.mod` asks for.
+pub(crate) fn list(module: &str, source: &Path) -> Command {
+    go().args(["list", "-m", "-f", "{{.Dir}}", module]).directory(source)
+}
+
+fn go() -> Command {
+    Command::new("go")
+        .env("CGO_ENABLED", "0")
+        .env("GOFLAGS", "")
+        .env("GOTOOLCHAIN", "local")
+        .env("GOWORK", "off")
 }
 
 /// Whether `go1.26.8` is one that builds our modules. What is no number is somebody's own build, and may try.

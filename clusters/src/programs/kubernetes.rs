@@ -3,10 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use kubernetes::{CalicoPrograms, NodePrograms};
+use kubernetes::{CNI_PLUGINS, CalicoPrograms, NodePrograms};
 
 use super::debian::{self, DebianError};
-use super::go::{Go, Module};
+use super::go::{Go, Module, source_of};
 use super::lock::{DebianPrograms, KubernetesPins, Lock};
 use super::{Installer, ProvisionError};
 use crate::cache::Cache;
@@ -15,8 +15,12 @@ use crate::cache::Cache;
 /// alternatives.
 const IPTABLES: [&str; 6] =
     ["iptables", "iptables-restore", "iptables-save", "ip6tables", "ip6tables-restore", "ip6tables-save"];
-/// The CNI plugins that a node needs of the reference ones.
-const CNI_PLUGINS: [&str; 5] = ["bridge", "host-local", "loopback", "portmap", "bandwidth"];
+
+/// What our modules and their programs are called.
+const KUBE: &str = "kube";
+const CALICO: &str = "calico-node";
+/// The published module of Calico, whose definitions are copied.
+pub(super) const CALICO_MODULE: &str = "github.com/projectcalico/calico";
 
 /// Where the programs of a real Kubernetes are.
 #[derive(Debug, Clone)]
@@ -38,7 +42,7 @@ pub enum WithCalico {
     No,
 }
 
-fn kube(pins: &KubernetesPins) -> Module {
+pub(super) fn kube(pins: &KubernetesPins) -> Module {
     let version = &pins.version;
     let mut parts = version.split('.');
     let (major, minor) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
@@ -51,7 +55,7 @@ fn kube(pins: &KubernetesPins) -> Module {
         ]
     };
     Module {
-        name: "kube",
+        name: KUBE,
         files: [
             ("go.mod", include_str!("../../kubernetes/programs/kube/go.mod")),
             ("go.sum", include_str!("../../kubernetes/programs/kube/go.sum")),
@@ -64,9 +68,9 @@ fn kube(pins: &KubernetesPins) -> Module {
     }
 }
 
-fn calico(pins: &KubernetesPins) -> Module {
+pub(super) fn calico(pins: &KubernetesPins) -> Module {
     Module {
-        name: "calico-node",
+        name: CALICO,
         files: [
             ("go.mod", include_str!("../../kubernetes/programs/calico/go.mod")),
             ("go.sum", include_str!("../../kubernetes/programs/calico/go.sum")),
@@ -92,23 +96,66 @@ pub fn provision_kubernetes(
     let lock = Lock::read()?;
     let mut installer = Installer { cache, guard: None, progress };
     let containers = installer.containers(&lock.containers)?;
-    let kube_module = kube(&lock.kubernetes);
-    let kube = installer.go_module(&kube_module, &lock.kubernetes.version)?.join(kube_module.name);
+    let kube = installer.kube(&lock.kubernetes)?;
     let coredns = installer.coredns(&lock.kubernetes.coredns)?;
     let calico = match with_calico {
         WithCalico::Yes => Some(installer.calico(&lock.kubernetes)?),
         WithCalico::No => None,
     };
+    Ok(laid_out(&lock, &containers, &kube, &coredns, calico.as_deref()))
+}
+
+/// Where [`provision_kubernetes`] would put them, whether they are there or not.
+///
+/// # Errors
+/// That the lock file in this executable cannot be read.
+pub fn unprovisioned_kubernetes(
+    cache: &Cache,
+    with_calico: WithCalico,
+) -> Result<KubernetesPrograms, ProvisionError> {
+    let lock = Lock::read()?;
+    let at = |name: String| cache.directory().join(name);
+    let pins = &lock.kubernetes;
+    let calico = (with_calico == WithCalico::Yes).then(|| at(directory(&calico(pins), &pins.calico)));
+    let containers = at(lock.containers.directory("containers"));
+    let kube = at(directory(&kube(pins), &pins.version));
+    Ok(laid_out(&lock, &containers, &kube, &at(coredns_directory(&pins.coredns)), calico.as_deref()))
+}
+
+/// Where programs are in their directories.
+fn laid_out(
+    lock: &Lock,
+    containers: &Path,
+    kube: &Path,
+    coredns: &Path,
+    calico: Option<&Path>,
+) -> KubernetesPrograms {
     let at = |below: &str| containers.join(below);
-    let libraries = at(&lock.containers.libraries.to_string_lossy());
+    let libraries = containers.join(&lock.containers.libraries);
     let node = NodePrograms {
-        kube,
+        kube: kube.join(KUBE),
         path: vec![at("links"), at("usr/sbin"), at("usr/bin")],
         xtables: Some(libraries.join("xtables")),
         libraries: vec![libraries],
         cni: at("cni"),
     };
-    Ok(KubernetesPrograms { node, coredns, calico })
+    let calico = calico
+        .map(|place| CalicoPrograms { calico: place.join(CALICO), definitions: place.join("definitions") });
+    KubernetesPrograms { node, coredns: coredns.join("coredns"), calico }
+}
+
+/// The cache's directory of a module that is built.
+pub(super) fn directory(module: &Module, version: &str) -> String {
+    format!("{}-{version}-{}", module.name, module.digest())
+}
+
+/// The published module of CoreDNS.
+pub(super) fn coredns_module(version: &str) -> String {
+    format!("github.com/coredns/coredns@v{version}")
+}
+
+pub(super) fn coredns_directory(version: &str) -> String {
+    format!("coredns-{version}")
 }
 
 impl Installer<'_> {
@@ -125,39 +172,37 @@ impl Installer<'_> {
         })
     }
 
-    fn go_module(&mut self, module: &Module, version: &str) -> Result<PathBuf, ProvisionError> {
-        let directory = format!("{}-{version}-{}", module.name, module.digest());
+    fn kube(&mut self, pins: &KubernetesPins) -> Result<PathBuf, ProvisionError> {
+        let (module, version) = (kube(pins), &pins.version);
         let announcement =
             format!("building {} {version} (once, from Go modules, hashes checked)", module.name);
-        self.ensure(&directory, &announcement, |place, progress| Go::find()?.build(module, place, progress))
+        let directory = directory(&module, version);
+        self.ensure(&directory, &announcement, |place, progress| Go::find()?.build(&module, place, progress))
     }
 
     fn coredns(&mut self, version: &str) -> Result<PathBuf, ProvisionError> {
         let announcement = format!("building CoreDNS {version} (once, from its Go module)");
-        let module = format!("github.com/coredns/coredns@v{version}");
-        let place = self.ensure(&format!("coredns-{version}"), &announcement, |place, progress| {
+        let module = coredns_module(version);
+        self.ensure(&coredns_directory(version), &announcement, |place, progress| {
             Go::find()?.install("coredns", &module, place, progress)
-        })?;
-        Ok(place.join("coredns"))
+        })
     }
 
-    fn calico(&mut self, pins: &KubernetesPins) -> Result<CalicoPrograms, ProvisionError> {
+    fn calico(&mut self, pins: &KubernetesPins) -> Result<PathBuf, ProvisionError> {
         let module = calico(pins);
-        let directory = format!("{}-{}-{}", module.name, pins.calico, module.digest());
+        let directory = directory(&module, &pins.calico);
         let announcement =
             format!("building Calico {} (once, from its Go module, hashes checked)", pins.calico);
-        let place = self.ensure(&directory, &announcement, |place, progress| {
+        self.ensure(&directory, &announcement, |place, progress| {
             let go = Go::find()?;
             go.build(&module, place, progress)?;
-            let source = place.join(format!("{}.source", module.name));
             let fetched = go
-                .module_directory("github.com/projectcalico/calico", &source)
+                .module_directory(CALICO_MODULE, &source_of(&module, place))
                 .map_err(|source| ProvisionError::Fetch { program: "Calico's definitions", source })?;
             copy_definitions(Path::new(&fetched), &place.join("definitions")).map_err(|source| {
                 crate::CacheError::Unwritable { directory: place.to_owned(), source }.into()
             })
-        })?;
-        Ok(CalicoPrograms { calico: place.join(module.name), definitions: place.join("definitions") })
+        })
     }
 }
 

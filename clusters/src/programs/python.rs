@@ -78,25 +78,10 @@ impl Python {
         place: &Path,
         progress: &dyn Fn(&str),
     ) -> Result<(), ProvisionError> {
-        let file = place.join("requirements.txt");
+        let file = requirements_of(place);
         fs::write(&file, requirements)
             .map_err(|source| crate::CacheError::Unwritable { directory: place.to_owned(), source })?;
-        let install = Command::new(self.executable.to_string_lossy())
-            .args([
-                "-m",
-                "pip",
-                "install",
-                "--no-input",
-                "--disable-pip-version-check",
-                "--no-warn-script-location",
-            ])
-            .args(["--progress-bar", "off", "--only-binary", ":all:", "--require-hashes", "--no-deps"])
-            .arg("--target")
-            .arg(place)
-            .arg("--requirement")
-            .arg(&file)
-            // pip assembles everything in a temporary directory first; the machine's may be small.
-            .env("TMPDIR", place);
+        let install = install(&self.executable, place);
         let shown = |line: &str| {
             let step = line.trim();
             if ["Collecting", "Downloading", "Installing"].iter().any(|verb| step.starts_with(verb)) {
@@ -105,4 +90,22 @@ impl Python {
         };
         install.run_with(shown).map(|_| ()).map_err(|source| ProvisionError::Fetch { program, source })
     }
+}
+
+/// Where a program's requirements stand.
+fn requirements_of(place: &Path) -> PathBuf {
+    place.join("requirements.txt")
+}
+
+/// The command that installs the requirements in `place` there.
+pub(crate) fn install(python: &Path, place: &Path) -> Command {
+    Command::new(python.to_string_lossy())
+        .args(["-m", "pip", "install", "--no-input", "--disable-pip-version-check"])
+        .args(["--no-warn-script-location", "--progress-bar", "off", "--only-binary", ":all:"])
+        .args(["--require-hashes", "--no-deps", "--target"])
+        .arg(place)
+        .arg("--requirement")
+        .arg(requirements_of(place))
+        // pip assembles everything in a temporary directory first; the machine's may be small.
+        .env("TMPDIR", place)
 }

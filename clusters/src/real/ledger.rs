@@ -9,6 +9,7 @@ use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use embedded::Profile;
 use serde::{Deserialize, Serialize};
 
 use super::{Home, Provider, RealName};
@@ -34,6 +35,9 @@ pub(crate) struct Entry {
     pub(crate) provider: Provider,
     /// Its label: another cluster of that name is left alone.
     pub(crate) owner: String,
+    /// Its network; older ledgers do not say.
+    #[serde(default)]
+    pub(crate) network: Option<Profile>,
     /// What it was asked to be, for those who would reuse it.
     pub(crate) shape: String,
     /// When nobody may use it any more: seconds since 1970. None: it ends with its user.
@@ -155,10 +159,7 @@ impl Ledger {
         if text.is_empty() {
             return Ok(Found::Blank(ledger));
         }
-        // The first value counts: a writer that was killed may have left the end of a longer text behind it.
-        let first = serde_json::Deserializer::from_str(&text).into_iter().next();
-        let entry = first.unwrap_or_else(|| Err(serde::de::Error::custom("it is empty")));
-        let entry = entry.map_err(|error| {
+        let entry = parse(&text).map_err(|error| {
             let file = ledger.home.file(FILE);
             io::Error::other(format!(
                 "{} is no ledger that this version can read ({error}); end its cluster by hand, then remove the file",
@@ -166,6 +167,11 @@ impl Ledger {
             ))
         })?;
         Ok(Found::Abandoned(ledger, Box::new(entry)))
+    }
+
+    /// What the ledger of `name` says, whoever has it; `None` when nothing was written.
+    pub(crate) fn peek(directory: &Path, name: &RealName) -> Option<Entry> {
+        parse(&fs::read_to_string(Home::of(directory, name).file(FILE)).ok()?).ok()
     }
 
     /// Begins a ledger where there is none.
@@ -205,6 +211,12 @@ impl Ledger {
     }
 }
 
+/// The first value counts: a writer that was killed may have left the end of a longer text behind it.
+fn parse(text: &str) -> serde_json::Result<Entry> {
+    let first = serde_json::Deserializer::from_str(text).into_iter().next();
+    first.unwrap_or_else(|| Err(serde::de::Error::custom("it is empty")))
+}
+
 /// The names of all clusters below `directory`.
 pub(crate) fn names(directory: &Path) -> io::Result<Vec<RealName>> {
     let entries = match fs::read_dir(directory) {
@@ -226,7 +238,8 @@ mod tests {
     fn entry() -> Entry {
         let name = RealName::parse("a").unwrap();
         let (owner, shape) = ("anna.host.7".into(), "flannel".into());
-        Entry { name, provider: Provider::K3d, owner, shape, idle_until: None, state: State::Begun }
+        let (provider, network) = (Provider::K3d, Some(Profile::Flannel));
+        Entry { name, provider, owner, network, shape, idle_until: None, state: State::Begun }
     }
 
     #[test]

@@ -110,6 +110,7 @@ impl RealCluster {
             name: request.name.clone(),
             provider: request.provider,
             owner: stamp.owner().to_owned(),
+            network: Some(request.network),
             shape: request.shape(),
             idle_until: until(lease),
             state: State::Looked,

@@ -18,16 +18,14 @@ impl Foothold {
         let target = Manifest::of(client, manifest)?;
         if target.namespace.is_empty() {
             let stands = self.may_stand(client, &target).await?;
-            let mut labelled = manifest.clone();
-            labelled["metadata"]["labels"][RUN_LABEL] = self.run.as_str().into();
+            let labelled = labelled(manifest, &self.run);
             let target = Manifest::of(client, &labelled)?;
             return match stands {
                 Stands::AsItIs => Ok(()),
                 Stands::Ours => target.apply(Trial::ForGood).await,
                 Stands::NotYet => {
                     target.create(Trial::DryRun).await?;
-                    let undo = Undo::Delete(ObjectRef::new(cluster_kind(&target)?, "", &target.name));
-                    self.before(client, undo).await?;
+                    self.before(client, undoing(&target)?).await?;
                     target.create(Trial::ForGood).await
                 }
             };
@@ -51,10 +49,7 @@ impl Foothold {
         let target = Manifest::of(client, manifest)?;
         match self.may_stand(client, &target).await? {
             Stands::Ours => Ok(()),
-            Stands::NotYet => {
-                let undo = Undo::Delete(ObjectRef::new(cluster_kind(&target)?, "", &target.name));
-                self.before(client, undo).await
-            }
+            Stands::NotYet => self.before(client, undoing(&target)?).await,
             Stands::AsItIs => {
                 let Manifest { kind, name, .. } = target;
                 anyhow::bail!(
@@ -72,7 +67,7 @@ impl Foothold {
 
     /// Whether an object without a namespace may be applied.
     async fn may_stand(&self, client: &Client, target: &Manifest<'_>) -> anyhow::Result<Stands> {
-        let kind = cluster_kind(target)?;
+        let kind = cluster_kind(&target.kind, &target.name)?;
         let found = ObjectRef::new(kind, "", &target.name).read(client).await?;
         match found.as_ref().map(label) {
             Some(Some(run)) if run == self.run => Ok(Stands::Ours),
@@ -102,12 +97,28 @@ enum Stands {
     AsItIs,
 }
 
-fn cluster_kind(target: &Manifest<'_>) -> anyhow::Result<Kind> {
-    match target.kind.as_str() {
+/// An object without a namespace says whose it is.
+pub(super) fn labelled(manifest: &Value, run: &str) -> Value {
+    let mut labelled = manifest.clone();
+    labelled["metadata"]["labels"][RUN_LABEL] = run.into();
+    labelled
+}
+
+fn undoing(target: &Manifest<'_>) -> anyhow::Result<Undo> {
+    undoing_of(&target.kind, &target.name)
+}
+
+/// How the making of an object without a namespace is undone.
+pub(super) fn undoing_of(kind: &str, name: &str) -> anyhow::Result<Undo> {
+    Ok(Undo::Delete(ObjectRef::new(cluster_kind(kind, name)?, "", name)))
+}
+
+fn cluster_kind(kind: &str, name: &str) -> anyhow::Result<Kind> {
+    match kind {
         "Namespace" => Ok(Kind::Namespace),
         "CustomResourceDefinition" => Ok(Kind::CustomResourceDefinition),
         "ClusterRole" => Ok(Kind::ClusterRole),
         "ClusterRoleBinding" => Ok(Kind::ClusterRoleBinding),
-        other => anyhow::bail!("{other} {} has no namespace, and is nothing the harness makes", target.name),
+        other => anyhow::bail!("{other} {name} has no namespace, and is nothing the harness makes"),
     }
 }

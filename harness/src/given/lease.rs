@@ -153,18 +153,21 @@ async fn renew(cluster: &GivenCluster, holder: &str, stop: &CancellationToken, s
     let _ = tokio::time::timeout(RENEWAL, give_back).await;
 }
 
-/// Writes the Lease over the one that was found; fails when somebody else was quicker.
-async fn write(client: &Client, holder: &str, found: Option<&Value>) -> anyhow::Result<()> {
-    let now = jiff::Timestamp::now();
-    let mut lease = json!({
+pub(super) fn manifest(holder: &str, now: &str) -> Value {
+    json!({
         "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
         "metadata": {"name": object().name, "namespace": HOME},
         "spec": {
             "holderIdentity": holder,
             "leaseDurationSeconds": LEASE.as_secs(),
-            "renewTime": format!("{now:.6}"),
+            "renewTime": now,
         },
-    });
+    })
+}
+
+/// Writes the Lease over the one that was found; fails when somebody else was quicker.
+async fn write(client: &Client, holder: &str, found: Option<&Value>) -> anyhow::Result<()> {
+    let mut lease = manifest(holder, &format!("{:.6}", jiff::Timestamp::now()));
     if let Some(found) = found {
         lease["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"].clone();
     }

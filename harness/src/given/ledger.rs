@@ -31,6 +31,22 @@ pub(super) struct Page {
     pub(super) entries: Vec<Undo>,
 }
 
+impl Page {
+    /// As its file reads.
+    pub(super) fn text(&self) -> serde_json::Result<String> {
+        serde_json::to_string_pretty(self)
+    }
+
+    /// As the cluster holds it.
+    pub(super) fn manifest(&self) -> serde_json::Result<Value> {
+        Ok(json!({
+            "apiVersion": "v1", "kind": "ConfigMap",
+            "metadata": {"name": config_map(&self.run).name, "namespace": HOME, "labels": {LABEL: "yes"}},
+            "data": {KEY: serde_json::to_string(self)?},
+        }))
+    }
+}
+
 /// A run's page, and where it is kept.
 #[derive(Debug)]
 pub(super) struct Ledger {
@@ -44,7 +60,7 @@ impl Ledger {
         fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
         let page =
             Page { run: run.into(), context: context.into(), server: server.into(), entries: Vec::new() };
-        Ok(Ledger { page, file: directory.join(format!("{run}.json")) })
+        Ok(Ledger { page, file: file_of(directory, run) })
     }
 
     pub(super) fn entries(&self) -> &[Undo] {
@@ -66,18 +82,13 @@ impl Ledger {
     /// Writes the page as it is.
     pub(super) async fn write(&self, client: &Client) -> anyhow::Result<()> {
         self.write_file().with_context(|| format!("cannot write {}", self.file.display()))?;
-        let manifest = json!({
-            "apiVersion": "v1", "kind": "ConfigMap",
-            "metadata": {"name": config_map(&self.page.run).name, "namespace": HOME, "labels": {LABEL: "yes"}},
-            "data": {KEY: serde_json::to_string(&self.page)?},
-        });
-        object::apply(client, &manifest).await
+        object::apply(client, &self.page.manifest()?).await
     }
 
     fn write_file(&self) -> anyhow::Result<()> {
         let new = self.file.with_extension("new");
         let mut file = File::create(&new)?;
-        file.write_all(&serde_json::to_vec_pretty(&self.page)?)?;
+        file.write_all(self.page.text()?.as_bytes())?;
         file.sync_all()?;
         Ok(fs::rename(&new, &self.file)?)
     }
@@ -87,6 +98,11 @@ impl Ledger {
         config_map(&self.page.run).delete(client).await?;
         forget_file(&self.file)
     }
+}
+
+/// The file of a run's page.
+pub(super) fn file_of(directory: &Path, run: &str) -> PathBuf {
+    directory.join(format!("{run}.json"))
 }
 
 /// Removes a page's file.

@@ -13,7 +13,10 @@ use crate::patience::given::{GOING, HELD_FOR, LETTING_GO, look_again};
 use crate::undo::Undo;
 
 /// Seldon's kinds whose objects have finalizers, those that depend on others first.
-const HELD: [Kind; 3] = [Kind::Model, Kind::Server, Kind::SeldonRuntime];
+pub(super) const HELD: [Kind; 3] = [Kind::Model, Kind::Server, Kind::SeldonRuntime];
+
+/// What makes pods.
+pub(super) const WORKLOADS: [Kind; 2] = [Kind::Deployment, Kind::StatefulSet];
 
 /// Which namespaces are waited for until they are gone. The namespace controller lets five seconds pass before it looks at
 /// one that was deleted, and again before each further look: cases need not wait for that, as nothing runs in a namespace
@@ -58,21 +61,48 @@ impl Left {
     }
 }
 
+/// The order in which entries are undone.
+#[derive(Debug, Default)]
+pub(super) struct Order<'a> {
+    /// Changes of what was there before.
+    changes: Vec<&'a Undo>,
+    /// Our namespaces.
+    pub(super) namespaces: Vec<(&'a Undo, &'a ObjectRef)>,
+    /// What has no namespace.
+    pub(super) unscoped: Vec<(&'a Undo, &'a ObjectRef)>,
+}
+
+/// The last first, in each part.
+pub(super) fn order(entries: &[Undo]) -> Order<'_> {
+    let mut order = Order::default();
+    for undo in entries.iter().rev() {
+        match undo {
+            Undo::Delete(object) if object.kind == Kind::Namespace => order.namespaces.push((undo, object)),
+            Undo::Delete(object) => order.unscoped.push((undo, object)),
+            Undo::Restore { .. } | Undo::Merge { .. } | Undo::Upstream(_) => order.changes.push(undo),
+        }
+    }
+    order
+}
+
+/// Whether an entry is of what all cases share: it stays until the run ends.
+pub(super) fn is_shared(undo: &Undo) -> bool {
+    matches!(undo, Undo::Delete(object) if object.kind == Kind::CustomResourceDefinition)
+}
+
 /// Undoes `entries` of `run`: changes of what was there before, last one first; then our namespaces with all that is in
 /// them; then what has no namespace. What cannot be undone does not keep the rest from it.
 pub(super) async fn sweep(client: &Client, run: &str, entries: &[Undo], awaited: Await<'_>) -> Left {
     let mut left = Left::default();
-    let (mut namespaces, mut unscoped) = (Vec::new(), Vec::new());
-    for undo in entries.iter().rev() {
+    let Order { changes, namespaces, unscoped } = order(entries);
+    for undo in changes {
         match undo {
-            Undo::Delete(object) if object.kind == Kind::Namespace => namespaces.push((undo, object)),
-            Undo::Delete(object) => unscoped.push((undo, object)),
             Undo::Restore { before, .. } => left.note(undo, object::apply(client, before).await),
             Undo::Merge { object, patch, ours } => {
                 left.note(undo, object.take_back(client, patch, ours).await);
             }
-            // Nothing of a given cluster.
-            Undo::Upstream(_) => {}
+            // Nothing of a given cluster; and what is deleted is not among the changes.
+            Undo::Upstream(_) | Undo::Delete(_) => {}
         }
     }
     let emptied = namespaces.iter().map(|(_, namespace)| async {
@@ -140,7 +170,7 @@ pub(crate) async fn empty(client: &Client, namespace: &str) -> anyhow::Result<()
 /// Ends what runs in a namespace of ours. A namespace that is deleted with pods in it goes only when half of their grace
 /// is over, and Seldon's have two minutes.
 async fn end_pods(client: &Client, namespace: &str) -> anyhow::Result<()> {
-    for kind in [Kind::Deployment, Kind::StatefulSet] {
+    for kind in WORKLOADS {
         for workload in all(client, kind, namespace).await {
             workload.delete(client).await?;
         }

@@ -3,7 +3,6 @@
 use std::time::Instant;
 
 use clusters::Cluster;
-use pace::Pace;
 use reports::Phase;
 use seldon_crds::defaults::{self, Values, controller};
 use serde_json::{Value, json};
@@ -12,8 +11,8 @@ use super::hasten::hasten;
 use super::{InstalledMesh, Mesh, Runtime, Servers, other_tooling, store};
 use crate::claim::Claim;
 use crate::look::{Look, PodQuery, Seen};
-use crate::object::manifest;
-use crate::seldon::{Chart, Layout, Seldon};
+use crate::object::{ObjectRef, manifest};
+use crate::seldon::{Chart, Charts, Layout, Seldon};
 use crate::world::{Topology, World};
 use crate::{images, model, obstacles};
 
@@ -26,8 +25,14 @@ impl World {
         let began = Instant::now();
         let mesh = mesh.placed(self.namespaces());
         self.step(format!("install {mesh}"))?;
-        self.apply_of(surroundings(&mesh)).await?;
-        self.install_seldon(&mesh).await?;
+        for making in makings(&mesh, self.seldon(), self.kubelet())? {
+            match making {
+                Making::Apply(objects) => self.apply_of(objects).await?,
+                Making::Charts(source, charts, layout) => {
+                    self.install_charts(source, &charts, &layout).await?;
+                }
+            }
+        }
         let installed = installed(&mesh);
         self.remember(&installed);
         if let Err(error) = self.comes_up(&mesh, &installed).await {
@@ -40,57 +45,35 @@ impl World {
         Ok(installed)
     }
 
-    /// Whether the Server is applied when the scheduler is Ready. Containers of a real kubelet take seconds to start, while
-    /// name servers remember for five that a name has no address, and the controller waits longer and longer: a Server
-    /// that comes first has it try again ten seconds after there was a scheduler.
-    fn server_comes_last(&self) -> bool {
-        matches!(self.seldon(), Seldon::StandIn) && !matches!(self.cluster(), Cluster::Embedded(_))
+    fn kubelet(&self) -> Kubelet {
+        match self.cluster() {
+            Cluster::Embedded(_) => Kubelet::Ours,
+            Cluster::Given(_) | Cluster::Kubernetes(..) => Kubelet::Real,
+        }
     }
 
     /// Waits until everything that `mesh` was asked for is Ready.
     async fn comes_up(&self, mesh: &Mesh, installed: &InstalledMesh) -> anyhow::Result<()> {
-        let patience = self.patience().mesh;
-        self.wait_for(is_ready(&installed.controller()), patience).await?;
-        self.wait_for(is_ready(&installed.visitor()), patience).await?;
-        if mesh.runtime != Runtime::Absent {
-            self.wait_for(is_ready(&installed.scheduler()), patience).await?;
-        }
-        if mesh.servers == Servers::One {
-            if self.server_comes_last() {
-                self.apply_all(&[server(&mesh.tenant)]).await?;
-            }
-            self.wait_for(model::condition(&installed.server(), "Ready", "True"), patience).await?;
-            self.wait_for(is_ready(&installed.agent()), patience).await?;
-            self.wait_for(is_ready(&installed.envoy()), patience).await?;
+        for part in parts(mesh, installed, self.seldon(), self.kubelet()) {
+            let ready = match &part {
+                Part::Late(objects) => {
+                    self.apply_all(objects).await?;
+                    continue;
+                }
+                Part::Pod(query) => is_ready(query),
+                Part::Server(server) => model::condition(server, "Ready", "True"),
+            };
+            self.wait_for(ready, self.patience().mesh).await?;
         }
         Ok(())
     }
 
     /// Applies what is ours of `mesh`; where no kubelet of ours shrinks what its pods wait for, that is shrunk before.
     async fn apply_of(&self, mut objects: Vec<Value>) -> anyhow::Result<()> {
-        if !matches!(self.cluster(), Cluster::Embedded(_)) {
+        if self.kubelet() == Kubelet::Real {
             objects.iter_mut().for_each(|object| hasten(object, self.pace()));
         }
         self.apply_all(&objects).await
-    }
-
-    async fn install_seldon(&self, mesh: &Mesh) -> anyhow::Result<()> {
-        match self.seldon() {
-            Seldon::StandIn => {
-                let mut objects = stand_ins(mesh)?;
-                if self.server_comes_last() {
-                    objects.retain(|object| object["kind"] != "Server");
-                }
-                self.apply_of(objects).await
-            }
-            Seldon::Charts(source) => {
-                let (home, tenant) = (mesh.home.clone(), mesh.tenant.clone());
-                let values = Values { tag: source.tag().into(), ..Values::testable(&home) };
-                let layout = Layout { home, tenant, reach: reach(mesh) };
-                self.install_charts(source, &charts(mesh), &layout).await?;
-                self.apply_of(runtime_by_hand(mesh, &values)?).await
-            }
-        }
     }
 
     /// Applies Server `mlserver` in `mesh`'s tenant.
@@ -123,11 +106,80 @@ pub(super) fn installed(mesh: &Mesh) -> InstalledMesh {
     }
 }
 
-/// All that a mesh of stand-ins is made of, with probes that shrink with the pace, where no kubelet of ours shrinks them.
-pub(super) fn hastened(mesh: &Mesh, pace: Pace) -> anyhow::Result<Vec<Value>> {
-    let mut objects = [surroundings(mesh), stand_ins(mesh)?].concat();
-    objects.iter_mut().for_each(|object| hasten(object, pace));
-    Ok(objects)
+/// Whose kubelet runs a mesh's pods.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kubelet {
+    /// An embedded cluster's.
+    Ours,
+    /// Kubernetes' own.
+    Real,
+}
+
+/// Whether the Server is applied when the scheduler is Ready. Containers of a real kubelet take seconds to start, while
+/// name servers remember for five that a name has no address, and the controller waits longer and longer: a Server
+/// that comes first has it try again ten seconds after there was a scheduler.
+fn server_comes_last(seldon: &Seldon, kubelet: Kubelet) -> bool {
+    matches!(seldon, Seldon::StandIn) && kubelet == Kubelet::Real
+}
+
+/// One thing that is made to install a mesh.
+pub(super) enum Making<'a> {
+    /// Objects of ours.
+    Apply(Vec<Value>),
+    /// Charts.
+    Charts(&'a Charts, Vec<Chart>, Layout),
+}
+
+/// Everything that is made to install `mesh`, in order.
+pub(super) fn makings<'a>(
+    mesh: &Mesh,
+    seldon: &'a Seldon,
+    kubelet: Kubelet,
+) -> anyhow::Result<Vec<Making<'a>>> {
+    let mut all = vec![Making::Apply(surroundings(mesh))];
+    match seldon {
+        Seldon::StandIn => {
+            let mut objects = stand_ins(mesh)?;
+            if server_comes_last(seldon, kubelet) {
+                objects.retain(|object| object["kind"] != "Server");
+            }
+            all.push(Making::Apply(objects));
+        }
+        Seldon::Charts(source) => {
+            let (home, tenant) = (mesh.home.clone(), mesh.tenant.clone());
+            let values = Values { tag: source.tag().into(), ..Values::testable(&home) };
+            let layout = Layout { home, tenant, reach: reach(mesh) };
+            all.push(Making::Charts(source, charts(mesh), layout));
+            all.push(Making::Apply(runtime_by_hand(mesh, &values)?));
+        }
+    }
+    Ok(all)
+}
+
+/// A part of a mesh that becomes Ready, or is applied when those before it are.
+pub(super) enum Part {
+    /// A pod.
+    Pod(PodQuery),
+    /// A Server.
+    Server(ObjectRef),
+    /// Objects that come late.
+    Late(Vec<Value>),
+}
+
+/// The parts of `mesh`, in the order in which they are waited for.
+pub(super) fn parts(mesh: &Mesh, installed: &InstalledMesh, seldon: &Seldon, kubelet: Kubelet) -> Vec<Part> {
+    let mut parts = vec![Part::Pod(installed.controller()), Part::Pod(installed.visitor())];
+    if mesh.runtime != Runtime::Absent {
+        parts.push(Part::Pod(installed.scheduler()));
+    }
+    if mesh.servers == Servers::One {
+        if server_comes_last(seldon, kubelet) {
+            parts.push(Part::Late(vec![server(&mesh.tenant)]));
+        }
+        parts.push(Part::Server(installed.server()));
+        parts.extend([Part::Pod(installed.agent()), Part::Pod(installed.envoy())]);
+    }
+    parts
 }
 
 /// What stands around a mesh: namespaces, the artefact store and how it is reached, visitors.

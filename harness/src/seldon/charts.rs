@@ -156,15 +156,57 @@ impl Seldon {
         cache: &Cache,
         progress: &dyn Fn(&str),
     ) -> Result<Seldon, SeldonError> {
+        let helm = || Ok(Helm::provide(cache, progress)?);
+        Seldon::of(source, images, helm, |release, helm| fetched(release, helm, cache, progress))
+    }
+
+    /// The same without finding or fetching anything, and what would be done to fetch it.
+    ///
+    /// # Errors
+    /// As [`Seldon::provide`], for what can be known without helm and without the charts of a release.
+    pub fn rehearse(
+        source: &SeldonSource,
+        images: &[ImageOverride],
+        cache: &Cache,
+    ) -> Result<(Seldon, clusters::Plan), SeldonError> {
+        let (found, mut plan) = Helm::unprovided(cache)?;
+        let seldon = Seldon::of(
+            source,
+            images,
+            || Ok(found),
+            |release, helm| {
+                let name = directory_of(release);
+                let place = cache.workplace(&name);
+                let there = cache.directory().join(name);
+                for chart in Chart::ALL {
+                    let what = format!("fetch {}, unless it is in {}", chart.name(), there.display());
+                    plan.run(what, clusters::Task::new(pull(release, chart, helm, &place)));
+                }
+                Ok(there)
+            },
+        )?;
+        match seldon {
+            Seldon::StandIn => Ok((seldon, clusters::Plan::new())),
+            Seldon::Charts(_) => Ok((seldon, plan)),
+        }
+    }
+
+    /// Of a helm, and of the directory in which the charts of a release are.
+    fn of(
+        source: &SeldonSource,
+        images: &[ImageOverride],
+        helm: impl FnOnce() -> Result<Helm, SeldonError>,
+        charts: impl FnOnce(Release, &Helm) -> Result<PathBuf, SeldonError>,
+    ) -> Result<Seldon, SeldonError> {
         let (release, directory) = match source {
             SeldonSource::StandIn if images.is_empty() => return Ok(Seldon::StandIn),
             SeldonSource::StandIn => return Err(SeldonError::ImagesOfStandIns),
             SeldonSource::Charts(directory) => (None, complete(directory)?),
             SeldonSource::Release(release) => (Some(*release), PathBuf::new()),
         };
-        let helm = Helm::provide(cache, progress)?;
+        let helm = helm()?;
         let directory = match release {
-            Some(release) => fetched(release, &helm, cache, progress)?,
+            Some(release) => charts(release, &helm)?,
             None => directory,
         };
         let images = images.to_vec();
@@ -187,13 +229,18 @@ fn archive(release: Release, chart: Chart) -> String {
     format!("{}-{}.tgz", chart.name(), release.version())
 }
 
+/// The cache's directory of a release's charts.
+fn directory_of(release: Release) -> String {
+    format!("seldon-charts-{}", release.version())
+}
+
 fn fetched(
     release: Release,
     helm: &Helm,
     cache: &Cache,
     progress: &dyn Fn(&str),
 ) -> Result<PathBuf, SeldonError> {
-    let name = format!("seldon-charts-{}", release.version());
+    let name = directory_of(release);
     if let Some(place) = cache.find(&name)? {
         return Ok(place);
     }

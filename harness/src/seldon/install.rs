@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::Context;
 use clusters::{Cluster, HelmTarget, kubeconfig};
@@ -13,10 +14,11 @@ use super::values::Layout;
 use super::{Charts, uninstall, uninstall_steps};
 use crate::given::{Foothold, RUN_LABEL};
 use crate::object::{Kind, ObjectRef};
+use crate::patience::Patience;
 use crate::world::World;
 
 /// Name of the context that is written for a cluster of the case's own.
-const CONTEXT: &str = "case";
+pub(super) const CONTEXT: &str = "case";
 /// The file of it.
 const KUBECONFIG: &str = "kubeconfig";
 
@@ -35,7 +37,7 @@ impl World {
         let directory = self.with_journal(|journal| journal.path().with_extension("helm"));
         let target = target(self.cluster(), &directory)?;
         let labeller = std::env::current_exe().context("cannot find this program's own file")?;
-        let label = self.foothold().map(|foothold| format!("{RUN_LABEL}={}", foothold.run()));
+        let label = self.foothold().map(|foothold| run_label(foothold.run()));
         let how = Installation {
             target: &target,
             limit: self.patience().mesh,
@@ -44,10 +46,7 @@ impl World {
         };
         let plan = source.plan(charts, layout, &how)?;
         if self.foothold().is_some() {
-            // The sweep takes definitions away, and only those that nobody else uses: helm would take everybody's objects
-            // along.
-            let removable: Vec<Chart> =
-                charts.iter().copied().filter(|chart| *chart != Chart::Crds).collect();
+            let removable = removable(charts);
             self.uninstall_later(uninstall_steps(source, &removable, layout, &target));
         }
         let installed = self.carry_out(&plan).await;
@@ -69,7 +68,7 @@ impl World {
                 continue;
             }
             self.step(step.command.to_string())?;
-            let limit = self.patience().mesh * 2;
+            let limit = limit(self.patience());
             match tokio::time::timeout(limit, step.command.awaited()).await {
                 Ok(ended) => ended.map(drop)?,
                 Err(_) => anyhow::bail!("`{}` did not end within {} s", step.command, limit.as_secs()),
@@ -151,18 +150,44 @@ fn unscoped_kind(document: &Value) -> bool {
 /// Where helm finds the cluster. For one of the case's own a kubeconfig is written.
 fn target(cluster: &Cluster, directory: &Path) -> anyhow::Result<HelmTarget> {
     fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    let discovery = directory.join("discovery");
     let access = match cluster {
         Cluster::Given(given) => {
-            let kubeconfig = given.kubeconfig().map(PathBuf::from);
-            return Ok(HelmTarget { kubeconfig, context: given.context().into(), discovery });
+            return Ok(given_target(given.kubeconfig().map(PathBuf::from), given.context(), directory));
         }
         Cluster::Embedded(embedded) => embedded.access(),
         Cluster::Kubernetes(_, kubernetes) => kubernetes.access(),
     };
-    let file = directory.join(KUBECONFIG);
-    write(&file, &kubeconfig(CONTEXT, access))?;
-    Ok(HelmTarget { kubeconfig: Some(file), context: CONTEXT.into(), discovery })
+    let target = own_target(directory);
+    if let Some(file) = &target.kubeconfig {
+        write(file, &kubeconfig(CONTEXT, access))?;
+    }
+    Ok(target)
+}
+
+/// A cluster that exists: its own kubeconfig serves.
+pub(super) fn given_target(kubeconfig: Option<PathBuf>, context: &str, directory: &Path) -> HelmTarget {
+    HelmTarget { kubeconfig, context: context.into(), discovery: directory.join("discovery") }
+}
+
+/// A cluster that this program starts: a kubeconfig is written for it.
+pub(super) fn own_target(directory: &Path) -> HelmTarget {
+    given_target(Some(directory.join(KUBECONFIG)), CONTEXT, directory)
+}
+
+/// The charts that helm takes away. The sweep takes definitions away, and only those that nobody else uses: helm would
+/// take everybody's objects along.
+pub(super) fn removable(charts: &[Chart]) -> Vec<Chart> {
+    charts.iter().copied().filter(|chart| *chart != Chart::Crds).collect()
+}
+
+/// How long one command of helm's may take.
+pub(super) fn limit(patience: &Patience) -> Duration {
+    patience.mesh * 2
+}
+
+/// The label of everything that a run makes outside of its namespaces.
+pub(super) fn run_label(run: &str) -> String {
+    format!("{RUN_LABEL}={run}")
 }
 
 /// Writes what only its owner may read: a kubeconfig holds a token.

@@ -91,12 +91,21 @@ fn a_cluster_comes_up_is_reused_and_goes() {
     assert!(kept.sentence().contains("conformance is up and kept for reuse; say --reuse"), "{}", kept.err);
     assert_eq!(stage.log().len(), told, "a cluster that is kept is left alone");
 
+    let listed = stage.run(&["cluster", "list"]).expect(0).out;
+    let columns: Vec<&str> = listed.split_whitespace().collect();
+    assert_eq!(columns[..5], ["conformance", "k3d", "flannel", "idle", "until"], "{listed}");
+    assert!(columns[5].ends_with('Z') && columns[6].starts_with("https://127.69.0.1:"), "{listed}");
+    assert!(columns[7].ends_with("real-clusters/conformance/kubeconfig"), "{listed}");
+
     let idle = stage.run(&["cluster", "gc"]).expect(0);
     assert_eq!(idle.out, "conformance is idle; it may be removed in 60 minutes\n");
     assert_eq!(stage.kept("clusters"), ["conformance"]);
-    let gone = stage.run(&["cluster", "gc", "conformance"]).expect(0);
-    assert_eq!(gone.out, "conformance is gone\n");
+    let down = stage.run(&["cluster", "down", "conformance"]).expect(0);
+    assert_eq!(down.out, "cluster conformance is down\n");
     assert_nothing_is_left(&stage);
+    let again = stage.run(&["cluster", "down", "conformance"]).expect(2);
+    assert!(again.sentence().starts_with("there is no cluster conformance"), "{}", again.err);
+    assert_eq!(stage.run(&["cluster", "list"]).expect(0).out, "");
 }
 
 #[test]
@@ -219,6 +228,10 @@ fn whoever_is_killed_leaves_a_cluster_that_is_swept_up() {
     finish(up);
     // k3d still works on it: whoever swept now would race with it.
     assert_eq!(stage.run(&["cluster", "gc"]).expect(0).out, "conformance is in use\n");
+    let listed = stage.run(&["cluster", "list"]).expect(0).out;
+    assert!(listed.contains(" k3d           flannel  coming up "), "{listed}");
+    let down = stage.run(&["cluster", "down", "conformance"]).expect(2);
+    assert!(down.sentence().contains("cluster conformance is in use by another process"), "{}", down.err);
     let busy = stage.run(&UP).expect(2);
     assert!(busy.sentence().contains("cluster conformance is in use by another process"), "{}", busy.err);
     fs::write(stage.state("hold-create"), "go on\n").unwrap();
@@ -265,6 +278,8 @@ fn a_ledger_whose_cluster_became_somebody_elses_deletes_nothing() {
     stage.run(&UP).expect(0);
     fs::write(stage.state("clusters/conformance/labels"), "seldon-conformance.owner=bob.elsewhere.1\n")
         .unwrap();
+    let down = stage.run(&["cluster", "down", "conformance"]).expect(3);
+    assert!(down.sentence().contains("conformance is not gone: "), "{}", down.err);
     let answer = stage.run(&["cluster", "gc", "conformance"]).expect(3);
     assert!(answer.out.contains("it belongs to \"bob.elsewhere.1\", not to"), "{}", answer.out);
     assert_eq!(stage.times("k3d cluster delete"), 0);

@@ -8,64 +8,82 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::authentication::User;
-use crate::config::Authorization;
+use crate::config::{Authorization, Config};
 use crate::options::Query;
 use crate::state::State;
 use crate::verbs::{Call, Part};
 
+/// An object, and the kind and place it belongs to.
+struct Initial {
+    group: &'static str,
+    plural: &'static str,
+    namespace: &'static str,
+    document: Value,
+}
+
 /// Creates namespaces, the cluster's CA, the `kubernetes` Service and, where the server's address is known, its endpoints.
 pub(crate) fn populate(state: &Arc<State>) {
-    for name in ["kube-system", "default", "kube-public", "kube-node-lease"] {
-        create(state, "", "namespaces", "", json!({"metadata": {"name": name}}));
+    for Initial { group, plural, namespace, document } in initial(&state.config) {
+        create(state, group, plural, namespace, document);
     }
-    if state.config.authorization == Authorization::Rbac {
-        for (plural, document) in roles::all() {
-            create(state, "rbac.authorization.k8s.io", plural, "", document);
+}
+
+/// What a server with these settings begins with: `plural/name`, with the namespace before it where there is one.
+pub fn initial_objects(config: &Config) -> Vec<String> {
+    let named = |one: Initial| {
+        let name = one.document["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        match one.namespace {
+            "" => format!("{}/{name}", one.plural),
+            namespace => format!("{namespace}/{}/{name}", one.plural),
         }
+    };
+    initial(config).into_iter().map(named).collect()
+}
+
+fn initial(config: &Config) -> Vec<Initial> {
+    let object = |group, plural, namespace, document| Initial { group, plural, namespace, document };
+    let named = |name| object("", "namespaces", "", json!({"metadata": {"name": name}}));
+    let mut all: Vec<Initial> =
+        ["kube-system", "default", "kube-public", "kube-node-lease"].map(named).into();
+    if config.authorization == Authorization::Rbac {
+        let roles = roles::all().into_iter();
+        all.extend(roles.map(|(plural, role)| object("rbac.authorization.k8s.io", plural, "", role)));
     }
-    if !state.config.ca_pem.is_empty() {
-        let data = json!({"client-ca-file": state.config.ca_pem});
+    if !config.ca_pem.is_empty() {
+        let data = json!({"client-ca-file": config.ca_pem});
         let map = json!({"metadata": {"name": "extension-apiserver-authentication"}, "data": data});
-        create(state, "", "configmaps", "kube-system", map);
+        all.push(object("", "configmaps", "kube-system", map));
     }
-    let (network, _) = state.config.service_network;
+    let (network, _) = config.service_network;
     let address = Ipv4Addr::from(u32::from(network) + 1).to_string();
-    let target = state.config.endpoint.map_or(6443, |(_, port)| port);
+    let target = config.endpoint.map_or(6443, |(_, port)| port);
     let labels = json!({"component": "apiserver", "provider": "kubernetes"});
-    create(
-        state,
-        "",
-        "services",
-        "default",
-        json!({
-            "metadata": {"name": "kubernetes", "labels": labels},
-            "spec": {"clusterIP": address, "ports": [{"name": "https", "port": 443, "targetPort": target, "protocol": "TCP"}]},
-        }),
-    );
-    let Some((host, port)) = state.config.endpoint else { return };
+    let service = json!({
+        "metadata": {"name": "kubernetes", "labels": labels},
+        "spec": {"clusterIP": address, "ports": [{"name": "https", "port": 443, "targetPort": target, "protocol": "TCP"}]},
+    });
+    all.push(object("", "services", "default", service));
+    if let Some((host, port)) = config.endpoint {
+        let (endpoints, slice) = endpoints(host, port);
+        all.push(object("", "endpoints", "default", endpoints));
+        all.push(object("discovery.k8s.io", "endpointslices", "default", slice));
+    }
+    all
+}
+
+fn endpoints(host: Ipv4Addr, port: u16) -> (Value, Value) {
     let mirror = json!({"endpointslice.kubernetes.io/skip-mirror": "true"});
-    create(
-        state,
-        "",
-        "endpoints",
-        "default",
-        json!({
-            "metadata": {"name": "kubernetes", "labels": mirror},
-            "subsets": [{"addresses": [{"ip": host.to_string()}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}],
-        }),
-    );
-    create(
-        state,
-        "discovery.k8s.io",
-        "endpointslices",
-        "default",
-        json!({
-            "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
-            "addressType": "IPv4",
-            "endpoints": [{"addresses": [host.to_string()], "conditions": {"ready": true}}],
-            "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
-        }),
-    );
+    let endpoints = json!({
+        "metadata": {"name": "kubernetes", "labels": mirror},
+        "subsets": [{"addresses": [{"ip": host.to_string()}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}],
+    });
+    let slice = json!({
+        "metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}},
+        "addressType": "IPv4",
+        "endpoints": [{"addresses": [host.to_string()], "conditions": {"ready": true}}],
+        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+    });
+    (endpoints, slice)
 }
 
 fn create(state: &Arc<State>, group: &str, plural: &str, namespace: &str, document: Value) {

@@ -50,6 +50,7 @@ mod verbs;
 mod view;
 mod wire;
 
+pub use bootstrap::initial_objects;
 pub use config::{Authorization, Config};
 pub use node_requests::{ExecExit, ExecOutput, NodeError, NodeRequest, TerminalSize};
 pub use server::ApiServer;

@@ -23,3 +23,6 @@ pub(crate) use process::{Process, StartError, Stdio};
 pub use spec::Program;
 pub(crate) use spec::{Access, ContainerSpec, ExecSpec, MountSpec, PodNetwork, ToInit};
 pub(crate) use spec::{Command, Terminal};
+
+/// Name of the built-in program that makes a container, see [`container_init`].
+pub const CONTAINER_INIT: &str = "container-init";

@@ -18,8 +18,8 @@ mod requests;
 mod settings;
 mod shared;
 
-pub use container::{Program, container_init};
+pub use container::{CONTAINER_INIT, Program, container_init};
 pub use links::{BRIDGE_ADDRESS, GATEWAY, LinkError, NODE_ADDRESS, NodeLan};
 pub use node::{Node, StartError};
-pub use proxy::RulesState;
+pub use proxy::{NFT_ARGUMENTS, RulesState, first_rules};
 pub use settings::{NodeSettings, ProgramImage, TokenIssuer};

@@ -13,7 +13,10 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::Ipv4Net;
+use netmodel::Profile;
 use netmodel::profile::{Knobs, NewPod};
+pub use nft::ARGUMENTS as NFT_ARGUMENTS;
 use pace::Pace;
 use tokio::time::Instant;
 
@@ -53,6 +56,11 @@ impl Lag {
         };
         Lag { policy: middle(&knobs.sync_lag.policy_ms), new_pod: middle(&knobs.sync_lag.new_pod_ms) }
     }
+}
+
+/// The rules of a node where no Service, pod or policy is yet: the frame of all that follow.
+pub fn first_rules(profile: Profile, node: &str, service_cidr: Ipv4Net) -> String {
+    netmodel::compile(&view::empty(node, service_cidr), &profile)
 }
 
 /// Keeps the packet rules in step with the cluster until the node stops.
@@ -181,7 +189,6 @@ async fn at(time: Option<Instant>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use netmodel::Profile;
     use rstest::rstest;
 
     #[rstest]

@@ -53,7 +53,7 @@ impl Process {
         descriptors.extend(streams.input.as_ref().map(AsFd::as_fd));
         channel::send(ours.as_fd(), &request, &descriptors)?;
         let mut keeper = tokio::process::Command::new("/proc/self/exe")
-            .args(["builtin", "container-init"])
+            .args(["builtin", super::CONTAINER_INIT])
             .env_clear()
             .stdin(OwnedFd::from(theirs))
             .stdout(streams.output)

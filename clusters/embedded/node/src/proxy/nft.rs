@@ -9,6 +9,9 @@ use tokio::io::AsyncWriteExt;
 /// Far longer than the largest rule set takes on a busy machine; a program that needs it hangs.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// What `nft` is started with: it reads its script from standard input.
+pub const ARGUMENTS: [&str; 2] = ["-f", "-"];
+
 /// Why a rule set was not applied.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum NftError {
@@ -33,7 +36,7 @@ async fn within(limit: Duration, program: &Path, script: &str) -> Result<(), Nft
 async fn run_to_end(program: &Path, script: &str) -> Result<(), NftError> {
     let run = |source| NftError::Run { program: program.display().to_string(), source };
     let mut child = tokio::process::Command::new(program)
-        .args(["-f", "-"])
+        .args(ARGUMENTS)
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

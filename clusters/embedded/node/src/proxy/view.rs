@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{StreamExt, pin_mut};
+use ipnet::Ipv4Net;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
@@ -126,18 +127,30 @@ impl Stores {
             endpoint_slices.extend(api_server(shared.settings.api_port));
         }
         ClusterView {
-            node: NodeView {
-                name: shared.settings.name.clone(),
-                addresses: vec![NODE_ADDRESS, BRIDGE_ADDRESS],
-                pod_cidr: ipnet::Ipv4Net::new(BRIDGE_ADDRESS, 24).map(|it| it.trunc()).unwrap_or_default(),
-            },
-            service_cidr: shared.settings.service_cidr,
             namespaces: policed.namespaces.clone(),
             pods: policed.pods.clone(),
             policies: policed.policies.clone(),
             services: owned(&self.services),
             endpoint_slices,
+            ..empty(&shared.settings.name, shared.settings.service_cidr)
         }
+    }
+}
+
+/// The view of a node in a cluster where nothing is.
+pub(super) fn empty(node: &str, service_cidr: Ipv4Net) -> ClusterView {
+    ClusterView {
+        node: NodeView {
+            name: node.to_owned(),
+            addresses: vec![NODE_ADDRESS, BRIDGE_ADDRESS],
+            pod_cidr: Ipv4Net::new(BRIDGE_ADDRESS, 24).map(|it| it.trunc()).unwrap_or_default(),
+        },
+        service_cidr,
+        namespaces: Vec::new(),
+        pods: Vec::new(),
+        policies: Vec::new(),
+        services: Vec::new(),
+        endpoint_slices: Vec::new(),
     }
 }
 
