@@ -15,6 +15,7 @@ use embedded::{
 use image::{Image, ImageError, write_archive};
 use kubernetes::{ImagesError, Network, NodeSpec, cgroups, copy_images, load_images};
 use nix::unistd::geteuid;
+use pace::Pace;
 use sha2::{Digest, Sha256};
 
 use crate::cache::{Cache, CacheError};
@@ -34,6 +35,8 @@ const IMAGES: &str = "kubernetes-images-";
 pub struct KubernetesRequest<'a> {
     /// The network; policies are enforced by Calico's only.
     pub profile: Profile,
+    /// Whether its name server remembers for long that a name is not there.
+    pub pace: Pace,
     /// Programs, from [`crate::provision_kubernetes`].
     pub programs: &'a KubernetesPrograms,
     /// Images that pods may name.
@@ -92,6 +95,7 @@ pub enum KubernetesError {
 #[derive(Debug)]
 pub struct KubernetesCluster {
     cluster: SupervisedCluster,
+    log: PathBuf,
     // After the cluster: only then is nobody in its cgroups.
     _left: Left,
 }
@@ -108,14 +112,14 @@ impl Drop for Left {
         // Processes that were killed leave their cgroup in their own time.
         for _ in 0..100 {
             cgroups::remove(&self.name);
-            if !cgroups::remaining().contains(&self.name) {
+            // What cannot be removed is found again by the next run.
+            let _ = fs::remove_dir_all(&self.state);
+            if !self.state.exists() && !cgroups::remaining().contains(&self.name) {
                 break;
             }
             // Nothing tells when they have left.
             std::thread::park_timeout(Duration::from_millis(20));
         }
-        // What cannot be removed is found again by the next run.
-        let _ = fs::remove_dir_all(&self.state);
     }
 }
 
@@ -152,7 +156,7 @@ impl KubernetesCluster {
         place_images(&request, cache, &images_of(&state), progress)?;
         let log = request.supervisor_log();
         match kubernetes::start(&spec, Some(&log)).await {
-            Ok(cluster) => Ok(KubernetesCluster { cluster, _left: left }),
+            Ok(cluster) => Ok(KubernetesCluster { cluster, log, _left: left }),
             Err(error) => Err(KubernetesError::Start { source: error, logs: request.logs.to_owned() }),
         }
     }
@@ -160,6 +164,11 @@ impl KubernetesCluster {
     /// How to reach it.
     pub fn access(&self) -> &Access {
         self.cluster.access()
+    }
+
+    /// Where its supervisor logs.
+    pub fn log(&self) -> &Path {
+        &self.log
     }
 
     /// Its supervisor's process.
@@ -194,6 +203,7 @@ impl KubernetesRequest<'_> {
             api_port: self.api_port,
             host_ports: self.host_ports,
             upstream: UpstreamMode::honest(),
+            pace: self.pace,
         })
     }
 

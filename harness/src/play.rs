@@ -211,6 +211,7 @@ impl Play {
     ) -> KubernetesRequest<'a> {
         KubernetesRequest {
             profile: self.profile,
+            pace: self.pace,
             programs,
             images,
             own,

@@ -328,7 +328,10 @@ async fn judge(world: &World, body: Body, stop: &CancellationToken) -> (Verdict,
 
 /// Why a case whose cluster is gone is not judged.
 fn ended_words(world: &World) -> String {
-    let log = world.with_journal(|journal| cluster_log(journal));
+    let log = match world.cluster() {
+        Cluster::Kubernetes(_, kubernetes) => kubernetes.log().to_owned(),
+        Cluster::Embedded(_) | Cluster::Given(_) => world.with_journal(|journal| cluster_log(journal)),
+    };
     format!("the cluster's supervisor ended before the case did; its log: {}", log.display())
 }
 

@@ -47,6 +47,7 @@ fn logs(records: &Path, profile: Profile) -> PathBuf {
 /// What a run asks of its cluster.
 fn request<'a>(
     profile: Profile,
+    pace: Pace,
     programs: &'a KubernetesPrograms,
     images: &'a [ProgramImage],
     own: Option<PathBuf>,
@@ -54,6 +55,7 @@ fn request<'a>(
 ) -> KubernetesRequest<'a> {
     KubernetesRequest {
         profile,
+        pace,
         programs,
         images,
         own,
@@ -77,7 +79,7 @@ pub(crate) fn rehearse(
     let programs = unprovisioned(cache).map_err(Failure::machine)?;
     let node = unprovisioned_kubernetes(cache, with_calico(profile)).map_err(Failure::machine)?;
     let (table, logs) = (images::table(&programs, pace), logs(records, profile));
-    let request = request(profile, &node, &table, None, &logs);
+    let request = request(profile, pace, &node, &table, None, &logs);
     rehearse_kubernetes(&request, cache).map_err(|error| Failure::machine(format!("{error:#}")))
 }
 
@@ -118,7 +120,7 @@ impl StartedCluster {
             .map_err(Failure::machine)?;
         let table = images::table(&programs, options.pace.into());
         let logs = logs(records, profile);
-        let request = request(profile, &node, &table, own_executable(&tell), &logs);
+        let request = request(profile, options.pace.into(), &node, &table, own_executable(&tell), &logs);
         remark(format!("starting a Kubernetes with {profile}; its logs: {}", logs.display()));
         let began = std::time::Instant::now();
         let (cluster, foothold) = runtime.block_on(async {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use embedded_api::{ApiServer, Authorization, Config, TlsIdentity};
-use embedded_dns::Upstream;
+use embedded_dns::{Denials, Upstream};
 use embedded_node::{CONTAINER_INIT, NFT_ARGUMENTS, Node, NodeSettings, Program, ProgramImage, first_rules};
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -122,7 +122,7 @@ pub fn ingredients(spec: &ClusterSpec) -> serde_json::Result<Ingredients> {
 
 /// What the boot creates beside what every API server has: CoreDNS and the default storage class.
 fn own_objects() -> serde_json::Result<Vec<Value>> {
-    let mut all = objects::dns_objects(NODE_NAME, NODE_ADDRESS)?;
+    let mut all = objects::dns_objects(NODE_NAME, NODE_ADDRESS, Denials::AsK3s)?;
     all.push(objects::storage_class());
     Ok(all)
 }

@@ -39,6 +39,6 @@ pub mod supervision {
     pub use crate::readiness::until_ready;
     pub use crate::serve::{Booted, NotUp, serve};
     pub use crate::supervisor::supervise;
-    pub use embedded_dns::Upstream;
+    pub use embedded_dns::{Denials, Upstream};
     pub use embedded_node::{NODE_ADDRESS, NodeLan};
 }

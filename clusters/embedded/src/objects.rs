@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use anyhow::Context;
-use embedded_dns::{Manifests, NodeHost};
+use embedded_dns::{Denials, Manifests, NodeHost};
 use kube::api::{ApiResource, DynamicObject, PostParams};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client};
@@ -13,9 +13,9 @@ use serde_json::{Value, json};
 ///
 /// # Errors
 /// serde_json's; Kubernetes types always serialise.
-pub fn dns_objects(node_name: &str, address: Ipv4Addr) -> serde_json::Result<Vec<Value>> {
+pub fn dns_objects(node_name: &str, address: Ipv4Addr, denials: Denials) -> serde_json::Result<Vec<Value>> {
     let Manifests { service_account, cluster_role, cluster_role_binding, config_map, deployment, service } =
-        embedded_dns::manifests(&[NodeHost { address: address.into(), name: node_name.into() }]);
+        embedded_dns::manifests(&[NodeHost { address: address.into(), name: node_name.into() }], denials);
     Ok(vec![
         serde_json::to_value(service_account)?,
         serde_json::to_value(cluster_role)?,
@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn every_object_says_what_it_is() {
-        let objects = dns_objects("node-0", Ipv4Addr::LOCALHOST).unwrap();
+        let objects = dns_objects("node-0", Ipv4Addr::LOCALHOST, Denials::AsK3s).unwrap();
         let kinds: Vec<&str> = objects.iter().filter_map(|object| object["kind"].as_str()).collect();
         assert_eq!(
             kinds,

@@ -48,7 +48,11 @@ pub(crate) async fn boot(spec: &NodeSpec, border: Border) -> anyhow::Result<Boot
     if spec.host_ports == HostPorts::NodePorts {
         tokio::spawn(forward_node_ports(client, border, spec.host_address, NODE_ADDRESS));
     }
-    let watch = tokio::spawn(async move { warn!("{}", crew.first_to_end().await) });
+    // Without one of its programs it is no cluster: the harness sees this process end, and the kernel ends the others.
+    let watch = tokio::spawn(async move {
+        warn!("{}", crew.first_to_end().await);
+        std::process::exit(1)
+    });
     let access = Access { server, ca_pem: pki.server_ca().into(), token: pki.token().into() };
     Ok(Booted { access, upstream, parts: Box::new((lan, watch)) })
 }

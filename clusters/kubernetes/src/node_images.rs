@@ -5,10 +5,12 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use embedded::supervision::{Privilege, supervise};
 use serde::{Deserialize, Serialize};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt};
 
 use crate::crew::Crew;
 use crate::machine;
@@ -17,6 +19,9 @@ use crate::spec::NodePrograms;
 
 /// Name of the built-in program that loads images.
 pub const LOADER: &str = "kubernetes-images";
+
+/// How long it may take to load images: it takes a minute on two processors.
+const LOADING: Duration = Duration::from_secs(600);
 
 /// Why images could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -78,15 +83,21 @@ pub(crate) fn main(_arguments: Vec<String>) -> ExitCode {
         Privilege::Root,
         || {},
         |control, _| async move {
-            control.set_nonblocking(false)?;
+            let mut control = tokio::io::BufReader::new(tokio::net::UnixStream::from_std(control)?);
             let mut order = String::new();
-            BufReader::new(&control).read_line(&mut order)?;
+            control.read_line(&mut order).await?;
             let order: Order = serde_json::from_str(&order)?;
-            let answer = match load(&order).await {
-                Ok(()) => "done".to_owned(),
-                Err(error) => format!("{error:#}").replace('\n', " | "),
+            let loaded = tokio::select! {
+                loaded = tokio::time::timeout(LOADING, load(&order)) => loaded,
+                // It says nothing more: this is its end, after which others may work where this loads.
+                _ = control.read_u8() => anyhow::bail!("the harness is gone"),
             };
-            writeln!(&control, "{answer}").context("the harness is gone")
+            let answer = match loaded {
+                Ok(Ok(())) => "done".to_owned(),
+                Ok(Err(error)) => format!("{error:#}").replace('\n', " | "),
+                Err(_) => format!("it took longer than {} s", LOADING.as_secs()),
+            };
+            control.write_all(format!("{answer}\n").as_bytes()).await.context("the harness is gone")
         },
     )
 }

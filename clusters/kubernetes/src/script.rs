@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use embedded::supervision::{NODE_ADDRESS, dns_objects, storage_class};
+use embedded::supervision::{Denials, NODE_ADDRESS, dns_objects, storage_class};
 use serde_json::json;
 
 use crate::configuration::{self, OomScores};
@@ -70,7 +70,7 @@ pub fn boot_script(spec: &NodeSpec) -> anyhow::Result<Script> {
         }
     }
     steps.push(Step::new("create the storage class", Action::Create(vec![storage_class()])));
-    let dns = dns_objects(NODE_NAME, NODE_ADDRESS)?;
+    let dns = dns_objects(NODE_NAME, NODE_ADDRESS, Denials::remembered_at(spec.pace))?;
     steps.push(Step::new("create the cluster's DNS", Action::Create(dns)));
     steps.push(Step::new(
         "see the node registered",
@@ -174,6 +174,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use embedded::{HostPorts, UpstreamMode};
+    use pace::Pace;
 
     use super::*;
     use crate::spec::CalicoPrograms;
@@ -197,6 +198,7 @@ mod tests {
             api_port: 0,
             host_ports: HostPorts::Closed,
             upstream: UpstreamMode::honest(),
+            pace: Pace::FAST,
         }
     }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use embedded::{HostPorts, UpstreamMode};
+use pace::Pace;
 use serde::{Deserialize, Serialize};
 
 /// Name of the supervisor's built-in program.
@@ -62,6 +63,8 @@ pub struct NodeSpec {
     pub host_ports: HostPorts,
     /// What the name server outside the cluster answers at first.
     pub upstream: UpstreamMode,
+    /// Whether the name server inside remembers for long that a name is not there.
+    pub pace: Pace,
 }
 
 /// Where the programs of a node are. All paths are absolute.

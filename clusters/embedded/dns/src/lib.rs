@@ -28,7 +28,7 @@ mod watching;
 pub use directory::{Directory, Names};
 pub use engine::{Engine, Surroundings};
 pub use log::Journal;
-pub use manifests::{Manifests, NodeHost, manifests};
+pub use manifests::{Denials, Manifests, NodeHost, manifests};
 pub use message::{Request, Transport};
 pub use program::coredns;
 pub use upstream::{Mode, Question, Upstream};

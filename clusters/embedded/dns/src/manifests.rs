@@ -3,6 +3,7 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Service, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
+use pace::Pace;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
@@ -32,6 +33,34 @@ const COREFILE: &str = "\
 import /etc/coredns/custom/*.server
 ";
 
+/// The line of it by which answers are remembered: denials for as long as their zones say, at least 5 s and at most 30 s.
+const CACHE: &str = "    cache 30\n";
+/// The same with denials that are remembered for a second, the shortest time that CoreDNS 1.12.1 takes.
+const CACHE_OF_BRIEF_DENIALS: &str = "    cache 30 {\n      denial 9984 1 1\n    }\n";
+
+/// For how long CoreDNS remembers that a name is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denials {
+    /// As on k3s. Our own name server shrinks that with its pace.
+    AsK3s,
+    /// For a second: for a CoreDNS that knows no pace.
+    Brief,
+}
+
+impl Denials {
+    /// What a CoreDNS that knows no pace is told, so that it remembers as ours does.
+    pub fn remembered_at(pace: Pace) -> Denials {
+        if pace == Pace::REAL { Denials::AsK3s } else { Denials::Brief }
+    }
+
+    fn corefile(self) -> String {
+        match self {
+            Denials::AsK3s => COREFILE.to_owned(),
+            Denials::Brief => COREFILE.replace(CACHE, CACHE_OF_BRIEF_DENIALS),
+        }
+    }
+}
+
 /// The objects in the order in which they can be created.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Manifests {
@@ -60,7 +89,7 @@ pub struct NodeHost {
 
 /// k3s's CoreDNS for a cluster with these nodes.
 #[must_use]
-pub fn manifests(nodes: &[NodeHost]) -> Manifests {
+pub fn manifests(nodes: &[NodeHost], denials: Denials) -> Manifests {
     let node_hosts: String = nodes.iter().map(|node| format!("{} {}\n", node.address, node.name)).collect();
     Manifests {
         service_account: typed(json!({ "metadata": { "name": "coredns", "namespace": "kube-system" } })),
@@ -82,7 +111,7 @@ pub fn manifests(nodes: &[NodeHost]) -> Manifests {
         })),
         config_map: typed(json!({
             "metadata": { "name": "coredns", "namespace": "kube-system" },
-            "data": { "Corefile": COREFILE, "NodeHosts": node_hosts },
+            "data": { "Corefile": denials.corefile(), "NodeHosts": node_hosts },
         })),
         deployment: typed(deployment()),
         service: typed(service()),
@@ -202,11 +231,21 @@ mod tests {
 
     #[test]
     fn every_object_has_the_shape_of_its_kind() {
-        let made = manifests(&[NodeHost { address: [172, 18, 0, 3].into(), name: "node-0".to_owned() }]);
+        let node = NodeHost { address: [172, 18, 0, 3].into(), name: "node-0".to_owned() };
+        let made = manifests(&[node], Denials::AsK3s);
         let hosts = made.config_map.data.unwrap().get("NodeHosts").cloned();
         assert_eq!(hosts.as_deref(), Some("172.18.0.3 node-0\n"));
         let corefile = crate::corefile::parse("/nowhere/Corefile", COREFILE).unwrap();
         assert_eq!(corefile.blocks.len(), 1);
         assert_eq!(corefile.unmatched_imports.len(), 2);
+    }
+
+    #[test]
+    fn brief_denials_are_the_cache_s_business_alone() {
+        let (usual, brief) = (Denials::AsK3s.corefile(), Denials::remembered_at(Pace::FAST).corefile());
+        assert_eq!(Denials::remembered_at(Pace::REAL), Denials::AsK3s);
+        assert_eq!(brief.replace(" {\n      denial 9984 1 1\n    }", ""), usual);
+        assert_ne!(brief, usual);
+        crate::corefile::parse("/nowhere/Corefile", &brief).unwrap();
     }
 }
