@@ -105,14 +105,15 @@ pub(super) async fn sweep(client: &Client, run: &str, entries: &[Undo], awaited:
             Undo::Upstream(_) | Undo::Delete(_) => {}
         }
     }
-    let emptied = namespaces.iter().map(|(_, namespace)| async {
-        // What cannot be emptied says so below, when it does not go.
-        if let Ok(Some(_)) = ours(client, run, namespace).await {
-            let _ = empty(client, &namespace.name).await;
-            let _ = end_pods(client, &namespace.name).await;
-        }
+    let still_ours = namespaces.iter().map(|(_, namespace)| async {
+        let found = ours(client, run, namespace).await;
+        matches!(found, Ok(Some(_))).then_some(namespace.name.as_str())
     });
-    join_all(emptied).await;
+    let still_ours: Vec<&str> = join_all(still_ours).await.into_iter().flatten().collect();
+    // What cannot be emptied says so below, when it does not go. A controller lives in one namespace and lets go in others:
+    // no pod ends before all are empty.
+    join_all(still_ours.iter().map(|name| empty(client, name))).await;
+    join_all(still_ours.iter().map(|name| end_pods(client, name))).await;
     for (_, namespace) in &namespaces {
         // One that cannot be deleted is not going anywhere: it says why when it is waited for.
         let _ = delete_ours(client, run, namespace).await;
