@@ -128,6 +128,9 @@ fn hooks_run_and_a_release_goes_also_without_its_controller() {
     assert!(before < account && account < after, "{before} {account} {after}");
     let done = kubectl.run("get configmap gone-when-done -n seldon-system");
     assert!(done.err.contains("NotFound"), "{}", done.err);
+    let found = kubectl.ok("logs job/job-after-install -n seldon-system");
+    assert!(found.contains("10.43.0.1"), "{found}");
+    assert_eq!(kubectl.ok("get job job-after-install -n seldon-system -o jsonpath={.status.succeeded}"), "1");
 
     let scaled = kubectl.ok("scale deployment seldon-v2-controller-manager -n seldon-system --replicas=0");
     assert!(scaled.contains("scaled"), "{scaled}");
@@ -146,6 +149,7 @@ fn hooks_run_and_a_release_goes_also_without_its_controller() {
             // helm leaves what hooks made to whoever wrote them.
             "configmap/after-install",
             "configmap/before-install",
+            "job.batch/job-after-install",
         ]
     );
     for kind in ["models", "servers", "seldonruntimes", "crd"] {
@@ -155,10 +159,10 @@ fn hooks_run_and_a_release_goes_also_without_its_controller() {
     assert!(!roles.contains("seldon"), "{roles}");
 }
 
-/// What every namespace has by itself is not ours, nor is the lock of a controller that is gone.
+/// What every namespace has by itself is not ours, nor is the lock of a controller that is gone, nor a pod of the Job's.
 fn is_ours(object: &str) -> bool {
     !["configmap/kube-root-ca.crt", "serviceaccount/default"].contains(&object)
-        && !object.starts_with("lease.")
+        && !["lease.", "pod/job-after-install-"].iter().any(|beginning| object.starts_with(beginning))
 }
 
 fn take_away(place: &Place, directory: &Path, target: &HelmTarget) {
