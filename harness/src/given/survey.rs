@@ -45,6 +45,8 @@ const UNSCOPED: &[(&str, &str, &[&str])] = &[
     ("apiextensions.k8s.io", "customresourcedefinitions", &["create", "delete", "get"]),
     ("rbac.authorization.k8s.io", "clusterroles", &["create", "delete", "bind", "escalate"]),
     ("rbac.authorization.k8s.io", "clusterrolebindings", &["create", "delete"]),
+    ("", "configmaps", &["patch"]),
+    ("", "pods", &["patch"]),
 ];
 
 /// What a run would touch, and what stands in its way. Changes nothing.
@@ -62,6 +64,10 @@ pub async fn survey(client: &Client, scope: ClusterScope) -> anyhow::Result<Vec<
         needed.extend(UNSCOPED);
         findings.push(touches(
             "definitions of Seldon's kinds where there are none, a ClusterRole and its binding, a label of kube-system",
+        ));
+        findings.push(touches(
+            "ConfigMap coredns-custom or coredns in kube-system, and an annotation of CoreDNS's pods: blocks for names of \
+             the case's own namespaces, `example` and `invalid`",
         ));
     }
     if let Err(why) = refuse_what_cannot_work(client, scope).await {
