@@ -5,11 +5,14 @@
 
 pub mod address;
 pub mod dns;
+pub mod node;
 pub mod policy;
 
+use std::cell::Cell;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use clusters::UpstreamMode;
+use clusters::{Cluster, ContainerName, UpstreamMode};
 use reports::{Event, Phase};
 use serde_json::Value;
 
@@ -25,7 +28,14 @@ pub(crate) enum Change {
     /// These objects are applied; they did not exist before.
     Apply(Vec<(ObjectRef, Value)>),
     /// The name server outside the cluster answers like this.
-    Upstream(UpstreamMode),
+    Upstream {
+        /// How.
+        mode: UpstreamMode,
+        /// Where the outside is not ours: only for names in these namespaces, and for nobody's names.
+        namespaces: Vec<String>,
+    },
+    /// This container's process is killed on its node.
+    Kill(ContainerName),
 }
 
 /// Something to break.
@@ -56,6 +66,7 @@ impl World {
     /// [`Unjudgeable`] when it cannot be injected or is not seen to bite.
     pub async fn inject(&self, fault: Fault) -> anyhow::Result<Injected<'_>> {
         self.step(format!("break: {}", fault.breaks))?;
+        let before = self.denials().await;
         let undos = self.make(&fault.change).await.map_err(Unjudgeable::from_error)?;
         let began = Instant::now();
         let seen = self.wait_for(fault.bites.clone(), self.patience().proof).await.map_err(|error| {
@@ -64,7 +75,48 @@ impl World {
         let proof = format!("{} after {:.1} s: {seen}", fault.bites, began.elapsed().as_secs_f64());
         self.note(Event::Fault { breaks: fault.breaks.clone(), proof })?;
         self.enter(Phase::Broken);
+        self.note_denials(&before).await?;
         Ok(Injected { world: self, fault, undos })
+    }
+
+    /// The same, while `claim` goes on holding: from before the fault until it is seen to bite, and a while longer.
+    ///
+    /// # Errors
+    /// As [`World::inject`], or that the claim did not hold all the while.
+    pub async fn inject_while(&self, claim: Claim, fault: Fault) -> anyhow::Result<Injected<'_>> {
+        let bites = Cell::new(false);
+        let injecting = async {
+            let injected = self.inject(fault).await;
+            bites.set(true);
+            injected
+        };
+        let watching = async {
+            while !bites.get() {
+                self.still(claim.clone()).await?;
+            }
+            anyhow::Ok(())
+        };
+        let (injected, held) = tokio::join!(injecting, watching);
+        let injected = injected?;
+        held.map(|()| injected)
+    }
+
+    /// What the node's rules that deny have counted; nothing where nobody knows, or just now does not say.
+    async fn denials(&self) -> BTreeMap<String, u64> {
+        let counted = self.cluster().denials().await.ok().flatten().unwrap_or_default();
+        counted.into_iter().map(|denials| (denials.rule, denials.packets)).collect()
+    }
+
+    /// Notes which of these rules have counted packets since `before`.
+    async fn note_denials(&self, before: &BTreeMap<String, u64>) -> anyhow::Result<()> {
+        for (rule, after) in self.denials().await {
+            // Rules that were loaded anew count from nothing.
+            let before = before.get(&rule).copied().filter(|before| *before <= after).unwrap_or(0);
+            if after > before {
+                self.note(Event::Denied { rule, before, after })?;
+            }
+        }
+        Ok(())
     }
 
     async fn make(&self, change: &Change) -> anyhow::Result<Vec<usize>> {
@@ -77,11 +129,19 @@ impl World {
                 }
                 Ok(undos)
             }
-            Change::Upstream(mode) => {
-                let undo = self.undo_later(Undo::Upstream(UpstreamMode::honest()));
-                self.set_upstream(mode.clone()).await?;
-                Ok(vec![undo])
+            Change::Kill(container) => {
+                self.cluster().kill(container.clone()).await?;
+                // The kubelet undoes it.
+                Ok(Vec::new())
             }
+            Change::Upstream { mode, namespaces } => match (self.cluster(), self.foothold()) {
+                (Cluster::Given(_), Some(foothold)) => self.replace_outside(foothold, mode, namespaces).await,
+                _ => {
+                    let undo = self.undo_later(Undo::Upstream(UpstreamMode::honest()));
+                    self.set_upstream(mode.clone()).await?;
+                    Ok(vec![undo])
+                }
+            },
         }
     }
 
@@ -120,6 +180,10 @@ impl Injected<'_> {
                 // Only now: one that failed is tried again by the runner.
                 self.world.undo.done(*number);
             }
+        }
+        if matches!((&self.fault.change, self.world.cluster()), (Change::Upstream { .. }, Cluster::Given(_)))
+        {
+            self.world.outside_is_left().await?;
         }
         self.world.prove_repair(&self.fault.breaks, self.fault.gone).await
     }

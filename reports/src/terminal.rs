@@ -57,7 +57,8 @@ pub fn failure_block(record: &Record) -> String {
     say("message", &beginning(record.message.as_deref().unwrap_or("the case was not finished")));
     if let (Verdict::Failed, Some(cause)) = (verdict, record.cause()) {
         say("cause", &cause.sentence);
-        cause.evidence.iter().take(3).for_each(|evidence| say("evidence", evidence));
+        let evidence = cause.evidence.iter().take(3).cloned().chain(denied(record).take(2));
+        evidence.for_each(|evidence| say("evidence", &evidence));
         say("owner", &cause.owner);
         say("fix", &cause.fix);
     }
@@ -65,6 +66,7 @@ pub fn failure_block(record: &Record) -> String {
         Event::Observation { what, seen, .. } => Some(format!("{what}: {seen}")),
         Event::Step { .. }
         | Event::Fault { .. }
+        | Event::Denied { .. }
         | Event::Repair { .. }
         | Event::Cause(_)
         | Event::Undo { .. } => None,
@@ -79,6 +81,21 @@ pub fn failure_block(record: &Record) -> String {
         say("again", &again(&record.case));
     }
     lines.join("\n")
+}
+
+/// What rules of the node have counted, a sentence each.
+fn denied(record: &Record) -> impl Iterator<Item = String> {
+    record.entries.iter().filter_map(|entry| match &entry.event {
+        Event::Denied { rule, before, after } => {
+            Some(format!("the node's rule `{rule}` counted {before} packets before and {after} after"))
+        }
+        Event::Observation { .. }
+        | Event::Step { .. }
+        | Event::Fault { .. }
+        | Event::Repair { .. }
+        | Event::Cause(_)
+        | Event::Undo { .. } => None,
+    })
 }
 
 /// The command that runs a case again, for a closer look where the cluster can be kept.
@@ -171,6 +188,8 @@ mod tests {
                 fix: "admit seldon-system on 9004".into(),
             }),
         ));
+        let rule = "denied ingress of ml/scheduler-0: ml/deny".to_owned();
+        record.entries.push(entry(Phase::Broken, Event::Denied { rule, before: 0, after: 3 }));
         record.entries.push(entry(
             Phase::Repaired,
             Event::Observation {
@@ -183,6 +202,7 @@ mod tests {
             message    the Model did not become Ready within 30 s
             cause      NetworkPolicy ml/deny drops the controller's dial
             evidence   dial tcp 10.43.0.9:9004: i/o timeout
+            evidence   the node's rule `denied ingress of ml/scheduler-0: ml/deny` counted 0 packets before and 3 after
             owner      whoever owns policies in ml
             fix        admit seldon-system on 9004
             last seen  Model ml/iris: Ready=False
