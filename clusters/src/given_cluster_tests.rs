@@ -90,3 +90,33 @@ async fn a_server_that_says_nothing_is_not_waited_for_long() {
     let error = GivenCluster::connect(Some(file.path()), "test").await.unwrap_err().to_string();
     assert!(error.ends_with("does not answer: no answer within 15 s"), "{error}");
 }
+
+/// An API server that tells this version, and nothing else.
+async fn of_version(minor: &str) -> tempfile::NamedTempFile {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let file = kubeconfig(&format!("http://{}", listener.local_addr().unwrap()));
+    let body = format!(
+        r#"{{"major":"1","minor":"{minor}","gitVersion":"v1.{minor}.9","gitCommit":"","gitTreeState":"","buildDate":"",
+            "goVersion":"","compiler":"","platform":""}}"#
+    );
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = [0; 4096];
+            assert!(stream.read(&mut request).await.unwrap() > 0);
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+            let reply = format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(reply.as_bytes()).await.unwrap();
+        }
+    });
+    file
+}
+
+#[tokio::test]
+async fn an_old_cluster_is_told_what_is_needed() {
+    let file = of_version("26").await;
+    let error = GivenCluster::connect(Some(file.path()), "test").await.unwrap_err().to_string();
+    assert_eq!(error, "the cluster of context \"test\" runs Kubernetes v1.26.9; 1.27 or later is needed");
+    let file = of_version("27").await;
+    assert_eq!(GivenCluster::connect(Some(file.path()), "test").await.unwrap().version(), "v1.27.9");
+}

@@ -8,13 +8,16 @@ mod diagnose;
 mod guard;
 mod lease;
 mod ledger;
+mod lent;
 mod peculiarities;
 mod rehearsal;
+mod stock;
 mod survey;
 mod sweep;
 mod undo;
 
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context;
@@ -32,9 +35,10 @@ use ledger::Ledger;
 use sweep::Await;
 
 pub use diagnose::{Answer, Probes, Question, diagnose};
+pub use lent::LentMesh;
 pub(crate) use rehearsal::{emptying, end_of_case, labelled_for_run, rehearsed_run};
-pub use rehearsal::{rehearse_leaving, rehearse_taking};
-pub use survey::{Finding, survey};
+pub use rehearsal::{rehearse_leaving, rehearse_looking, rehearse_taking};
+pub use survey::{Finding, survey, survey_lent};
 pub(crate) use sweep::empty;
 pub use undo::{Undone, undo_everything};
 
@@ -67,6 +71,10 @@ pub struct Foothold {
     going: Mutex<Vec<ObjectRef>>,
     lease: Held,
     spoiled: AtomicBool,
+    /// Why no pod of ours can start here.
+    lack: OnceLock<String>,
+    /// What is broken instead of meshes of its own.
+    lent: Option<LentMesh>,
 }
 
 impl Foothold {
@@ -98,9 +106,20 @@ impl Foothold {
             remove_home(&client, &lease).await?;
             return Err(error);
         }
-        let spoiled = AtomicBool::new(false);
+        let (spoiled, lack) = (AtomicBool::new(false), OnceLock::new());
         let (ledger, going) = (Mutex::new(ledger), Mutex::default());
-        Ok(Foothold { cluster, seed, run, scope, ledger, going, lease, spoiled })
+        Ok(Foothold { cluster, seed, run, scope, ledger, going, lease, spoiled, lack, lent: None })
+    }
+
+    /// The same run for cases that break a mesh of somebody's.
+    #[must_use]
+    pub fn on_lent_mesh(self, mesh: LentMesh) -> Foothold {
+        Foothold { lent: Some(mesh), ..self }
+    }
+
+    /// The mesh that was lent, if one was.
+    pub(crate) fn lent(&self) -> Option<&LentMesh> {
+        self.lent.as_ref()
     }
 
     /// The cluster.
@@ -254,4 +273,4 @@ fn label(object: &Value) -> Option<&str> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

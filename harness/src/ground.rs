@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use clusters::{KubernetesCluster, Programs};
 
-use crate::given::{ClusterScope, Foothold};
+use crate::given::{ClusterScope, Foothold, LentMesh};
+use crate::run::CaseSpec;
+
+const OWN_MESH: &str =
+    "it installs a mesh of its own, or changes one; a lent mesh gets policies and Models only";
 
 /// Where cases run.
 #[derive(Debug, Clone)]
@@ -38,8 +42,34 @@ pub enum Need {
 }
 
 impl Ground {
+    /// The mesh of somebody's that is broken here, instead of meshes of the cases' own.
+    pub(crate) fn lent(&self) -> Option<&LentMesh> {
+        match self {
+            Ground::Given(foothold) => foothold.lent(),
+            Ground::Embedded(_) | Ground::Kubernetes(..) => None,
+        }
+    }
+
+    /// Why no scenario can be run here.
+    fn is_unfit(&self) -> Option<&str> {
+        match self {
+            Ground::Given(foothold) => foothold.lack_of_images(),
+            Ground::Embedded(_) | Ground::Kubernetes(..) => None,
+        }
+    }
+
+    /// Why a case cannot be run here.
+    pub(crate) fn lacks_for(&self, spec: &CaseSpec) -> Option<&str> {
+        let needs = || spec.needs.iter().find_map(|need| self.lacks(*need));
+        match (self.lent(), spec.on_lent) {
+            (Some(_), Some(_)) => None,
+            (Some(_), None) => Some(OWN_MESH),
+            (None, _) => self.is_unfit().or_else(needs),
+        }
+    }
+
     /// Why a scenario that needs `need` cannot be run here.
-    pub(crate) fn lacks(&self, need: Need) -> Option<&'static str> {
+    fn lacks(&self, need: Need) -> Option<&'static str> {
         let foothold = match self {
             Ground::Embedded(_) => return None,
             Ground::Kubernetes(_, _, Policies::Ignored) if need == Need::PolicyEngine => {

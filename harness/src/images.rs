@@ -1,4 +1,4 @@
-//! The image table of the embedded cluster: which of Seldon's image names becomes which process.
+//! Images made of this machine's programs: which name becomes which process.
 //!
 //! Seldon's own programs are stand-ins in this executable; Envoy, rclone and MLServer are the provisioned real ones.
 
@@ -9,11 +9,15 @@ use std::time::Duration;
 use clusters::{Cache, Program, ProgramImage, Programs};
 use pace::Pace;
 
+use crate::seldon::SeldonSource;
+
 /// Built-in programs that this crate's images name. A binary hands them to [`clusters::intercept`].
 pub use standin_programs::BUILTINS;
 
 /// Image of pods that exist to look from: it waits, and probes are executed in it.
 pub const TOOLBOX: &str = "seldon-conformance/toolbox:1";
+/// Where the program that probes is in each of our images.
+pub(crate) const PROBES: &str = "/toolbox";
 /// Image of this program itself, as which it runs in pods: a cluster inside a cluster.
 pub const SUITE: &str = "seldon-conformance/suite:1";
 /// Name of the built-in program in it; a binary that has it hands it to [`clusters::intercept`] with [`BUILTINS`].
@@ -21,21 +25,45 @@ pub const SUITE_PROGRAM: &str = "suite";
 /// Image of the artefact store.
 pub const STORE: &str = "seldon-conformance/store:1";
 
-/// What the images of [`table`] are called.
+/// How the names of Seldon's images begin.
+const SELDONS: &str = "docker.io/seldonio/";
+/// How the names of our own do.
+const OWN: &str = "seldon-conformance/";
+
+/// What the images of [`own`] are called: those of the stand-ins, and those around every mesh.
 pub const REFERENCES: [&str; 8] = [
-    "docker.io/seldonio/seldonv2-controller:2.9.1",
-    "docker.io/seldonio/seldon-scheduler:2.9.1",
-    "docker.io/seldonio/seldon-agent:2.9.1",
-    "docker.io/seldonio/seldon-envoy:2.9.1",
-    "docker.io/seldonio/seldon-rclone:2.9.1",
-    "docker.io/seldonio/mlserver:1.7.1",
+    "seldon-conformance/seldonv2-controller:2.9.1",
+    "seldon-conformance/seldon-scheduler:2.9.1",
+    "seldon-conformance/seldon-agent:2.9.1",
+    "seldon-conformance/seldon-envoy:2.9.1",
+    "seldon-conformance/seldon-rclone:2.9.1",
+    "seldon-conformance/mlserver:1.7.1",
     TOOLBOX,
     STORE,
 ];
 
-/// The table for `programs` at `pace`.
-pub fn table(programs: &Programs, pace: Pace) -> Vec<ProgramImage> {
-    let tagged = |name: &str| format!("docker.io/seldonio/{name}:2.9.1");
+/// Those of them that a mesh of `seldon` needs on a node: where it is Seldon's charts', its images are pulled.
+pub fn needed(seldon: &SeldonSource) -> &'static [&'static str] {
+    match seldon {
+        SeldonSource::StandIn => &REFERENCES,
+        SeldonSource::Release(_) | SeldonSource::Charts(_) => &[TOOLBOX, STORE],
+    }
+}
+
+/// Our own name for what stands in for one of Seldon's images. Where nodes may have the real one, or get it from a
+/// registry, only that name says which of the two runs.
+pub(crate) fn own_name(reference: &str) -> Option<String> {
+    reference.strip_prefix(SELDONS).map(|rest| format!("{OWN}{rest}"))
+}
+
+/// Whether an image is called as ours are.
+pub(crate) fn is_own(reference: &str) -> bool {
+    reference.starts_with(OWN)
+}
+
+/// Our images under our own names, for `programs` at `pace`.
+pub fn own(programs: &Programs, pace: Pace) -> Vec<ProgramImage> {
+    let tagged = |name: &str| format!("{OWN}{name}:2.9.1");
     let mut images = vec![
         builtin(tagged("seldonv2-controller"), "/manager", "standin-controller"),
         builtin(tagged("seldon-scheduler"), "/bin/scheduler", "standin-scheduler"),
@@ -48,10 +76,22 @@ pub fn table(programs: &Programs, pace: Pace) -> Vec<ProgramImage> {
     ];
     for image in &mut images {
         // Probes run in the pod whose view of the network matters.
-        image.programs.insert("/toolbox".into(), Program::Builtin("toolbox".into()));
+        image.programs.insert(PROBES.into(), Program::Builtin("toolbox".into()));
         image.env.insert(pace::VARIABLE.into(), pace.factor().to_string());
     }
     images
+}
+
+/// The same, and the stand-ins under Seldon's names, too: for clusters of ours, whose nodes have and get no others.
+pub fn table(programs: &Programs, pace: Pace) -> Vec<ProgramImage> {
+    let images = own(programs, pace);
+    let stand_ins = images.iter().filter(|image| ![TOOLBOX, STORE].contains(&image.reference.as_str()));
+    let named = stand_ins.map(|image| {
+        let reference = image.reference.replacen(OWN, SELDONS, 1);
+        ProgramImage { reference, ..image.clone() }
+    });
+    let named: Vec<ProgramImage> = named.collect();
+    [images, named].concat()
 }
 
 /// The table with [`SUITE`] in it, for a cluster that lends its processors to others.
@@ -128,10 +168,8 @@ fn rclone(reference: String, programs: &Programs) -> ProgramImage {
 
 /// MLServer without worker processes: one process serves as well, starts sooner and takes half the memory.
 fn mlserver(programs: &Programs) -> ProgramImage {
-    let mut image = image(
-        "docker.io/seldonio/mlserver:1.7.1".into(),
-        &["/bin/sh", "-c", "exec mlserver start $MLSERVER_MODELS_DIR"],
-    );
+    let mut image =
+        image(format!("{OWN}mlserver:1.7.1"), &["/bin/sh", "-c", "exec mlserver start $MLSERVER_MODELS_DIR"]);
     let launcher =
         programs.mlserver.parent().map(|directory| directory.display().to_string()).unwrap_or_default();
     let environment: BTreeMap<&str, String> = BTreeMap::from([
@@ -180,10 +218,9 @@ fn store(programs: &Programs) -> ProgramImage {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_references_are_the_tables() {
+    fn nowhere() -> Programs {
         let nowhere = || std::path::PathBuf::from("/nowhere");
-        let nowhere = Programs {
+        Programs {
             envoy: nowhere(),
             rclone: nowhere(),
             mlserver: nowhere(),
@@ -193,10 +230,26 @@ mod tests {
             nft: nowhere(),
             artefacts: nowhere(),
             mountpoint: nowhere(),
-        };
-        let table = table(&nowhere, Pace::FAST);
-        let named: Vec<&str> = table.iter().map(|image| image.reference.as_str()).collect();
+        }
+    }
+
+    #[test]
+    fn the_references_are_our_images() {
+        let own = own(&nowhere(), Pace::FAST);
+        let named: Vec<&str> = own.iter().map(|image| image.reference.as_str()).collect();
         assert_eq!(named, REFERENCES);
+    }
+
+    #[test]
+    fn what_charts_and_configurations_name_is_in_the_table_under_either_name() {
+        let table = table(&nowhere(), Pace::FAST);
+        let has = |name: &str| table.iter().any(|image| image.reference == name);
+        let seldons: Vec<&str> =
+            table.iter().map(|image| image.reference.as_str()).filter(|name| !is_own(name)).collect();
+        assert_eq!(seldons.len(), 6, "{seldons:?}");
+        for name in seldons {
+            assert!(has(&own_name(name).unwrap()), "{name}");
+        }
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! Meshes: which controller, which tenants, and how they get onto a cluster.
 
+mod adopt;
 mod hasten;
 mod install;
 mod other_tooling;
+mod own_images;
 mod rehearsal;
 mod store;
 

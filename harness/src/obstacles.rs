@@ -7,6 +7,10 @@ use serde_json::Value;
 /// How many sentences are worth reading.
 const SAID: usize = 4;
 
+/// How nodes come by images that nobody else has.
+pub(crate) const IMPORT: &str = "write our images to a file with `seldon-conformance images write FILE` and import it on \
+    every node: `k3d image import FILE --cluster NAME`, `k3s ctr images import FILE` or `ctr -n k8s.io images import FILE`";
+
 /// What the cluster's refusals contain, and what helps.
 const REMEDIES: &[(&str, &str)] = &[
     (
@@ -24,6 +28,7 @@ const REMEDIES: &[(&str, &str)] = &[
         "nothing provisions volumes: install a provisioner and make its class the default",
     ),
     ("Insufficient", "the nodes have no room for a mesh, which asks for about 2 CPUs and 4 GiB: add one"),
+    ("is not present with pull policy of Never", IMPORT),
     ("pull", "the nodes cannot get the image: see that they reach its registry, or import it on them"),
     ("untolerated taint", "no node takes ordinary pods: take a taint off, or add a node"),
 ];
@@ -72,6 +77,8 @@ pub(crate) async fn in_the_way(client: &Client, namespaces: &[&str]) -> Vec<Stri
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::given::tests::lab::Lab;
+    use crate::object;
     use rstest::rstest;
     use serde_json::json;
 
@@ -96,6 +103,10 @@ mod tests {
         "none is the default"
     )]
     #[case::room("0/1 nodes are available: 1 Insufficient memory.", "no room")]
+    #[case::own_image(
+        "Container image \"seldon-conformance/seldon-scheduler:2.9.1\" is not present with pull policy of Never",
+        "`k3d image import FILE --cluster NAME`"
+    )]
     #[case::image(
         "Failed to pull image \"docker.io/seldonio/seldon-agent:2.9.1\": dial tcp: i/o timeout",
         "reach its registry"
@@ -120,5 +131,23 @@ mod tests {
             remedy("pods \"visitor\" is forbidden: violates PodSecurity \"restricted:latest\": x").is_some()
         );
         assert!(remedy("pods \"visitor\" not found").is_none());
+    }
+
+    #[tokio::test]
+    async fn what_the_clusters_events_say_is_found_in_the_namespaces_that_are_asked_about() {
+        let lab = Lab::new().await;
+        let refused = "create Pod seldon-scheduler-0 in StatefulSet seldon-scheduler failed error: pods \
+                       \"seldon-scheduler-0\" is forbidden: exceeded quota: compute";
+        for namespace in ["default", "kube-public"] {
+            let mut event = warning(refused);
+            event["apiVersion"] = "v1".into();
+            event["kind"] = "Event".into();
+            event["metadata"] = json!({"name": "told", "namespace": namespace});
+            event["involvedObject"]["namespace"] = namespace.into();
+            object::apply(&lab.client(), &event).await.unwrap();
+        }
+        let said = in_the_way(&lab.client(), &["default"]).await;
+        let remedy = "a ResourceQuota leaves no room for a mesh: raise it, or use a cluster without it";
+        assert_eq!(said, [format!("StatefulSet default/seldon-scheduler: {refused}; {remedy}")]);
     }
 }

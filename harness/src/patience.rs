@@ -128,6 +128,8 @@ pub(crate) mod given {
     /// How long an object may take to go: pods have their grace.
     pub(crate) const GOING: Duration = Duration::from_secs(120);
 
+    /// How long nodes may take to say whether they have an image.
+    pub(crate) const IMAGES: Duration = Duration::from_secs(60);
     /// How long a run that is shared out among pods may take, images included: after that its Job ends it.
     pub(crate) const SHARDS: Duration = Duration::from_secs(2 * 60 * 60);
     /// How long the API server may not answer while such a run is waited for.

@@ -70,6 +70,8 @@ pub struct CaseSpec {
     pub seeds: &'static [&'static str],
     /// What it needs that not every cluster has.
     pub needs: &'static [Need],
+    /// What of it can be shown on a mesh that somebody lends.
+    pub on_lent: Option<OnLent>,
     /// The network it runs on.
     pub profile: Profile,
     /// The layout it runs on.
@@ -78,6 +80,15 @@ pub struct CaseSpec {
 
 /// A scenario's body.
 pub type Body = for<'world> fn(&'world World) -> LocalBoxFuture<'world, anyhow::Result<()>>;
+
+/// A scenario as far as it can be run on a mesh that somebody lends: nothing is installed, nothing of the owner's changed.
+#[derive(Debug, Clone, Copy)]
+pub struct OnLent {
+    /// What holds when it passes.
+    pub claim: &'static str,
+    /// Its body.
+    pub body: Body,
+}
 
 /// The id of a case on a `cluster` of that kind.
 pub fn case_id(family: &str, name: &str, profile: Profile, topology: Topology, cluster: &str) -> Case {
@@ -125,9 +136,11 @@ pub async fn run_case(
     progress: Progress,
     stop: &CancellationToken,
 ) -> anyhow::Result<Finished> {
-    let journal = Journal::open(&settings.records, spec.case.clone(), &spec.claim, spec.seeds)?
-        .in_shard(settings.shard)?;
-    if let Some(lack) = spec.needs.iter().find_map(|need| settings.ground.lacks(*need)) {
+    let on_lent = spec.on_lent.filter(|_| settings.ground.lent().is_some());
+    let (claim, body) = on_lent.map_or((spec.claim.as_str(), body), |lent| (lent.claim, lent.body));
+    let journal = Journal::open(&settings.records, spec.case.clone(), claim, spec.seeds)?;
+    let journal = journal.in_shard(settings.shard)?;
+    if let Some(lack) = settings.ground.lacks_for(spec) {
         return Ok(Finished { record: journal.close(Verdict::Skipped, Some(lack.into()))?, kept: None });
     }
     let mut world = match gate(settings, spec, journal, progress, stop).await {
@@ -270,7 +283,10 @@ async fn on_given(
         client,
         cluster,
         foothold: Some(foothold.clone()),
-        namespaces: Namespaces::of_case(foothold.seed(), &title),
+        namespaces: match foothold.lent() {
+            Some(lent) => Namespaces::Lent(lent.namespace().to_owned()),
+            None => Namespaces::of_case(foothold.seed(), &title),
+        },
         name_server,
         profile: spec.profile,
         topology: spec.topology,

@@ -56,9 +56,8 @@ impl Undo {
         }
         match self {
             Undo::Delete(object) => match world.foothold() {
-                // What the guard refused to make is not ours to delete.
-                Some(foothold) if !foothold.owns(world.client(), &object.namespace).await? => Ok(()),
-                _ => Ok(object.delete(world.client()).await?),
+                Some(foothold) => foothold.take_away(world.client(), object).await,
+                None => Ok(object.delete(world.client()).await?),
             },
             Undo::Restore { before, .. } => object::apply(world.client(), before).await,
             Undo::Merge { object, patch, ours } => object.take_back(world.client(), patch, ours).await,

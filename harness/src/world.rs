@@ -16,6 +16,7 @@ use tokio::io::AsyncReadExt;
 use toolbox::{Observation, Probe};
 
 use crate::given::Foothold;
+use crate::images::PROBES;
 use crate::look::{Look, PodQuery, Seen};
 use crate::mesh::InstalledMesh;
 use crate::namespaces::Namespaces;
@@ -278,7 +279,7 @@ impl World {
         let pod = self.pod(from).await?;
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &from.namespace);
         let name = pod.metadata.name.unwrap_or_default();
-        let command = ["/toolbox".to_owned(), serde_json::to_string(probe)?];
+        let command = [PROBES.to_owned(), serde_json::to_string(probe)?];
         let parameters = AttachParams::default().container(&from.container).stdout(true).stderr(true);
         let run = async {
             let mut process = pods.exec(&name, command, &parameters).await?;

@@ -83,13 +83,15 @@ pub fn failure_block(record: &Record) -> String {
 
 /// The command that runs a case again, for a closer look where the cluster can be kept.
 fn again(case: &Case) -> String {
-    let place = match case.cluster.as_str() {
-        "embedded" => "--keep failed".to_owned(),
-        "given" => "--cluster given --context CONTEXT".to_owned(),
-        other => format!("--cluster {other}"),
-    };
     let Case { name, cni, topology, .. } = case;
-    format!("seldon-conformance run '{name}' --cni {cni} --topology {topology} {place}")
+    let place = match case.cluster.as_str() {
+        "embedded" => format!("--topology {topology} --keep failed"),
+        // Somebody's mesh has the layout that it has.
+        "lent" => "--cluster given --context CONTEXT --namespace NAMESPACE --allow-faults".to_owned(),
+        "given" => format!("--topology {topology} --cluster given --context CONTEXT"),
+        other => format!("--topology {topology} --cluster {other}"),
+    };
+    format!("seldon-conformance run '{name}' --cni {cni} {place}")
 }
 
 /// The lines of `message` that leave room for what else a person needs.
@@ -192,6 +194,10 @@ mod tests {
     #[case::named_by_its_context("given", " --topology cluster-wide --cluster given --context CONTEXT")]
     #[case::started_by_the_run("kubernetes", " --topology cluster-wide --cluster kubernetes")]
     #[case::gone("k3d", " --topology cluster-wide --cluster k3d")]
+    #[case::lent(
+        "lent",
+        " --cni calico --cluster given --context CONTEXT --namespace NAMESPACE --allow-faults"
+    )]
     fn a_case_is_run_again_where_it_was(#[case] cluster: &str, #[case] ending: &str) {
         let case = Case { cluster: cluster.into(), ..record(Verdict::Failed).case };
         assert!(again(&case).ends_with(ending), "{}", again(&case));

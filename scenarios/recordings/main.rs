@@ -129,6 +129,7 @@ fn trial(situation: &'static Situation, settings: Option<Arc<Settings>>) -> Tria
             claim: format!("{} is as recorded", situation.name),
             seeds: &[],
             needs: &[],
+            on_lent: None,
             profile: Profile::Flannel,
             topology: situation.topology,
         };

@@ -59,6 +59,7 @@ impl Case {
             claim: self.scenario.claim.into(),
             seeds: self.scenario.seeds,
             needs: self.scenario.needs,
+            on_lent: self.scenario.on_lent,
             profile: self.profile,
             topology: self.topology,
         }
@@ -98,6 +99,17 @@ pub fn cases(filters: &Filters) -> Result<Vec<Case>, UnknownFilter> {
     Ok(list)
 }
 
+/// The scenarios of `cases`, each once, on a mesh that somebody lends: it has the layout that it has.
+pub fn on_lent_mesh(cases: &[Case], topology: Topology) -> Vec<Case> {
+    let mut list: Vec<Case> = Vec::new();
+    for case in cases {
+        if !list.iter().any(|other| other.title() == case.title()) {
+            list.push(Case { topology, ..*case });
+        }
+    }
+    list
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -130,6 +142,14 @@ mod tests {
         let list = cases(&filters).unwrap();
         assert!(!list.is_empty());
         assert!(list.iter().all(|c| c.profile == Profile::Calico && c.topology == Topology::PerNamespace));
+    }
+
+    #[test]
+    fn on_a_lent_mesh_each_scenario_is_run_once_on_its_layout() {
+        let filters = Filters { profiles: vec![Profile::Calico], ..Filters::default() };
+        let list = on_lent_mesh(&cases(&filters).unwrap(), Topology::PerNamespace);
+        assert_eq!(list.len(), CATALOGUE.len());
+        assert!(list.iter().all(|case| case.topology == Topology::PerNamespace));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use futures::FutureExt;
 use harness::Topology;
 use harness::ground::Need;
-use harness::run::Body;
+use harness::run::{Body, OnLent};
 
 use crate::{dns, names, policy, scheduling, serving};
 
@@ -20,6 +20,8 @@ pub struct Scenario {
     pub seeds: &'static [&'static str],
     /// What it needs that not every cluster has.
     pub needs: &'static [Need],
+    /// What of it can be shown on a mesh that somebody lends.
+    pub on_lent: Option<OnLent>,
     /// Layouts it is run on.
     pub topologies: &'static [Topology],
     /// Its body.
@@ -37,6 +39,7 @@ pub const CATALOGUE: &[Scenario] = &[
         claim: "a Model that is Ready answers 200 over HTTP and gRPC, five times in a row",
         seeds: &["000", "001", "002", "003", "004"],
         needs: &[],
+        on_lent: None,
         topologies: &Topology::ALL,
         body: |world| serving::ready_model_answers(world).boxed_local(),
     },
@@ -46,6 +49,7 @@ pub const CATALOGUE: &[Scenario] = &[
         claim: "a policy on port 9004 shows on the Model in the network's words, and admitting one namespace heals it",
         seeds: &["002"],
         needs: &[Need::PolicyEngine],
+        on_lent: None,
         topologies: CLUSTER_WIDE,
         body: |world| policy::controller_cut_off(world).boxed_local(),
     },
@@ -55,6 +59,10 @@ pub const CATALOGUE: &[Scenario] = &[
         claim: "a policy on port 9004 changes nothing until the controller restarts",
         seeds: &["002"],
         needs: &[Need::PolicyEngine],
+        on_lent: Some(OnLent {
+            claim: "a policy on port 9004 is named while no Model feels it, and leaves no trace",
+            body: |world| policy::policy_nobody_feels_yet(world).boxed_local(),
+        }),
         topologies: CLUSTER_WIDE,
         body: |world| policy::live_connection_outlives_policy(world).boxed_local(),
     },
@@ -64,6 +72,7 @@ pub const CATALOGUE: &[Scenario] = &[
         claim: "an egress rule keyed on name=kube-system denies DNS; the right selector or the label heals it",
         seeds: &["004"],
         needs: &[Need::PolicyEngine, Need::LabelOfKubeSystem],
+        on_lent: None,
         topologies: CLUSTER_WIDE,
         body: |world| policy::dns_to_a_label_nobody_has(world).boxed_local(),
     },
@@ -73,6 +82,7 @@ pub const CATALOGUE: &[Scenario] = &[
         claim: "with every unknown name hijacked the mesh serves; only a dial before the Service exists goes astray, once",
         seeds: &["000"],
         needs: &[Need::UpstreamNameServer],
+        on_lent: None,
         topologies: CLUSTER_WIDE,
         body: |world| dns::hijacking_upstream_misleads_nslookup(world).boxed_local(),
     },
@@ -82,6 +92,10 @@ pub const CATALOGUE: &[Scenario] = &[
         claim: "unmet requirements are ScheduleFailed; no policy and no variable changes that, the right requirements do",
         seeds: &["001"],
         needs: &[],
+        on_lent: Some(OnLent {
+            claim: "unmet requirements are ScheduleFailed and named, and no other Model feels them",
+            body: |world| scheduling::unmet_requirements_beside_others(world).boxed_local(),
+        }),
         topologies: CLUSTER_WIDE,
         body: |world| scheduling::requirements_no_server_offers(world).boxed_local(),
     },
@@ -91,6 +105,7 @@ pub const CATALOGUE: &[Scenario] = &[
         claim: "a scheduler behind another Service name is found through an alias and through nothing else",
         seeds: &["003"],
         needs: &[],
+        on_lent: None,
         topologies: PER_NAMESPACE,
         body: |world| names::scheduler_under_another_name(world).boxed_local(),
     },
@@ -100,6 +115,7 @@ pub const CATALOGUE: &[Scenario] = &[
         claim: "\"the client connection is closing\" comes from a deleted SeldonRuntime and harms nothing",
         seeds: &["003"],
         needs: &[],
+        on_lent: None,
         topologies: PER_NAMESPACE,
         body: |world| names::runtime_deleted_and_made_again(world).boxed_local(),
     },

@@ -4,13 +4,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use harness::clusters::{Cache, GivenCluster, RealCluster};
-use harness::given::{ClusterScope, Finding, Foothold, survey, undo_everything};
+use harness::given::{ClusterScope, Finding, Foothold, survey, survey_lent, undo_everything};
 use harness::ground::Ground;
 use reports::ExitCode;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
-use crate::options::{ContextOptions, Failure, GivenOptions, RunOptions};
+use crate::lent_command;
+use crate::options::{ContextOptions, DoctorOptions, Failure, GivenOptions, RunOptions};
 use crate::refused_contexts::refuse;
 use crate::screen::{remark, say};
 
@@ -61,7 +62,14 @@ pub(crate) fn take(
     stop: &CancellationToken,
 ) -> Result<Arc<Foothold>, Failure> {
     let seed = options.seed.unwrap_or_else(rand::random);
-    connected_foothold(&options.given.at, scope(&options.given), seed, cache, stop).map(Arc::new)
+    if let Some(namespace) = &options.lent.namespace {
+        let mesh = lent_command::find(&options.given.at, namespace)?;
+        let foothold = connected_foothold(&options.given.at, ClusterScope::PodsAlone, seed, cache, stop)?;
+        return Ok(Arc::new(foothold.on_lent_mesh(mesh)));
+    }
+    let foothold = connected_foothold(&options.given.at, scope(&options.given), seed, cache, stop)?;
+    runtime()?.block_on(foothold.look_for_images(&options.seldon.seldon, stop));
+    Ok(Arc::new(foothold))
 }
 
 /// The same for whatever is done there.
@@ -89,7 +97,9 @@ pub(crate) fn take_ours(
         let cluster = GivenCluster::connect(Some(real.kubeconfig()), real.context()).await;
         let seed = options.seed.unwrap_or_else(rand::random);
         let cluster = cluster.map_err(Failure::machine)?;
-        settle(cluster, ClusterScope::Allowed, seed, cache, stop).await.map(Arc::new)
+        let foothold = settle(cluster, ClusterScope::Allowed, seed, cache, stop).await?;
+        foothold.look_for_images(&options.seldon.seldon, stop).await;
+        Ok(Arc::new(foothold))
     })
 }
 
@@ -156,27 +166,35 @@ pub(crate) fn undo(options: &ContextOptions) -> Result<ExitCode, Failure> {
 }
 
 /// `doctor --context`.
-pub(crate) fn examine(options: &GivenOptions) -> Result<ExitCode, Failure> {
+pub(crate) fn examine(options: &DoctorOptions) -> Result<ExitCode, Failure> {
     runtime()?.block_on(async {
-        let cluster = connect(&options.at).await?;
+        let cluster = connect(&options.given.at).await?;
         say(format!(
             "context {} ({}, Kubernetes {})",
             cluster.context(),
             cluster.server(),
             cluster.version()
         ));
-        let client = cluster.client().map_err(Failure::machine)?;
-        let findings =
-            survey(&client, scope(options)).await.map_err(|error| Failure::machine(format!("{error:#}")))?;
+        let findings = match &options.namespace {
+            Some(namespace) => survey_lent(&cluster, namespace).await,
+            None => {
+                let client = cluster.client().map_err(Failure::machine)?;
+                survey(&client, scope(&options.given), &options.seldon).await
+            }
+        };
+        let findings = findings.map_err(|error| Failure::machine(format!("{error:#}")))?;
         let mut code = ExitCode::AllPassed;
         for finding in findings {
-            match finding {
-                Finding::Touches(what) => say(format!("{:<8} {what}", "touches")),
+            let (word, what) = match finding {
+                Finding::Touches(what) => ("touches", what),
+                Finding::Has(what) => ("has", what),
+                Finding::Unsure(what) => ("unsure", what),
                 Finding::Lacks(what) => {
                     code = ExitCode::Inconclusive;
-                    say(format!("{:<8} {what}", "MISSING"));
+                    ("MISSING", what)
                 }
-            }
+            };
+            say(format!("{word:<8} {what}"));
         }
         Ok(code)
     })

@@ -12,7 +12,7 @@ mod shard;
 mod suite;
 mod under_test;
 
-pub use case_list::{Case, Filters, UnknownFilter, cases};
+pub use case_list::{Case, Filters, UnknownFilter, cases, on_lent_mesh};
 pub use catalogue::{CATALOGUE, Scenario};
 pub use shard::Shard;
 pub use suite::{SuiteEnd, SuiteEvent, run as run_suite, run_one, usual_jobs};

@@ -6,7 +6,9 @@ mod diagnose_command;
 mod doctor_command;
 mod given_command;
 mod hold;
+mod images_command;
 mod kubernetes_command;
+mod lent_command;
 mod live_line;
 mod options;
 mod real_command;
@@ -46,9 +48,10 @@ fn act(options: Options) -> ExitCode {
     let outcome = match options.action {
         Action::Run(options) => run_command::run(*options),
         Action::List(options) => run_command::list(&options),
-        Action::Doctor(options) if options.at.context.is_some() => given_command::examine(&options),
+        Action::Doctor(options) if options.given.at.context.is_some() => given_command::examine(&options),
         Action::Doctor(_) => doctor_command::run(),
         Action::Diagnose(options) => diagnose_command::run(options),
+        Action::Images(action) => images_command::run(&action),
         Action::Undo(options) => given_command::undo(&options),
         Action::Reports(ReportsAction::Merge(options)) => reports_command::merge(&options),
         Action::Shards(options) => shards_command::run(&options),

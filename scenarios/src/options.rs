@@ -1,5 +1,7 @@
 //! The command line.
 
+mod given;
+mod images;
 mod merging;
 mod mirror;
 mod reporting;
@@ -7,12 +9,13 @@ mod shards;
 
 use std::fmt;
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+pub(crate) use given::{ContextOptions, DiagnoseOptions, DoctorOptions, GivenOptions, LentOptions};
 use harness::run::Keep;
 use harness::seldon::{ImageOverride, SeldonSource};
 use harness::{Pace, Profile, Topology};
+pub(crate) use images::ImagesAction;
 pub(crate) use merging::{MergeOptions, ReportsAction};
 pub(crate) use mirror::MirrorAction;
 pub(crate) use reporting::{ReportFiles, ReportOptions};
@@ -65,7 +68,7 @@ pub(crate) enum Action {
     /// Print the cases that `run` with the same options would run.
     List(Selection),
     /// Say what this machine has and lacks; with --context, what a given cluster does, and what would be touched there.
-    Doctor(GivenOptions),
+    Doctor(DoctorOptions),
     /// Say what is wrong with a mesh that somebody runs; changes nothing. 0: nothing, 1: this, 3: it cannot be seen.
     Diagnose(DiagnoseOptions),
     /// Put a given cluster back as it was before a run that was killed, from whatever machine.
@@ -79,6 +82,9 @@ pub(crate) enum Action {
     /// Everything that k3d and k3s clusters are made of, for where there is no internet.
     #[command(subcommand)]
     Mirror(MirrorAction),
+    /// The images that pods of the harness run from, for clusters whose nodes have not got them.
+    #[command(subcommand)]
+    Images(ImagesAction),
     /// Share the cases out among pods of a cluster, each with clusters of its own, and join what they recorded.
     Shards(ShardsOptions),
     /// The program of those pods.
@@ -124,43 +130,6 @@ pub(crate) struct Selection {
     pub(crate) shard: Option<Shard>,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct ContextOptions {
-    /// Kubeconfig of a given cluster; KUBECONFIG or ~/.kube/config when absent.
-    #[arg(long, value_name = "FILE")]
-    pub(crate) kubeconfig: Option<PathBuf>,
-    /// Its context. The current one is never assumed.
-    #[arg(long)]
-    pub(crate) context: Option<String>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DiagnoseOptions {
-    #[command(flatten)]
-    pub(crate) at: ContextOptions,
-    /// The tenant's namespace.
-    #[arg(long)]
-    pub(crate) namespace: String,
-    /// The Model that gives trouble; all of the namespace when absent.
-    #[arg(long)]
-    pub(crate) model: Option<String>,
-    /// The network; found out when absent.
-    #[arg(long, value_enum)]
-    pub(crate) cni: Option<Cni>,
-    /// Also run probes in the mesh's pods, where they are there.
-    #[arg(long)]
-    pub(crate) allow_exec: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct GivenOptions {
-    #[command(flatten)]
-    pub(crate) at: ContextOptions,
-    /// Let the harness make objects without a namespace there (definitions, roles) and label kube-system.
-    #[arg(long, requires = "context")]
-    pub(crate) allow_cluster_scope: bool,
-}
-
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SeldonOptions {
     /// Which Seldon: `standin`; a release's charts, `2.9.1`, `2.9.0` or `2.10.2`; or `charts:DIR`, with the charts in DIR.
@@ -183,6 +152,8 @@ pub(crate) struct RunOptions {
     pub(crate) compare: bool,
     #[command(flatten)]
     pub(crate) given: GivenOptions,
+    #[command(flatten)]
+    pub(crate) lent: LentOptions,
     #[command(flatten)]
     pub(crate) real: RealOptions,
     #[command(flatten)]

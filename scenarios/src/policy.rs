@@ -73,6 +73,32 @@ pub(crate) async fn live_connection_outlives_policy(world: &World) -> Result {
     Ok(())
 }
 
+/// The same policy on a mesh that somebody lends: it is named before anybody feels it.
+///
+/// Broken: the same policy; connections that are open stay so.
+/// Seen:   a dial from the controller's pod, and the diagnosis; the owner's Models stay Ready.
+/// Fix:    take the policy away.
+pub(crate) async fn policy_nobody_feels_yet(world: &World) -> Result {
+    let mesh = world.adopt().await?;
+    world.can_look_from(&mesh.controller()).await?;
+    world
+        .eventually(policy::dial_ends(
+            &mesh.controller(),
+            &mesh.scheduler_name(),
+            9004,
+            &[OutcomeClass::Open],
+        ))
+        .await?;
+
+    let denied = world.inject(policy::deny_scheduler_api(world, &mesh)).await?;
+    world.names(&mesh, "the policy on 9004", denies_controller).await?;
+    world.still(mesh.owners_models_are_ready()).await?;
+
+    denied.fix().await?;
+    world.still(mesh.owners_models_are_ready()).await?;
+    Ok(())
+}
+
 /// DNS allowed to a label that no namespace carries is DNS denied.
 ///
 /// Broken: the controller's namespace may ask for names only in namespaces labelled `name=kube-system`.

@@ -4,21 +4,19 @@ use std::path::Path;
 use std::sync::Arc;
 
 use harness::clusters::{
-    Cache, Listed, Plan, ProgramImage, Programs, RealCluster, RealError, RealRequest, Swept, Usage,
-    list_real, provision, real_clusters, sweep, transcript, write_images,
+    Cache, Listed, Plan, RealCluster, RealError, RealRequest, Swept, Usage, list_real, real_clusters, sweep,
+    transcript,
 };
 use harness::given::Foothold;
-use harness::images;
 use harness::seldon::SeldonSource;
 use harness::{Pace, Profile};
 use reports::ExitCode;
 use tokio_util::sync::CancellationToken;
 
-use crate::kubernetes_command::own_executable;
 use crate::options::{ClusterOption, Failure, MirrorAction, RunOptions, UpOptions};
-use crate::real_options::{ImagesOption, RealOptions, archive, images_lock, loaded};
+use crate::real_options::{ImagesOption, RealOptions, archive, images_lock};
 use crate::screen::{remark, say};
-use crate::{cluster_command, given_command};
+use crate::{cluster_command, given_command, images_command};
 
 /// What runs call their cluster.
 pub(crate) const NAME: &str = "conformance";
@@ -72,26 +70,10 @@ fn make_images(
     pace: Pace,
     cache: &Cache,
 ) -> Result<(), Failure> {
-    if options.images == ImagesOption::Present {
-        return Ok(());
+    match options.images {
+        ImagesOption::Present => Ok(()),
+        ImagesOption::Own => images_command::make(seldon, pace, cache, &archive(cache)),
     }
-    let tell = |line: &str| remark(line);
-    let programs = provision(cache, &tell).map_err(Failure::machine)?;
-    let own = match own_executable(&tell) {
-        Some(own) => own,
-        None => std::env::current_exe().map_err(Failure::machine)?,
-    };
-    tell("making images of the provisioned programs");
-    // Another run may be about to write them too.
-    let _guard = cache.lock(|| tell("waiting for another run")).map_err(Failure::machine)?;
-    write_images(&own_images(&programs, seldon, pace), &own, &archive(cache)).map_err(Failure::machine)
-}
-
-/// The images that are made here and loaded.
-pub(crate) fn own_images(programs: &Programs, seldon: &SeldonSource, pace: Pace) -> Vec<ProgramImage> {
-    let mut table = images::table(programs, pace);
-    table.retain(|image| loaded(seldon).contains(&image.reference.as_str()));
-    table
 }
 
 /// Lets go of a run's cluster.

@@ -8,7 +8,7 @@ use harness::Profile;
 use harness::clusters::{
     Cache, ImageSource, ImagesLock, Lease, Provider, RealName, RealRequest, full_reference,
 };
-use harness::images::{REFERENCES, STORE, TOOLBOX};
+use harness::images::needed;
 use harness::seldon::SeldonSource;
 
 use crate::options::{ClusterOption, Failure};
@@ -109,7 +109,7 @@ impl RealOptions {
             images: match self.images {
                 ImagesOption::Own => vec![ImageSource::Archive {
                     file: archive(cache),
-                    images: loaded(seldon).iter().map(|image| full_reference(image)).collect(),
+                    images: needed(seldon).iter().map(|image| full_reference(image)).collect(),
                 }],
                 ImagesOption::Present => Vec::new(),
             },
@@ -140,14 +140,6 @@ impl RealOptions {
                 cluster.word()
             ))),
         }
-    }
-}
-
-/// The images that are made here: with Seldon's own charts, Seldon's images are pulled.
-pub(crate) fn loaded(seldon: &SeldonSource) -> &'static [&'static str] {
-    match seldon {
-        SeldonSource::StandIn => &REFERENCES,
-        _ => &[TOOLBOX, STORE],
     }
 }
 

@@ -6,7 +6,7 @@ use harness::clusters::{
     Cache, Home, Plans, RealRequest, Stamp, image_comments, plans, real_clusters, rehearse_embedded,
     rehearse_provisioning, rehearse_provisioning_kubernetes, transcript, unprovisioned,
 };
-use harness::given::{rehearse_leaving, rehearse_taking};
+use harness::given::{rehearse_leaving, rehearse_looking, rehearse_taking};
 use harness::mesh::{MeshTranscript, Rehearsal, Setting};
 use harness::own_program::own_build;
 use harness::patience::Patience;
@@ -19,7 +19,7 @@ use reports::ExitCode;
 use crate::options::{ClusterOption, Failure, RunOptions, SeldonOptions, UpOptions};
 use crate::real_options::{ImagesOption, RealOptions};
 use crate::screen::say;
-use crate::{cluster_command, given_command, hold, kubernetes_command, real_command};
+use crate::{cluster_command, given_command, hold, images_command, kubernetes_command, real_command};
 
 /// Where a run's records would be, when they are not told elsewhere.
 const RECORDS: &str = "records/RUN";
@@ -145,7 +145,11 @@ fn stage(
             let (taken, left) = shared(&given_command::ledgers(cache), &plans.context)?;
             Ok(Stage {
                 title: format!("{} cluster {}", request.provider, request.name),
-                up: format!("{}\n{taken}", real_up(&plans, &options.real, &options.seldon, pace, cache)?),
+                up: format!(
+                    "{}\n{taken}\n{}",
+                    real_up(&plans, &options.real, &options.seldon, pace, cache)?,
+                    looking(&options.seldon)
+                ),
                 setting: Setting::Shared,
                 reached: Reached::Theirs {
                     kubeconfig: Some(plans.kubeconfig.clone()),
@@ -199,6 +203,11 @@ fn shared(ledgers: &Path, context: &str) -> Result<(String, String), Failure> {
     Ok((transcript(&taken), rehearse_leaving(ledgers).map_err(unknown)?))
 }
 
+/// How a run finds out whether nodes have the images that it needs.
+fn looking(seldon: &SeldonOptions) -> String {
+    transcript(&rehearse_looking(&seldon.seldon))
+}
+
 fn given(options: &RunOptions, cache: &Cache) -> Result<Stage, Failure> {
     let at = &options.given.at;
     let context = given_command::named(at)?;
@@ -216,8 +225,9 @@ fn given(options: &RunOptions, cache: &Cache) -> Result<Stage, Failure> {
     Ok(Stage {
         title: format!("given cluster {context}"),
         up: format!(
-            "{}# kubectl stands for this program's own client, in context {context}\n\n{scope}{taken}",
-            file.unwrap_or_default()
+            "{}# kubectl stands for this program's own client, in context {context}\n\n{scope}{taken}\n{}",
+            file.unwrap_or_default(),
+            looking(&options.seldon)
         ),
         setting: Setting::Shared,
         reached: Reached::Theirs { kubeconfig: at.kubeconfig.clone(), context: context.to_owned() },
@@ -242,7 +252,7 @@ fn real_up(
         ImagesOption::Present => String::new(),
         ImagesOption::Own => {
             let programs = unprovisioned(cache).map_err(Failure::machine)?;
-            let table = real_command::own_images(&programs, &seldon.seldon, pace);
+            let table = images_command::images(&programs, &seldon.seldon, pace);
             format!(
                 "{}\n# make {} of these\n{}\n",
                 own_program(),

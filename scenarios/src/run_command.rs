@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::destinations::Destinations;
 use crate::given_command;
 use crate::kubernetes_command::StartedCluster;
+use crate::lent_command;
 use crate::live_line::LiveLine;
 use crate::options::{ClusterOption, Failure, RunOptions, Selection};
 use crate::screen::{remark, say};
@@ -54,6 +55,7 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
     let (cases, shard) = sharded(&options.selection)?;
     what_makes_sense::check(&options)?;
     seldon_command::check(&options.seldon, &options.cluster)?;
+    let cases = lent_command::place(&options, cases)?;
     if cases.is_empty() {
         remark(match options.selection.shard {
             None => "nothing to run: no selected scenario has that network and layout",
@@ -165,7 +167,7 @@ impl Run<'_> {
         let (ground, standing) = ground(pass, &self, cache)?;
         let settings = Settings {
             ground,
-            cluster: pass.cluster.word(),
+            cluster: lent_command::word(options, pass.cluster),
             seldon: self.seldon,
             pace: options.pace.into(),
             patience: match pass.cluster.is_shared() {

@@ -34,3 +34,24 @@ pub(crate) async fn requirements_no_server_offers(world: &World) -> Result {
     world.eventually(mesh.infer("test-model-simple").answers_200_in_a_row(5)).await?;
     Ok(())
 }
+
+/// The same on a mesh that somebody lends: a Model of ours beside the owner's.
+///
+/// Broken: the Model requires `torch, numpy, scikit-learn`.
+/// Seen:   ScheduleFailed, and the diagnosis; the owner's Models stay Ready.
+/// Fix:    delete the Model.
+pub(crate) async fn unmet_requirements_beside_others(world: &World) -> Result {
+    let mesh = world.adopt().await?;
+    let wrong = ["torch", "numpy", "scikit-learn"];
+    let model = world.apply(&mesh, iris("conformance-unmet").requiring(&wrong)).await?;
+    let unscheduled =
+        model.is_not_ready("ScheduleFailed", "Failed to schedule model as no matching servers are available");
+    world.broken_by_manifest("requirements that no server offers", unscheduled).await?;
+    let unmet = |cause: &Cause| matches!(cause, Cause::RequirementsUnmet { model, .. } if model.ends_with("/conformance-unmet"));
+    world.names(&mesh, "the unmet requirements", unmet).await?;
+    world.still(mesh.owners_models_are_ready()).await?;
+
+    world.take_away(&model).await?;
+    world.still(mesh.owners_models_are_ready()).await?;
+    Ok(())
+}

@@ -1,6 +1,7 @@
 //! Options of `run` that make no sense together: refused before anything is started.
 
 use crate::given_command;
+use crate::lent_command;
 use crate::options::{ClusterOption, Failure, RunOptions};
 
 /// # Errors
@@ -29,7 +30,7 @@ pub(crate) fn check(options: &RunOptions) -> Result<(), Failure> {
         ));
     }
     match (options.cluster.contains(&ClusterOption::Given), &options.given.at.context) {
-        (true, _) => given_command::check(options),
+        (true, _) => given_command::check(options).and_then(|()| lent_command::check(options)),
         (false, None) => Ok(()),
         (false, Some(context)) => {
             let why =

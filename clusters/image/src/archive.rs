@@ -24,6 +24,16 @@ pub fn write_archive(images: &[Image], file: &Path) -> Result<(), ImageError> {
     let unwritable = |source| ImageError::Write { path: file.to_owned(), source };
     let partial = file.with_extension("partial");
     let output = File::create(&partial).map_err(unwritable)?;
+    let written =
+        write_all(images, output, file).and_then(|()| std::fs::rename(&partial, file).map_err(unwritable));
+    if written.is_err() {
+        // The error is what there is to tell.
+        let _ = std::fs::remove_file(&partial);
+    }
+    written
+}
+
+fn write_all(images: &[Image], output: File, file: &Path) -> Result<(), ImageError> {
     let mut archive = Archive::new(BufWriter::new(output), file);
     let mut descriptors = Vec::new();
     let mut engines = Vec::new();
@@ -42,8 +52,7 @@ pub fn write_archive(images: &[Image], file: &Path) -> Result<(), ImageError> {
     archive.document("index.json", &in_order(json!(index)).to_string())?;
     archive.document("oci-layout", &layout.to_string().map_err(all(images))?)?;
     archive.document("manifest.json", &json!(engines).to_string())?;
-    archive.finish()?;
-    std::fs::rename(&partial, file).map_err(unwritable)
+    archive.finish()
 }
 
 /// With the fields of every object in the order of their names: maps of the format's crate have none.
@@ -81,11 +90,13 @@ struct Archive<'a, W: Write> {
     tar: Builder<W>,
     file: &'a Path,
     blobs: BTreeSet<String>,
+    /// Layers that were written, each with its digest and size: images share the large ones.
+    layers: Vec<(&'a Layer, String, u64)>,
 }
 
 impl<'a, W: Write> Archive<'a, W> {
     fn new(output: W, file: &'a Path) -> Archive<'a, W> {
-        Archive { tar: Builder::new(output), file, blobs: BTreeSet::new() }
+        Archive { tar: Builder::new(output), file, blobs: BTreeSet::new(), layers: Vec::new() }
     }
 
     fn unwritable(&self) -> impl Fn(io::Error) -> ImageError + use<'a, W> {
@@ -93,7 +104,7 @@ impl<'a, W: Write> Archive<'a, W> {
         move |source| ImageError::Write { path: file.to_owned(), source }
     }
 
-    fn image(&mut self, image: &Image) -> Result<Written, ImageError> {
+    fn image(&mut self, image: &'a Image) -> Result<Written, ImageError> {
         let wrong = |error: oci_spec::OciSpecError| ImageError::Describe {
             reference: image.reference.clone(),
             why: error.to_string(),
@@ -141,13 +152,17 @@ impl<'a, W: Write> Archive<'a, W> {
     }
 
     /// A layer goes through a temporary file: its digest, which is its name, is known when it is written.
-    fn layer(&mut self, layer: &Layer) -> Result<(String, u64), ImageError> {
+    fn layer(&mut self, layer: &'a Layer) -> Result<(String, u64), ImageError> {
+        if let Some((_, digest, size)) = self.layers.iter().find(|(written, _, _)| *written == layer) {
+            return Ok((digest.clone(), *size));
+        }
         let mut spool = Spool::beside(self.file).map_err(self.unwritable())?;
         layer.write(&mut spool)?;
         let (digest, mut file, size) = spool.end().map_err(self.unwritable())?;
         if self.blobs.insert(digest.clone()) {
             self.append(&blob(&digest), size, &mut file)?;
         }
+        self.layers.push((layer, digest.clone(), size));
         Ok((digest, size))
     }
 
@@ -321,5 +336,16 @@ mod tests {
         let error = write_archive(&[broken], &file).unwrap_err().to_string();
         assert!(error.contains("cannot put /gone into an image"), "{error}");
         assert!(!file.exists());
+    }
+
+    #[test]
+    fn nothing_is_left_of_an_archive_that_could_not_be_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut broken = image("a/b:1", "x");
+        let source = directory.path().join("nowhere");
+        broken.layers[1].add("/etc/none", Entry::File { source, mode: 0o644 });
+        let error = write_archive(&[broken], &directory.path().join("images.tar")).unwrap_err().to_string();
+        assert!(error.starts_with("cannot put /etc/none into an image: "), "{error}");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
     }
 }

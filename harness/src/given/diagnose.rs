@@ -112,7 +112,7 @@ pub async fn diagnose(question: Question) -> anyhow::Result<Answer> {
 }
 
 /// The namespace of the controller that watches `tenant`.
-async fn controller_of(client: &Client, tenant: &str) -> anyhow::Result<Option<String>> {
+pub(super) async fn controller_of(client: &Client, tenant: &str) -> anyhow::Result<Option<String>> {
     let labels = ListParams::default().labels("control-plane=v2-controller-manager");
     let controllers: Api<Deployment> = Api::all(client.clone());
     let controllers = controllers.list(&labels).await.context("cannot look for Seldon's controllers")?;

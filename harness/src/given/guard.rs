@@ -3,13 +3,14 @@
 use kube::Client;
 use serde_json::Value;
 
-use super::{ClusterScope, Foothold, RUN_LABEL, label};
+use super::{ClusterScope, Foothold, RUN_LABEL, label, sweep};
 use crate::object::{Kind, Manifest, ObjectRef, Trial};
+use crate::run::Unjudgeable;
 use crate::undo::Undo;
 
 impl Foothold {
-    /// Applies a manifest: into a namespace of this run, or, where that is allowed, without a namespace. A definition
-    /// that exists is somebody's Seldon's and stays as it is.
+    /// Applies a manifest: into a namespace of this run, into that of a lent mesh, or, where that is allowed, without a
+    /// namespace. A definition that exists is somebody's Seldon's and stays as it is.
     ///
     /// # Errors
     /// Why it may not be applied, or the API server's `Status`. Nothing was changed then.
@@ -30,6 +31,10 @@ impl Foothold {
                 }
             };
         }
+        if self.lent().is_some_and(|lent| lent.namespace() == target.namespace) {
+            // What keeps a fault from being made says nothing of the mesh.
+            return self.put_into_lent(client, manifest).await.map_err(Unjudgeable::from_error);
+        }
         anyhow::ensure!(
             self.owns(client, &target.namespace).await?,
             "{} {}/{} is in a namespace that is not this run's; nothing was changed",
@@ -39,6 +44,42 @@ impl Foothold {
         );
         target.apply(Trial::DryRun).await?;
         target.apply(Trial::ForGood).await
+    }
+
+    /// Puts an object into the namespace of a lent mesh. One that is there already is never changed.
+    async fn put_into_lent(&self, client: &Client, manifest: &Value) -> anyhow::Result<()> {
+        let mut labelled = manifest.clone();
+        labelled["metadata"]["labels"][RUN_LABEL] = self.run.as_str().into();
+        let target = Manifest::of(client, &labelled)?;
+        let Manifest { kind, namespace, name, .. } = &target;
+        let kind = match kind.as_str() {
+            "NetworkPolicy" => Kind::NetworkPolicy,
+            "Model" => Kind::Model,
+            other => anyhow::bail!(
+                "{other} {namespace}/{name} is nothing that is put into a mesh of somebody's; nothing was changed"
+            ),
+        };
+        let object = ObjectRef::new(kind, namespace, name);
+        match object.read(client).await?.as_ref().map(label) {
+            Some(Some(run)) if run == self.run => target.apply(Trial::ForGood).await,
+            Some(_) => anyhow::bail!("{object} exists and is not this run's; nothing was changed"),
+            None => {
+                target.create(Trial::DryRun).await?;
+                self.before(client, Undo::Delete(object)).await?;
+                target.create(Trial::ForGood).await
+            }
+        }
+    }
+
+    /// Deletes an object that this run has made. What the guard refused to make is not ours to delete.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub(crate) async fn take_away(&self, client: &Client, object: &ObjectRef) -> anyhow::Result<()> {
+        if self.owns(client, &object.namespace).await? {
+            return Ok(object.delete(client).await?);
+        }
+        sweep::delete_ours(client, &self.run, object).await
     }
 
     /// Notes an object without a namespace that somebody else, told to by this run, is about to make.

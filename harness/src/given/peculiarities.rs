@@ -85,6 +85,10 @@ fn no_default(classes: &[StorageClass]) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::given::tests::lab::Lab;
+    use crate::given::{ClusterScope, Finding, survey};
+    use crate::object;
+    use crate::seldon::SeldonSource;
     use rstest::rstest;
     use serde_json::{Value, json};
 
@@ -127,5 +131,34 @@ mod tests {
         let found = no_default(&classes);
         assert_eq!(found.is_some(), said.is_some(), "{found:?}");
         assert!(found.unwrap_or_default().contains(said.unwrap_or_default()));
+    }
+
+    #[tokio::test]
+    async fn a_cluster_of_two_networks_and_no_class_is_told_both_before_a_run() {
+        let lab = Lab::new().await;
+        let labels = json!({"app": "network"});
+        for name in ["kube-flannel-ds", "cilium"] {
+            let containers = json!([{"name": "c", "image": "example.org/network:1"}]);
+            let manifest = json!({
+                "apiVersion": "apps/v1", "kind": "DaemonSet",
+                "metadata": {"name": name, "namespace": "kube-system"},
+                "spec": {
+                    "selector": {"matchLabels": labels},
+                    "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
+                },
+            });
+            object::apply(&lab.client(), &manifest).await.unwrap();
+        }
+        let found = survey(&lab.client(), ClusterScope::Allowed, &SeldonSource::StandIn).await.unwrap();
+        let lacks = |begins: &str| {
+            found.iter().any(|finding| matches!(finding, Finding::Lacks(what) if what.starts_with(begins)))
+        };
+        assert!(
+            lacks(
+                "more than one network plugin has been at work here: flannel (DaemonSet kube-system/kube-flannel-ds), Cilium"
+            ),
+            "{found:?}"
+        );
+        assert!(lacks("no storage class is the default one (there is none at all)"), "{found:?}");
     }
 }

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::ledger::{Page, file_of};
 use super::sweep::{HELD, WORKLOADS, is_shared, order};
-use super::{HOME, guard, home_manifest, lease, ledger};
+use super::{HOME, guard, home_manifest, lease, ledger, stock};
 use crate::object::{Kind, ObjectRef};
 use crate::patience::given::LETTING_GO;
+use crate::seldon::SeldonSource;
 use crate::undo::Undo;
 
 /// Stands for the run.
@@ -33,6 +34,11 @@ pub fn rehearse_taking(directory: &Path, context: &str) -> anyhow::Result<Plan> 
     plan.write(what, file_of(directory, RUN), page.text()?);
     plan.apply("begin the ledger in the cluster", vec![page.manifest()?]);
     Ok(plan)
+}
+
+/// What a run does to find out whether nodes have the images of a mesh of `seldon`.
+pub fn rehearse_looking(seldon: &SeldonSource) -> Plan {
+    stock::rehearse(RUN, seldon)
 }
 
 /// What the end of a run does, when its cases have ended.

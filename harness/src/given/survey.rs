@@ -1,5 +1,6 @@
 //! Looking at a given cluster before anything is changed: what is missing, what is in the way, what would be touched.
 
+use clusters::GivenCluster;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
@@ -8,16 +9,21 @@ use k8s_openapi::api::core::v1::Container;
 use kube::api::{Api, ListParams, PostParams};
 use kube::{Client, ResourceExt};
 
-use super::{ClusterScope, HOME, peculiarities};
+use super::{ClusterScope, HOME, LentMesh, peculiarities, stock};
 use crate::object::{Kind, ObjectRef};
+use crate::seldon::SeldonSource;
 
 /// One line of the survey.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Finding {
     /// Something the harness would do.
     Touches(String),
+    /// Something it needs and that is there.
+    Has(String),
     /// Something it needs and may not do, or that is in the way.
     Lacks(String),
+    /// Something it needs, of which nobody says whether it is there.
+    Unsure(String),
 }
 
 /// Verbs that are needed in namespaces of our own: group, resource, verbs.
@@ -47,11 +53,52 @@ const UNSCOPED: &[(&str, &str, &[&str])] = &[
     ("rbac.authorization.k8s.io", "clusterrolebindings", &["create", "delete"]),
 ];
 
-/// What a run would touch, and what stands in its way. Changes nothing.
+/// Verbs that are needed in the namespace of a lent mesh.
+const LENT: &[(&str, &str, &[&str])] = &[
+    ("", "pods", &["get", "list"]),
+    ("", "pods/exec", &["create", "get"]),
+    ("", "pods/log", &["get"]),
+    ("networking.k8s.io", "networkpolicies", &["create", "delete", "get", "patch"]),
+    ("mlops.seldon.io", "models", &["create", "delete", "get", "list", "patch"]),
+];
+
+/// Those that are needed beside it, for the ledger and the Lease.
+const BOOKS: &[(&str, &str, &[&str])] = &[
+    ("", "namespaces", &["create", "delete", "get", "list"]),
+    ("", "configmaps", &["create", "delete", "get", "list", "patch"]),
+    ("coordination.k8s.io", "leases", &["create", "get", "update"]),
+];
+
+/// What a run on the mesh in `namespace` would touch, and what stands in its way. Changes nothing.
 ///
 /// # Errors
 /// The API server's, when it cannot be asked.
-pub async fn survey(client: &Client, scope: ClusterScope) -> anyhow::Result<Vec<Finding>> {
+pub async fn survey_lent(cluster: &GivenCluster, namespace: &str) -> anyhow::Result<Vec<Finding>> {
+    let client = cluster.client()?;
+    let mut findings = vec![
+        Finding::Touches(format!("namespace {HOME}: a Lease and the ledger of what was changed")),
+        Finding::Touches(format!(
+            "namespace {namespace}: a policy on its scheduler and a Model, one after the other, deleted at once"
+        )),
+    ];
+    findings.push(match LentMesh::find(cluster, namespace).await {
+        Ok(mesh) => Finding::Has(format!("a {} mesh in {namespace}, all of it Ready", mesh.topology())),
+        Err(why) => Finding::Lacks(format!("{why:#}")),
+    });
+    findings.extend(denied(&client, LENT, Some(namespace)).await?);
+    findings.extend(denied(&client, BOOKS, None).await?);
+    Ok(findings)
+}
+
+/// What a run that installs `seldon` would touch, and what stands in its way. Changes nothing.
+///
+/// # Errors
+/// The API server's, when it cannot be asked.
+pub async fn survey(
+    client: &Client,
+    scope: ClusterScope,
+    seldon: &SeldonSource,
+) -> anyhow::Result<Vec<Finding>> {
     let touches = |text: &str| Finding::Touches(text.to_owned());
     let mut findings = vec![
         touches(&format!("namespace {HOME}: a Lease and the ledger of what was changed")),
@@ -68,22 +115,42 @@ pub async fn survey(client: &Client, scope: ClusterScope) -> anyhow::Result<Vec<
         findings.push(Finding::Lacks(format!("{why:#}")));
     }
     findings.extend(peculiarities::of(client).await.into_iter().map(Finding::Lacks));
+    findings.extend(stock::findings(client, seldon).await);
+    findings.extend(denied(client, &needed, None).await?);
+    Ok(findings)
+}
+
+/// The verbs that the user lacks, in `namespace` or in all.
+async fn denied(
+    client: &Client,
+    needed: &[(&str, &str, &[&str])],
+    namespace: Option<&str>,
+) -> anyhow::Result<Vec<Finding>> {
+    let mut findings = Vec::new();
     for (group, resource, verbs) in needed {
         let mut denied = Vec::new();
-        for verb in verbs {
-            if !may(client, group, resource, verb).await? {
+        for verb in *verbs {
+            if !may(client, group, resource, verb, namespace).await? {
                 denied.push(*verb);
             }
         }
         if !denied.is_empty() {
             let group = if group.is_empty() { String::new() } else { format!(".{group}") };
-            findings.push(Finding::Lacks(format!("you may not {} {resource}{group}", denied.join(", "))));
+            let place = namespace.map_or(String::new(), |namespace| format!(" in {namespace}"));
+            findings
+                .push(Finding::Lacks(format!("you may not {} {resource}{group}{place}", denied.join(", "))));
         }
     }
     Ok(findings)
 }
 
-async fn may(client: &Client, group: &str, resource: &str, verb: &str) -> anyhow::Result<bool> {
+async fn may(
+    client: &Client,
+    group: &str,
+    resource: &str,
+    verb: &str,
+    namespace: Option<&str>,
+) -> anyhow::Result<bool> {
     let (resource, subresource) = match resource.split_once('/') {
         Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
         None => (resource, None),
@@ -91,6 +158,7 @@ async fn may(client: &Client, group: &str, resource: &str, verb: &str) -> anyhow
     let asked = SelfSubjectAccessReview {
         spec: SelfSubjectAccessReviewSpec {
             resource_attributes: Some(ResourceAttributes {
+                namespace: namespace.map(str::to_owned),
                 group: Some(group.into()),
                 resource: Some(resource.into()),
                 subresource,

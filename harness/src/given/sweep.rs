@@ -66,6 +66,8 @@ impl Left {
 pub(super) struct Order<'a> {
     /// Changes of what was there before.
     changes: Vec<&'a Undo>,
+    /// What was put into a lent mesh; policies first, as a controller that one cuts off cannot let go of a Model.
+    lent: Vec<(&'a Undo, &'a ObjectRef)>,
     /// Our namespaces.
     pub(super) namespaces: Vec<(&'a Undo, &'a ObjectRef)>,
     /// What has no namespace.
@@ -78,10 +80,12 @@ pub(super) fn order(entries: &[Undo]) -> Order<'_> {
     for undo in entries.iter().rev() {
         match undo {
             Undo::Delete(object) if object.kind == Kind::Namespace => order.namespaces.push((undo, object)),
-            Undo::Delete(object) => order.unscoped.push((undo, object)),
+            Undo::Delete(object) if object.namespace.is_empty() => order.unscoped.push((undo, object)),
+            Undo::Delete(object) => order.lent.push((undo, object)),
             Undo::Restore { .. } | Undo::Merge { .. } | Undo::Upstream(_) => order.changes.push(undo),
         }
     }
+    order.lent.sort_by_key(|(_, object)| object.kind != Kind::NetworkPolicy);
     order
 }
 
@@ -90,11 +94,11 @@ pub(super) fn is_shared(undo: &Undo) -> bool {
     matches!(undo, Undo::Delete(object) if object.kind == Kind::CustomResourceDefinition)
 }
 
-/// Undoes `entries` of `run`: changes of what was there before, last one first; then our namespaces with all that is in
-/// them; then what has no namespace. What cannot be undone does not keep the rest from it.
+/// Undoes `entries` of `run`: changes of what was there before, last one first; then what was put into a lent mesh; then
+/// our namespaces with all that is in them; then what has no namespace. What cannot be undone does not keep the rest from it.
 pub(super) async fn sweep(client: &Client, run: &str, entries: &[Undo], awaited: Await<'_>) -> Left {
     let mut left = Left::default();
-    let Order { changes, namespaces, unscoped } = order(entries);
+    let Order { changes, lent, namespaces, unscoped } = order(entries);
     for undo in changes {
         match undo {
             Undo::Restore { before, .. } => left.note(undo, object::apply(client, before).await),
@@ -104,6 +108,9 @@ pub(super) async fn sweep(client: &Client, run: &str, entries: &[Undo], awaited:
             // Nothing of a given cluster; and what is deleted is not among the changes.
             Undo::Upstream(_) | Undo::Delete(_) => {}
         }
+    }
+    for (undo, object) in lent {
+        left.note(undo, go(client, run, object).await);
     }
     let still_ours = namespaces.iter().map(|(_, namespace)| async {
         let found = ours(client, run, namespace).await;
@@ -131,7 +138,7 @@ pub(super) async fn sweep(client: &Client, run: &str, entries: &[Undo], awaited:
     left
 }
 
-/// Deletes an object without a namespace, if it is the run's, and waits until it is gone.
+/// Deletes an object outside of our namespaces, if it is the run's, and waits until it is gone.
 async fn go(client: &Client, run: &str, object: &ObjectRef) -> anyhow::Result<()> {
     if object.kind == Kind::CustomResourceDefinition
         && let Some(definition) = ours(client, run, object).await?
@@ -204,7 +211,7 @@ async fn take_finalizers_off(client: &Client, object: &ObjectRef) -> anyhow::Res
     }
 }
 
-/// An object without a namespace, if it carries the run's label: one that has come in its place is somebody else's.
+/// An object outside of our namespaces, if it carries the run's label: one that has come in its place is somebody else's.
 pub(super) async fn ours(client: &Client, run: &str, object: &ObjectRef) -> anyhow::Result<Option<Value>> {
     Ok(object.read(client).await?.filter(|found| label(found) == Some(run)))
 }
@@ -234,7 +241,8 @@ async fn must_be_unused(client: &Client, definition: &ObjectRef, found: &Value) 
     Ok(())
 }
 
-async fn delete_ours(client: &Client, run: &str, object: &ObjectRef) -> anyhow::Result<()> {
+/// Deletes an object outside of our namespaces, if it is the run's.
+pub(super) async fn delete_ours(client: &Client, run: &str, object: &ObjectRef) -> anyhow::Result<()> {
     let Some(found) = ours(client, run, object).await? else { return Ok(()) };
     let uid = found["metadata"]["uid"].as_str().unwrap_or_default();
     Ok(object.delete_exactly(client, uid).await?)

@@ -1,6 +1,6 @@
 //! What is done on a given cluster, on a real API server without a node.
 
-mod lab;
+pub(crate) mod lab;
 
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lease::Held;
 use super::*;
+use crate::seldon::SeldonSource;
 use lab::Lab;
 
 fn config_map(namespace: &str) -> Value {
@@ -168,11 +169,11 @@ async fn a_narrow_account_is_told_each_verb_that_it_lacks() {
             .into_iter()
             .filter_map(|finding| match finding {
                 Finding::Lacks(what) => Some(what),
-                Finding::Touches(_) => None,
+                Finding::Touches(_) | Finding::Has(_) | Finding::Unsure(_) => None,
             })
             .collect()
     };
-    let said = missing(survey(&guest, ClusterScope::Allowed).await.unwrap());
+    let said = missing(survey(&guest, ClusterScope::Allowed, &SeldonSource::StandIn).await.unwrap());
     assert!(said.contains(&"you may not create, delete, get, list pods".to_owned()), "{said:?}");
     assert!(
         said.contains(&"you may not create, delete clusterrolebindings.rbac.authorization.k8s.io".to_owned()),
@@ -190,9 +191,9 @@ async fn a_narrow_account_is_told_each_verb_that_it_lacks() {
     for document in [role, binding] {
         object::apply(&lab.client(), &document).await.unwrap();
     }
-    let said = missing(survey(&guest, ClusterScope::Allowed).await.unwrap());
+    let said = missing(survey(&guest, ClusterScope::Allowed, &SeldonSource::StandIn).await.unwrap());
     assert!(said.contains(&"you may not delete pods".to_owned()), "{said:?}");
-    let owner = missing(survey(&lab.client(), ClusterScope::Allowed).await.unwrap());
+    let owner = missing(survey(&lab.client(), ClusterScope::Allowed, &SeldonSource::StandIn).await.unwrap());
     assert!(owner.iter().all(|what| !what.starts_with("you may not")), "{owner:?}");
 }
 

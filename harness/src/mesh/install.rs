@@ -3,11 +3,13 @@
 use std::time::Instant;
 
 use clusters::Cluster;
+use pace::Pace;
 use reports::Phase;
 use seldon_crds::defaults::{self, Values, controller};
 use serde_json::{Value, json};
 
 use super::hasten::hasten;
+use super::own_images::{self, Behind};
 use super::{InstalledMesh, Mesh, Runtime, Servers, other_tooling, store};
 use crate::claim::Claim;
 use crate::look::{Look, PodQuery, Seen};
@@ -68,10 +70,11 @@ impl World {
         Ok(())
     }
 
-    /// Applies what is ours of `mesh`; where no kubelet of ours shrinks what its pods wait for, that is shrunk before.
+    /// Applies what is ours of `mesh`. Where the kubelet is not ours, what its pods wait for is shrunk before, and they run
+    /// from images under our own names.
     async fn apply_of(&self, mut objects: Vec<Value>) -> anyhow::Result<()> {
         if self.kubelet() == Kubelet::Real {
-            objects.iter_mut().for_each(|object| hasten(object, self.pace()));
+            objects.iter_mut().for_each(|object| adapt(object, self.pace(), self.seldon()));
         }
         self.apply_all(&objects).await
     }
@@ -180,6 +183,17 @@ pub(super) fn parts(mesh: &Mesh, installed: &InstalledMesh, seldon: &Seldon, kub
         parts.extend([Part::Pod(installed.agent()), Part::Pod(installed.envoy())]);
     }
     parts
+}
+
+/// Makes of an object of ours what is applied where the kubelet is a real one: what its pods wait for shrinks with the
+/// pace, and they run from images under our own names.
+pub(super) fn adapt(object: &mut Value, pace: Pace, seldon: &Seldon) {
+    let behind = match seldon {
+        Seldon::StandIn => Behind::StandIns,
+        Seldon::Charts(_) => Behind::Seldons,
+    };
+    hasten(object, pace);
+    own_images::name(object, behind);
 }
 
 /// What stands around a mesh: namespaces, the artefact store and how it is reached, visitors.

@@ -7,8 +7,7 @@ use pace::Pace;
 use serde_json::{Value, json};
 
 use super::Mesh;
-use super::hasten::hasten;
-use super::install::{Kubelet, Making, Part, installed, makings, parts};
+use super::install::{Kubelet, Making, Part, adapt, installed, makings, parts};
 use crate::given::{end_of_case, labelled_for_run, rehearsed_run};
 use crate::look::PodQuery;
 use crate::namespaces::Namespaces;
@@ -124,7 +123,7 @@ impl Rehearsal<'_> {
             Setting::Alone | Setting::AloneWithKubelet => object.clone(),
         };
         if self.kubelet() == Kubelet::Real {
-            hasten(&mut object, self.pace);
+            adapt(&mut object, self.pace, self.seldon);
         }
         object
     }

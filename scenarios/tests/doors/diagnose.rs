@@ -19,7 +19,7 @@ spec:
 ";
 
 /// May see everything, and change nothing.
-const READER: &str = "
+pub(crate) const READER: &str = "
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRole
 metadata: {name: reader}
@@ -28,7 +28,7 @@ rules:
 ";
 
 /// Binds a service account to a cluster role; the kubeconfig by which it is used, in the place.
-fn guest(kubectl: &Kubectl<'_>, place: &Place, role: &str) -> &'static str {
+pub(crate) fn guest(kubectl: &Kubectl<'_>, place: &Place, role: &str) -> &'static str {
     kubectl.ok("create serviceaccount guest -n default");
     kubectl
         .ok(&format!("create clusterrolebinding guest --clusterrole={role} --serviceaccount=default:guest"));

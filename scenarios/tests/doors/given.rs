@@ -40,44 +40,49 @@ pub(crate) fn everything(kubectl: &Kubectl<'_>) -> Vec<Value> {
 }
 
 /// A cluster, and somebody who has nothing but a kubeconfig for it.
-struct Scene<'a> {
+pub(crate) struct Scene<'a> {
     up: Up<'a>,
     config: PathBuf,
-    guest: Place,
+    pub(crate) guest: Place,
 }
 
 impl<'a> Scene<'a> {
-    fn new(owner: &'a Place, name: &'static str, address: &str) -> Scene<'a> {
-        let up = Up::new(owner, name, address, &["--mesh", "none"]);
+    pub(crate) fn new(owner: &'a Place, name: &'static str, address: &str) -> Scene<'a> {
+        Scene::with(owner, name, address, "none")
+    }
+
+    /// The same with a mesh of the cluster's owner on it.
+    pub(crate) fn with(owner: &'a Place, name: &'static str, address: &str, mesh: &str) -> Scene<'a> {
+        let up = Up::new(owner, name, address, &["--mesh", mesh]);
         let (config, guest) = (up.kubeconfig(), Place::empty());
         let scene = Scene { up, config, guest };
         scene.lend_to(&scene.guest);
         scene
     }
 
-    fn lend_to(&self, place: &Place) {
+    pub(crate) fn lend_to(&self, place: &Place) {
         let copy = place.directory().join("kubeconfig");
         fs::copy(self.up.kubeconfig(), &copy).unwrap();
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
     }
 
-    fn kubectl(&self) -> Kubectl<'_> {
+    pub(crate) fn kubectl(&self) -> Kubectl<'_> {
         Kubectl { config: &self.config, home: self.up.place().directory() }
     }
 
     /// The program as the guest starts it: from another account than the cluster's, where one can be had.
-    fn guest(&self, place: &Place, arguments: &[&str]) -> Command {
+    pub(crate) fn guest(&self, place: &Place, arguments: &[&str]) -> Command {
         let cluster = ["--kubeconfig", "kubeconfig", "--context", self.up.name()];
         let arguments = [arguments, &cluster].concat();
         as_nobody(place, &arguments).unwrap_or_else(|| binary(place, &arguments))
     }
 
-    fn run(&self, place: &Place, arguments: &[&str]) -> Answer {
+    pub(crate) fn run(&self, place: &Place, arguments: &[&str]) -> Answer {
         Answer::of(&mut self.guest(place, arguments))
     }
 }
 
-const RUN: [&str; 5] = ["run", "--cluster", "given", "--cni", "flannel"];
+pub(crate) const RUN: [&str; 5] = ["run", "--cluster", "given", "--cni", "flannel"];
 
 #[test]
 fn a_given_cluster_is_as_it_was_after_a_run() {
@@ -120,7 +125,7 @@ fn a_given_cluster_is_as_it_was_after_a_run() {
     assert_eq!(undone.out, "nothing to undo\n");
 }
 
-fn ledgers(place: &Place) -> Vec<String> {
+pub(crate) fn ledgers(place: &Place) -> Vec<String> {
     place.files().into_iter().filter(|file| file.starts_with("cache/ledgers/")).collect()
 }
 
@@ -234,7 +239,7 @@ contexts:
 - {name: test, context: {cluster: c, user: u}}
 ";
 
-fn write_config(place: &Place, text: &str) -> PathBuf {
+pub(crate) fn write_config(place: &Place, text: &str) -> PathBuf {
     let directory = place.directory().join("config/seldon-conformance");
     fs::create_dir_all(&directory).unwrap();
     fs::write(directory.join("config.toml"), text).unwrap();

@@ -88,6 +88,15 @@ impl Lab {
         all.iter().map(|one| one["metadata"]["name"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// Every object of a namespace, of the kinds that may be put into somebody's, and of others beside them.
+    pub(crate) async fn everything_in(&self, namespace: &str) -> Vec<Value> {
+        let mut objects = Vec::new();
+        for kind in [Kind::NetworkPolicy, Kind::Model, Kind::ConfigMap, Kind::Pod] {
+            objects.extend(object::list(&self.client(), kind, namespace, "").await.unwrap());
+        }
+        objects
+    }
+
     /// Every object of the kinds that a run makes.
     pub(crate) async fn everything(&self) -> Vec<Value> {
         let mut objects = Vec::new();

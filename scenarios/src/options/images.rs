@@ -1,0 +1,23 @@
+//! The options of `images`.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use harness::seldon::SeldonSource;
+
+use super::PaceOption;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ImagesAction {
+    /// Make them of this machine's programs and write them to a file that container engines import.
+    Write {
+        /// The file.
+        file: PathBuf,
+        /// Which Seldon they are for: with charts, Seldon's own images are pulled.
+        #[arg(long, value_name = "SELDON", default_value = "standin")]
+        seldon: SeldonSource,
+        /// Whether the long timers of stand-ins shrink.
+        #[arg(long, value_enum, default_value = "fast")]
+        pace: PaceOption,
+    },
+}
