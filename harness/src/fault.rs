@@ -9,7 +9,7 @@ pub mod policy;
 
 use std::time::Instant;
 
-use clusters::UpstreamMode;
+use clusters::{Cluster, UpstreamMode};
 use reports::{Event, Phase};
 use serde_json::Value;
 
@@ -25,7 +25,12 @@ pub(crate) enum Change {
     /// These objects are applied; they did not exist before.
     Apply(Vec<(ObjectRef, Value)>),
     /// The name server outside the cluster answers like this.
-    Upstream(UpstreamMode),
+    Upstream {
+        /// How.
+        mode: UpstreamMode,
+        /// Where the outside is not ours: only for names in these namespaces, and for nobody's names.
+        namespaces: Vec<String>,
+    },
 }
 
 /// Something to break.
@@ -77,11 +82,14 @@ impl World {
                 }
                 Ok(undos)
             }
-            Change::Upstream(mode) => {
-                let undo = self.undo_later(Undo::Upstream(UpstreamMode::honest()));
-                self.set_upstream(mode.clone()).await?;
-                Ok(vec![undo])
-            }
+            Change::Upstream { mode, namespaces } => match (self.cluster(), self.foothold()) {
+                (Cluster::Given(_), Some(foothold)) => self.replace_outside(foothold, mode, namespaces).await,
+                _ => {
+                    let undo = self.undo_later(Undo::Upstream(UpstreamMode::honest()));
+                    self.set_upstream(mode.clone()).await?;
+                    Ok(vec![undo])
+                }
+            },
         }
     }
 
@@ -120,6 +128,10 @@ impl Injected<'_> {
                 // Only now: one that failed is tried again by the runner.
                 self.world.undo.done(*number);
             }
+        }
+        if matches!((&self.fault.change, self.world.cluster()), (Change::Upstream { .. }, Cluster::Given(_)))
+        {
+            self.world.outside_is_left().await?;
         }
         self.world.prove_repair(&self.fault.breaks, self.fault.gone).await
     }

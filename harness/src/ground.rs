@@ -78,12 +78,37 @@ impl Ground {
             Ground::Kubernetes(..) => return None,
             Ground::Given(foothold) => foothold,
         };
-        match (need, foothold.scope()) {
-            (Need::UpstreamNameServer, _) => Some("a given cluster's name server outside cannot be changed"),
-            (Need::LabelOfKubeSystem, ClusterScope::Forbidden | ClusterScope::PodsAlone) => {
-                Some("it changes a label of kube-system; allow that with --allow-cluster-scope")
-            }
-            (Need::LabelOfKubeSystem, ClusterScope::Allowed) | (Need::PolicyEngine, _) => None,
+        lacks_on_given(need, foothold.scope())
+    }
+}
+
+fn lacks_on_given(need: Need, scope: ClusterScope) -> Option<&'static str> {
+    match (need, scope) {
+        (Need::UpstreamNameServer, ClusterScope::Forbidden | ClusterScope::PodsAlone) => Some(
+            "it lets CoreDNS forward the case's names to a pod, in kube-system; allow that with --allow-cluster-scope",
+        ),
+        (Need::LabelOfKubeSystem, ClusterScope::Forbidden | ClusterScope::PodsAlone) => {
+            Some("it changes a label of kube-system; allow that with --allow-cluster-scope")
         }
+        (_, ClusterScope::Allowed) | (Need::PolicyEngine, _) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case(Need::UpstreamNameServer)]
+    #[case(Need::LabelOfKubeSystem)]
+    fn what_changes_kube_system_is_lacking_until_it_is_allowed(#[case] need: Need) {
+        let why = lacks_on_given(need, ClusterScope::Forbidden).unwrap();
+        assert!(
+            why.contains("kube-system") && why.ends_with("allow that with --allow-cluster-scope"),
+            "{why}"
+        );
+        assert_eq!(lacks_on_given(need, ClusterScope::Allowed), None);
+        assert_eq!(lacks_on_given(Need::PolicyEngine, ClusterScope::Forbidden), None);
     }
 }

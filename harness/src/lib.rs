@@ -21,6 +21,7 @@ pub mod model;
 mod namespaces;
 pub mod object;
 mod obstacles;
+mod outside;
 pub mod own_program;
 pub mod patience;
 pub mod play;

@@ -12,7 +12,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::{ApiResource, DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::GroupVersionKind;
 use kube::{Api, Client, Resource};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::obstacles;
 
@@ -178,6 +178,28 @@ impl ObjectRef {
             patch["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"].clone();
             match self.merge(client, &patch).await {
                 // Somebody was quicker: what they wrote is looked at again.
+                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    /// Takes `text` out of an entry of a ConfigMap, if it stands there; what else stands there stays, also what is
+    /// written at the same moment.
+    ///
+    /// # Errors
+    /// kube's.
+    pub(crate) async fn cut(&self, client: &Client, key: &str, text: &str) -> anyhow::Result<()> {
+        loop {
+            let Some(found) = self.read(client).await? else { return Ok(()) };
+            let entry = found["data"][key].as_str().unwrap_or_default();
+            let rest = entry.replace(text, "");
+            if rest == entry {
+                return Ok(());
+            }
+            let version = &found["metadata"]["resourceVersion"];
+            let patch = json!({"metadata": {"resourceVersion": version}, "data": {key: rest}});
+            match self.merge(client, &patch).await {
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
                 other => return Ok(other?),
             }

@@ -125,6 +125,8 @@ pub(crate) mod given {
     pub(crate) const RENEWAL: Duration = Duration::from_secs(2);
     /// How long Seldon's controllers may take to let go of their objects before their finalizers are taken off.
     pub(crate) const LETTING_GO: Duration = Duration::from_secs(10);
+    /// How long CoreDNS may take to read a changed Corefile: it looks every 30 s and a bit, at what the kubelet wrote.
+    pub(crate) const RELOADED: Duration = Duration::from_secs(150);
     /// How long an object may take to go: pods have their grace.
     pub(crate) const GOING: Duration = Duration::from_secs(120);
 

@@ -30,6 +30,15 @@ pub enum Undo {
         /// The part of the object that was written: where it reads otherwise by now, it is somebody else's.
         ours: Value,
     },
+    /// Take a text of ours out of an entry of a ConfigMap, whatever else was changed in it since.
+    Cut {
+        /// The ConfigMap.
+        object: ObjectRef,
+        /// The entry.
+        key: String,
+        /// The text.
+        text: String,
+    },
     /// Let the name server outside answer as before.
     Upstream(UpstreamMode),
 }
@@ -39,7 +48,9 @@ impl fmt::Display for Undo {
         match self {
             Undo::Delete(object) => write!(formatter, "delete {object}"),
             Undo::Restore { object, .. } => write!(formatter, "restore {object}"),
-            Undo::Merge { object, .. } => write!(formatter, "take back the change of {object}"),
+            Undo::Merge { object, .. } | Undo::Cut { object, .. } => {
+                write!(formatter, "take back the change of {object}")
+            }
             Undo::Upstream(_) => formatter.write_str("let the outside's name server answer as before"),
         }
     }
@@ -61,6 +72,7 @@ impl Undo {
             },
             Undo::Restore { before, .. } => object::apply(world.client(), before).await,
             Undo::Merge { object, patch, ours } => object.take_back(world.client(), patch, ours).await,
+            Undo::Cut { object, key, text } => object.cut(world.client(), key, text).await,
             Undo::Upstream(mode) => world.set_upstream(mode.clone()).await,
         }
     }

@@ -19,7 +19,10 @@ pub fn hijacking_upstream(mesh: &InstalledMesh) -> Fault {
     let unknown = || mesh.look_up(DnsStyle::BusyboxNslookup, "no-such-name.example");
     Fault {
         breaks: format!("the upstream name server answers unknown names with {HIJACKER}"),
-        change: Change::Upstream(UpstreamMode::Hijack(HIJACKER)),
+        change: Change::Upstream {
+            mode: UpstreamMode::Hijack(HIJACKER),
+            namespaces: vec![mesh.tenant().to_owned(), mesh.controller_namespace().to_owned()],
+        },
         bites: resolves_to(unknown(), HIJACKER.into()),
         gone: Claim::new(
             "an unknown name does not exist",

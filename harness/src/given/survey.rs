@@ -51,6 +51,8 @@ const UNSCOPED: &[(&str, &str, &[&str])] = &[
     ("apiextensions.k8s.io", "customresourcedefinitions", &["create", "delete", "get"]),
     ("rbac.authorization.k8s.io", "clusterroles", &["create", "delete", "bind", "escalate"]),
     ("rbac.authorization.k8s.io", "clusterrolebindings", &["create", "delete"]),
+    ("", "configmaps", &["patch"]),
+    ("", "pods", &["patch"]),
 ];
 
 /// Verbs that are needed in the namespace of a lent mesh.
@@ -109,6 +111,10 @@ pub async fn survey(
         needed.extend(UNSCOPED);
         findings.push(touches(
             "definitions of Seldon's kinds where there are none, a ClusterRole and its binding, a label of kube-system",
+        ));
+        findings.push(touches(
+            "ConfigMap coredns-custom or coredns in kube-system, and an annotation of CoreDNS's pods: blocks for names of \
+             the case's own namespaces, `example` and `invalid`",
         ));
     }
     if let Err(why) = refuse_what_cannot_work(client, scope).await {

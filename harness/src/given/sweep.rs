@@ -82,7 +82,9 @@ pub(super) fn order(entries: &[Undo]) -> Order<'_> {
             Undo::Delete(object) if object.kind == Kind::Namespace => order.namespaces.push((undo, object)),
             Undo::Delete(object) if object.namespace.is_empty() => order.unscoped.push((undo, object)),
             Undo::Delete(object) => order.lent.push((undo, object)),
-            Undo::Restore { .. } | Undo::Merge { .. } | Undo::Upstream(_) => order.changes.push(undo),
+            Undo::Restore { .. } | Undo::Merge { .. } | Undo::Cut { .. } | Undo::Upstream(_) => {
+                order.changes.push(undo);
+            }
         }
     }
     order.lent.sort_by_key(|(_, object)| object.kind != Kind::NetworkPolicy);
@@ -105,6 +107,7 @@ pub(super) async fn sweep(client: &Client, run: &str, entries: &[Undo], awaited:
             Undo::Merge { object, patch, ours } => {
                 left.note(undo, object.take_back(client, patch, ours).await);
             }
+            Undo::Cut { object, key, text } => left.note(undo, object.cut(client, key, text).await),
             // Nothing of a given cluster; and what is deleted is not among the changes.
             Undo::Upstream(_) | Undo::Delete(_) => {}
         }
@@ -138,12 +141,22 @@ pub(super) async fn sweep(client: &Client, run: &str, entries: &[Undo], awaited:
     left
 }
 
+/// Whether a ConfigMap of ours holds anything, which we leave none with.
+async fn is_filled(client: &Client, run: &str, map: &ObjectRef) -> anyhow::Result<bool> {
+    let found = ours(client, run, map).await?;
+    Ok(found.is_some_and(|map| map["data"].as_object().is_some_and(|data| !data.is_empty())))
+}
+
 /// Deletes an object outside of our namespaces, if it is the run's, and waits until it is gone.
 async fn go(client: &Client, run: &str, object: &ObjectRef) -> anyhow::Result<()> {
     if object.kind == Kind::CustomResourceDefinition
         && let Some(definition) = ours(client, run, object).await?
     {
         must_be_unused(client, object, &definition).await?;
+    }
+    if object.namespace == "kube-system" && is_filled(client, run, object).await? {
+        // By others: what was ours in it was taken out before.
+        return Ok(object.merge(client, &json!({"metadata": {"labels": {RUN_LABEL: null}}})).await?);
     }
     delete_ours(client, run, object).await?;
     wait_gone(client, object).await

@@ -16,12 +16,23 @@ const GO_LIMIT: Duration = Duration::from_secs(30);
 
 /// Looks `name` up from this pod, with its `resolv.conf` and hosts file.
 pub(crate) async fn look_up(style: DnsStyle, name: &str, pace: Pace) -> Observation {
-    match style {
-        DnsStyle::Go => go(name, pace).await,
-        DnsStyle::Glibc => walked(Stack::Glibc, name, pace).await,
-        DnsStyle::Musl => walked(Stack::Musl, name, pace).await,
-        DnsStyle::BusyboxNslookup => walked(Stack::BusyboxNslookup, name, pace).await,
-    }
+    let stack = match style {
+        DnsStyle::Go => return go(name, pace).await,
+        DnsStyle::Glibc => Stack::Glibc,
+        DnsStyle::Musl => Stack::Musl,
+        DnsStyle::BusyboxNslookup => Stack::BusyboxNslookup,
+    };
+    walked(stack, name, &ResolvConf::parse(&read("/etc/resolv.conf")), pace).await
+}
+
+fn read(file: &str) -> String {
+    std::fs::read_to_string(file).unwrap_or_default()
+}
+
+/// Asks `server` for `name` as it stands.
+pub(crate) async fn ask(server: IpAddr, name: &str, pace: Pace) -> Observation {
+    let conf = ResolvConf::parse(&format!("nameserver {server}\n"));
+    walked(Stack::BusyboxNslookup, name, &conf, pace).await
 }
 
 async fn go(name: &str, pace: Pace) -> Observation {
@@ -56,16 +67,14 @@ fn observed(
     }
 }
 
-async fn walked(stack: Stack, name: &str, pace: Pace) -> Observation {
+async fn walked(stack: Stack, name: &str, conf: &ResolvConf, pace: Pace) -> Observation {
     let began = Instant::now();
-    let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
     let in_hosts = Hosts::parse(&read("/etc/hosts")).addresses(name);
     // nslookup is a tool of DNS alone and does not read the hosts file.
     if !in_hosts.is_empty() && stack != Stack::BusyboxNslookup {
         return found(began, &in_hosts, join(&in_hosts), 0);
     }
-    let conf = ResolvConf::parse(&read("/etc/resolv.conf"));
-    let walk = Walk::new(&conf, stack, name, Family::Any);
+    let walk = Walk::new(conf, stack, name, Family::Any);
     let outcome = gonet::drive(walk, &Line::new(pace)).await.outcome;
     let exit_code = match stack {
         Stack::BusyboxNslookup => outcome.nslookup_exit_code(),

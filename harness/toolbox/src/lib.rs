@@ -3,7 +3,7 @@
 //! `toolbox '<Probe as JSON>'` does what the probe says and prints one [`Observation`] as a line of JSON. It exits 0
 //! also when what was probed fails: that is an observation, too. `toolbox wait` does nothing until it is told to
 //! end, `toolbox serve PORT` answers HTTP on a port, `toolbox echo PORT` sends back what comes over TCP and UDP:
-//! standing pods to look from and to look at. `toolbox hold HOST PORT SECONDS` keeps one connection to an echo open
+//! standing pods to look from and to look at. `toolbox name-server PORT '<mode as JSON>'` answers for the outside. `toolbox hold HOST PORT SECONDS` keeps one connection to an echo open
 //! and says each second whether it still passes bytes.
 
 mod dns;
@@ -37,6 +37,10 @@ pub fn main(arguments: Vec<String>) -> ExitCode {
         ["echo", port] => match port.parse() {
             Ok(port) => runtime.block_on(serve::echo(port)),
             Err(_) => usage(&format!("{port:?} is not a port")),
+        },
+        ["name-server", port, mode] => match (port.parse(), serde_json::from_str(mode)) {
+            (Ok(port), Ok(mode)) => runtime.block_on(serve::names(port, mode)),
+            _ => usage(&format!("{port:?} {mode:?} is not a port and what a name server answers, as JSON")),
         },
         ["hold", host, port, seconds] => match (port.parse(), seconds.parse()) {
             (Ok(port), Ok(seconds)) => runtime.block_on(hold::hold(host, port, seconds, paced())),
@@ -75,13 +79,14 @@ pub async fn run(probe: &Probe, pace: Pace) -> Observation {
             grpc::infer(host, *port, headers, model, input, *limit_ms, pace).await
         }
         Probe::Dns { style, name } => dns::look_up(*style, name, pace).await,
+        Probe::Ask { server, name } => dns::ask(*server, name, pace).await,
     }
 }
 
 fn usage(problem: &str) -> ExitCode {
     eprintln!(
         "toolbox: {problem}\nusage: toolbox '<probe as JSON>' | toolbox wait | toolbox serve PORT | toolbox echo PORT \
-               | toolbox hold HOST PORT SECONDS"
+               | toolbox hold HOST PORT SECONDS | toolbox name-server PORT '<mode as JSON>'"
     );
     ExitCode::from(2)
 }

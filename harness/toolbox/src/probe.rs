@@ -93,6 +93,13 @@ pub enum Probe {
         /// The name as a person types it.
         name: String,
     },
+    /// A name as it stands, asked of one name server.
+    Ask {
+        /// Its address.
+        server: IpAddr,
+        /// The name.
+        name: String,
+    },
 }
 
 /// What was seen.
@@ -183,6 +190,7 @@ impl fmt::Display for Probe {
                 write!(formatter, "ModelInfer {model} at {host}:{port}")
             }
             Probe::Dns { style: DnsStyle::BusyboxNslookup, name } => write!(formatter, "nslookup {name}"),
+            Probe::Ask { server, name } => write!(formatter, "nslookup {name} {server}"),
             Probe::Dns { style, name } => write!(formatter, "look-up ({style:?}) of {name}"),
         }
     }

@@ -1,12 +1,14 @@
 //! Standing pods: one that waits, one that answers, one that echoes.
 
 use std::convert::Infallible;
+use std::net::Ipv4Addr;
 use std::process::ExitCode;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use outside::{Mode, Upstream};
 use tokio::net::{TcpListener, UdpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -36,6 +38,17 @@ pub(crate) async fn http(port: u16) -> ExitCode {
     tokio::select! {
         code = until_told_to_end() => code,
         () = accept(listener) => ExitCode::FAILURE,
+    }
+}
+
+/// Answers for the outside of a cluster, as `mode` says, until SIGTERM.
+pub(crate) async fn names(port: u16, mode: Mode) -> ExitCode {
+    match Upstream::bind((Ipv4Addr::UNSPECIFIED, port).into(), mode).await {
+        Ok(_answering) => until_told_to_end().await,
+        Err(error) => {
+            eprintln!("toolbox: cannot listen on {port}: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -2,10 +2,11 @@
 
 use futures::future::BoxFuture;
 use hickory_proto::op::Message;
+use outside::Request;
 
 use crate::corefile::{CorefileError, Directive, ServerBlock};
 use crate::engine::{Engine, Surroundings};
-use crate::message::{Failure, Outcome, Request};
+use crate::outcome::{Failure, Outcome};
 use crate::plugin::acl::Acl;
 use crate::plugin::cache::Cache;
 use crate::plugin::forward::Forward;

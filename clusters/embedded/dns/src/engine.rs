@@ -6,14 +6,15 @@ use std::net::IpAddr;
 use futures::future::BoxFuture;
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::DNSClass;
+use outside::Request;
 use pace::Pace;
 
 use crate::chain::{Chain, Extras, Visit};
 use crate::corefile::{Corefile, CorefileError, zone_and_port};
 use crate::directory::Directory;
 use crate::log::Journal;
-use crate::message::{Failure, Outcome, Request};
 use crate::name;
+use crate::outcome::{Failure, Outcome};
 use crate::plugin::hosts::Hosts;
 
 /// What the plugins need of the world around them.

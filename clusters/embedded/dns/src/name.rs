@@ -2,14 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// `name` in lower case with a closing dot; the empty name is the root.
-pub(crate) fn normal(name: &str) -> String {
-    let mut text = name.to_ascii_lowercase();
-    if !text.ends_with('.') {
-        text.push('.');
-    }
-    text
-}
+pub(crate) use outside::message::normal;
 
 /// Whether `name` is `zone` or lies under it. Both in normal form.
 pub(crate) fn within(zone: &str, name: &str) -> bool {

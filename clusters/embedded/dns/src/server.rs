@@ -4,13 +4,13 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hickory_proto::op::Message;
+use outside::Transport;
+use outside::message::read_request;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::sync::watch;
 
 use crate::engine::Engine;
-use crate::message::{Request, Transport};
 
 /// How long an idle TCP connection is kept, as CoreDNS does.
 const IDLE: Duration = Duration::from_secs(10);
@@ -45,11 +45,6 @@ impl Sockets {
         let streams = serve_tcp(self.tcp, self.port, current);
         tokio::join!(datagrams, streams);
     }
-}
-
-/// The bytes of a question as a request.
-pub(crate) fn read_request(bytes: &[u8], from: SocketAddr, transport: Transport) -> Option<Request> {
-    Request::new(Message::from_vec(bytes).ok()?, from.ip().to_canonical(), transport)
 }
 
 async fn serve_udp(socket: Arc<UdpSocket>, port: u16, current: Current) {
@@ -100,7 +95,7 @@ mod tests {
     use crate::directory::Directory;
     use crate::engine::Surroundings;
     use crate::log::Journal;
-    use hickory_proto::op::Query;
+    use hickory_proto::op::{Message, Query};
     use hickory_proto::rr::{Name, RecordType};
     use pace::Pace;
 

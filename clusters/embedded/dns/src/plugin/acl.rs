@@ -4,11 +4,12 @@ use std::net::IpAddr;
 
 use hickory_proto::op::ResponseCode;
 use hickory_proto::rr::RecordType;
+use outside::Request;
 
 use crate::chain::Visit;
 use crate::corefile::{CorefileError, Directive, Line};
-use crate::message::{Outcome, Request};
 use crate::name;
+use crate::outcome::Outcome;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verdict {

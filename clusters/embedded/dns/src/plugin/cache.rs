@@ -13,8 +13,9 @@ use hickory_proto::rr::{RData, Record, RecordType};
 use super::number;
 use crate::chain::Visit;
 use crate::corefile::{self, CorefileError, Directive, Line};
-use crate::message::{Outcome, Request};
 use crate::name;
+use crate::outcome::Outcome;
+use outside::Request;
 
 /// The least time that anything is kept, in seconds.
 const LEAST: u32 = 5;

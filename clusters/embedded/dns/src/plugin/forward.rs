@@ -15,8 +15,9 @@ use tokio::net::{TcpStream, UdpSocket};
 use super::number;
 use crate::chain::Visit;
 use crate::corefile::{CorefileError, Directive, Line, Token};
-use crate::message::{Failure, Outcome, Request, Transport};
 use crate::name;
+use crate::outcome::{Failure, Outcome};
+use outside::{Request, Transport};
 
 /// How long one try waits for its answer.
 const READ_LIMIT: Duration = Duration::from_secs(2);

@@ -13,8 +13,10 @@ use hickory_proto::rr::{RData, Record, RecordType};
 use super::Fallthrough;
 use crate::chain::Visit;
 use crate::corefile::{self, CorefileError, Directive};
-use crate::message::{Failure, Outcome, Request, address_record, to_name};
 use crate::name;
+use crate::outcome::{Failure, Outcome};
+use outside::Request;
+use outside::message::{address_record, to_name};
 
 /// The table of one hosts file.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

@@ -12,8 +12,10 @@ use super::{Fallthrough, number};
 use crate::chain::Visit;
 use crate::corefile::{CorefileError, Directive};
 use crate::directory::{Directory, Names, ServiceKind};
-use crate::message::{Failure, Outcome, Request, address_record, to_name};
 use crate::name;
+use crate::outcome::{Failure, Outcome};
+use outside::Request;
+use outside::message::{address_record, to_name};
 
 /// The longest chain of aliases that is followed.
 const LONGEST_ALIAS_CHAIN: usize = 10;

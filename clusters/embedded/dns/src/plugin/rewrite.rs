@@ -2,12 +2,14 @@
 
 use hickory_proto::rr::rdata::{CNAME, PTR, SRV};
 use hickory_proto::rr::{Name, RData, Record};
+use outside::Request;
+use outside::message::to_name;
 use regex::Regex;
 
 use crate::chain::Visit;
 use crate::corefile::{CorefileError, Directive, Token};
-use crate::message::{Outcome, Request, to_name};
 use crate::name;
+use crate::outcome::Outcome;
 
 #[derive(Debug, Clone)]
 enum Match {

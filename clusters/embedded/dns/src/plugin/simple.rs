@@ -2,10 +2,12 @@
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::RecordType;
+use outside::Request;
+use outside::message::code_word;
 use rand::seq::SliceRandom;
 
 use crate::log::Journal;
-use crate::message::{Failure, Outcome, Request};
+use crate::outcome::{Failure, Outcome};
 
 /// `errors`: a line for every failure that has a reason, and the failure passed on.
 pub(crate) fn report(journal: &Journal, request: &Request, failure: &Failure) {
@@ -23,8 +25,8 @@ pub(crate) fn record(journal: &Journal, request: &Request, outcome: &Outcome) {
         Outcome::Dropped => return,
     };
     let transport = match request.transport {
-        crate::message::Transport::Udp => "udp",
-        crate::message::Transport::Tcp => "tcp",
+        outside::Transport::Udp => "udp",
+        outside::Transport::Tcp => "tcp",
     };
     journal.info(format!(
         "{} - {} \"{} {} {} {transport} {} {}\" {}",
@@ -47,20 +49,6 @@ pub(crate) fn balance(message: &mut Message) {
         answers.into_iter().partition(|record| is_address(record.record_type()));
     addresses.shuffle(&mut rand::rng());
     message.answers = others.into_iter().chain(addresses).collect();
-}
-
-/// The word for a response code in a Corefile and in logs.
-pub(crate) fn code_word(code: ResponseCode) -> &'static str {
-    match code {
-        ResponseCode::NoError => "NOERROR",
-        ResponseCode::FormErr => "FORMERR",
-        ResponseCode::ServFail => "SERVFAIL",
-        ResponseCode::NXDomain => "NXDOMAIN",
-        ResponseCode::NotImp => "NOTIMP",
-        ResponseCode::Refused => "REFUSED",
-        ResponseCode::NotAuth => "NOTAUTH",
-        _ => "OTHER",
-    }
 }
 
 /// The response code that a word of a Corefile stands for.

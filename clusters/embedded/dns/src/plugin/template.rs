@@ -9,8 +9,9 @@ use super::simple::code_of;
 use super::template_text::{Scene, Text, record};
 use crate::chain::Visit;
 use crate::corefile::{CorefileError, Directive, Line, Token};
-use crate::message::{Failure, Outcome, Request};
 use crate::name;
+use crate::outcome::{Failure, Outcome};
+use outside::Request;
 
 /// One `template` directive.
 #[derive(Debug, Clone)]

@@ -4,10 +4,11 @@ use std::net::IpAddr;
 
 use hickory_proto::rr::rdata::{CNAME, MX, NS, PTR, SOA, SRV, TXT};
 use hickory_proto::rr::{Name, RData, Record, RecordType};
+use outside::Request;
+use outside::message::{address_record, to_name};
 use regex::{Captures, Regex};
 
 use crate::corefile::{CorefileError, Token};
-use crate::message::{Request, address_record, to_name};
 
 /// What a text may speak of.
 pub(crate) struct Scene<'a> {

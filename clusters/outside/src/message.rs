@@ -1,12 +1,10 @@
-//! Questions and answers as the plugins see them.
+//! Questions and answers, as those who answer see them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hickory_proto::op::{Edns, Message, MessageType, ResponseCode};
 use hickory_proto::rr::{DNSClass, Name, RData, Record, RecordType};
 use hickory_proto::serialize::binary::{BinEncodable, BinEncoder};
-
-use crate::name;
 
 /// How a question came in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -43,34 +41,29 @@ impl Request {
         let query = message.queries.first()?;
         let (mut asked, kind, class) = (query.name.clone(), query.query_type, query.query_class);
         asked.set_fqdn(true);
-        Some(Request {
-            name: name::normal(&asked.to_ascii()),
-            asked,
-            kind,
-            class,
-            message,
-            client,
-            transport,
-        })
+        Some(Request { name: normal(&asked.to_ascii()), asked, kind, class, message, client, transport })
     }
 
     /// The same request for another name or kind.
-    pub(crate) fn with_question(&self, asked: &Name, kind: RecordType) -> Request {
+    #[must_use]
+    pub fn with_question(&self, asked: &Name, kind: RecordType) -> Request {
         let mut message = self.message.clone();
         if let Some(query) = message.queries.first_mut() {
             query.set_name(asked.clone());
             query.set_query_type(kind);
         }
-        Request { name: name::normal(&asked.to_ascii()), asked: asked.clone(), kind, message, ..self.clone() }
+        Request { name: normal(&asked.to_ascii()), asked: asked.clone(), kind, message, ..self.clone() }
     }
 
     /// Whether the asker wants DNSSEC records.
-    pub(crate) fn wants_dnssec(&self) -> bool {
+    #[must_use]
+    pub fn wants_dnssec(&self) -> bool {
         self.message.edns.as_ref().is_some_and(|edns| edns.flags().dnssec_ok)
     }
 
     /// The largest answer the asker takes, in bytes.
-    pub(crate) fn room(&self) -> u16 {
+    #[must_use]
+    pub fn room(&self) -> u16 {
         match self.transport {
             Transport::Tcp => u16::MAX,
             Transport::Udp => self.message.edns.as_ref().map_or(512, Edns::max_payload).max(512),
@@ -78,7 +71,8 @@ impl Request {
     }
 
     /// An empty answer with `code`: neither AA nor RA.
-    pub(crate) fn reply(&self, code: ResponseCode) -> Message {
+    #[must_use]
+    pub fn reply(&self, code: ResponseCode) -> Message {
         let mut reply =
             Message::new(self.message.metadata.id, MessageType::Response, self.message.metadata.op_code);
         reply.metadata.response_code = code;
@@ -89,7 +83,8 @@ impl Request {
     }
 
     /// The bytes of `reply`, fitted to what the asker takes (TC when it does not fit), with EDNS when it was asked.
-    pub(crate) fn encode(&self, mut reply: Message) -> Option<Vec<u8>> {
+    #[must_use]
+    pub fn encode(&self, mut reply: Message) -> Option<Vec<u8>> {
         reply.metadata.id = self.message.metadata.id;
         reply.edns = self.message.edns.as_ref().map(|asked| {
             let mut edns = Edns::new();
@@ -106,42 +101,47 @@ impl Request {
     }
 }
 
-/// Why a plugin wrote no message: the code to answer with and what the log says of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure {
-    pub(crate) code: ResponseCode,
-    pub(crate) reason: Option<String>,
-}
-
-impl Failure {
-    pub(crate) fn silent(code: ResponseCode) -> Failure {
-        Failure { code, reason: None }
-    }
-
-    pub(crate) fn because(reason: impl Into<String>) -> Failure {
-        Failure { code: ResponseCode::ServFail, reason: Some(reason.into()) }
-    }
-}
-
-/// What came of a request.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// A message was written.
-    Written(Message),
-    /// No message; the server answers with the code alone.
-    Failed(Failure),
-    /// Nothing is ever answered.
-    Dropped,
-}
-
 /// An address record.
-pub(crate) fn address_record(owner: &Name, ttl: u32, address: IpAddr) -> Record {
+#[must_use]
+pub fn address_record(owner: &Name, ttl: u32, address: IpAddr) -> Record {
     Record::from_rdata(owner.clone(), ttl, RData::from(address))
 }
 
 /// A name from text, `None` when it is not one.
-pub(crate) fn to_name(text: &str) -> Option<Name> {
+#[must_use]
+pub fn to_name(text: &str) -> Option<Name> {
     let mut name = Name::from_ascii(text).ok()?;
     name.set_fqdn(true);
     Some(name)
+}
+
+/// `name` in lower case with a closing dot, as names are compared; the empty name is the root.
+#[must_use]
+pub fn normal(name: &str) -> String {
+    let mut text = name.to_ascii_lowercase();
+    if !text.ends_with('.') {
+        text.push('.');
+    }
+    text
+}
+
+/// The word for a code, as `dig` and CoreDNS print it.
+#[must_use]
+pub fn code_word(code: ResponseCode) -> &'static str {
+    match code {
+        ResponseCode::NoError => "NOERROR",
+        ResponseCode::FormErr => "FORMERR",
+        ResponseCode::ServFail => "SERVFAIL",
+        ResponseCode::NXDomain => "NXDOMAIN",
+        ResponseCode::NotImp => "NOTIMP",
+        ResponseCode::Refused => "REFUSED",
+        ResponseCode::NotAuth => "NOTAUTH",
+        _ => "OTHER",
+    }
+}
+
+/// The bytes of a question as a request; `None` when they are none.
+#[must_use]
+pub fn read_request(bytes: &[u8], from: SocketAddr, transport: Transport) -> Option<Request> {
+    Request::new(Message::from_vec(bytes).ok()?, from.ip().to_canonical(), transport)
 }

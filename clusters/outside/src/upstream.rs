@@ -12,9 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 use tokio::task::JoinSet;
 
-use crate::message::{Request, Transport, address_record, to_name};
-use crate::name;
-use crate::server::read_request;
+use crate::message::{Request, Transport, address_record, code_word, normal, read_request, to_name};
 
 /// TTL of the addresses it answers, in seconds.
 const TTL: u32 = 300;
@@ -127,9 +125,7 @@ impl Shared {
             name: request.name.clone(),
             kind: request.kind.to_string(),
             transport: request.transport,
-            code: reply
-                .as_ref()
-                .map(|reply| crate::plugin::simple::code_word(reply.metadata.response_code).to_owned()),
+            code: reply.as_ref().map(|reply| code_word(reply.metadata.response_code).to_owned()),
             answers: reply.as_ref().map_or(0, |reply| reply.answers.len()),
         };
         self.questions.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(question);
@@ -177,7 +173,7 @@ fn reply(mode: &Mode, request: &Request) -> Option<Message> {
             Some(reply)
         }
         Mode::Honest(table) => {
-            let known = table.iter().find(|(host, _)| name::normal(host) == request.name);
+            let known = table.iter().find(|(host, _)| normal(host) == request.name);
             let mut reply =
                 with(if known.is_some() { ResponseCode::NoError } else { ResponseCode::NXDomain });
             for address in known.iter().flat_map(|(_, addresses)| addresses.iter()) {
