@@ -4,7 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use embedded::{
-    Access, ClusterError, ClusterSpec, HostPorts, Profile, ProgramImage, SupervisedCluster, UpstreamMode,
+    Access, ClusterError, ClusterSpec, ContainerName, DeniedPackets, HostPorts, Profile, ProgramImage,
+    SupervisedCluster, UpstreamMode,
 };
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -118,6 +119,30 @@ impl Cluster {
             Cluster::Embedded(cluster) => Ok(cluster.set_upstream(mode).await?),
             Cluster::Given(_) => Err(LeverError::NotHere("name server outside")),
             Cluster::Kubernetes(_, cluster) => Ok(cluster.supervised().set_upstream(mode).await?),
+        }
+    }
+
+    /// Kills a container's first process on its node.
+    ///
+    /// # Errors
+    /// [`LeverError`] when it does not run, or the cluster is given.
+    pub async fn kill(&self, container: ContainerName) -> Result<(), LeverError> {
+        match self {
+            Cluster::Embedded(cluster) => Ok(cluster.kill(container).await?),
+            Cluster::Given(_) => Err(LeverError::NotHere("node")),
+            Cluster::Kubernetes(_, cluster) => Ok(cluster.supervised().kill(container).await?),
+        }
+    }
+
+    /// What the node's rules that deny have counted so far; nothing is known of a given cluster's.
+    ///
+    /// # Errors
+    /// [`ClusterError`] when they cannot be read.
+    pub async fn denials(&self) -> Result<Option<Vec<DeniedPackets>>, ClusterError> {
+        match self {
+            Cluster::Embedded(cluster) => cluster.denials().await.map(Some),
+            Cluster::Given(_) => Ok(None),
+            Cluster::Kubernetes(_, cluster) => cluster.supervised().denials().await.map(Some),
         }
     }
 

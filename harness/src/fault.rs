@@ -5,11 +5,13 @@
 
 pub mod address;
 pub mod dns;
+pub mod node;
 pub mod policy;
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
-use clusters::{Cluster, UpstreamMode};
+use clusters::{Cluster, ContainerName, UpstreamMode};
 use reports::{Event, Phase};
 use serde_json::Value;
 
@@ -31,6 +33,8 @@ pub(crate) enum Change {
         /// Where the outside is not ours: only for names in these namespaces, and for nobody's names.
         namespaces: Vec<String>,
     },
+    /// This container's process is killed on its node.
+    Kill(ContainerName),
 }
 
 /// Something to break.
@@ -61,6 +65,7 @@ impl World {
     /// [`Unjudgeable`] when it cannot be injected or is not seen to bite.
     pub async fn inject(&self, fault: Fault) -> anyhow::Result<Injected<'_>> {
         self.step(format!("break: {}", fault.breaks))?;
+        let before = self.denials().await;
         let undos = self.make(&fault.change).await.map_err(Unjudgeable::from_error)?;
         let began = Instant::now();
         let seen = self.wait_for(fault.bites.clone(), self.patience().proof).await.map_err(|error| {
@@ -69,7 +74,36 @@ impl World {
         let proof = format!("{} after {:.1} s: {seen}", fault.bites, began.elapsed().as_secs_f64());
         self.note(Event::Fault { breaks: fault.breaks.clone(), proof })?;
         self.enter(Phase::Broken);
+        self.note_denials(&before).await?;
         Ok(Injected { world: self, fault, undos })
+    }
+
+    /// The same, while `claim` goes on holding.
+    ///
+    /// # Errors
+    /// As [`World::inject`], or that the claim did not hold all the while.
+    pub async fn inject_while(&self, claim: Claim, fault: Fault) -> anyhow::Result<Injected<'_>> {
+        let (injected, held) = tokio::join!(self.inject(fault), self.still(claim));
+        let injected = injected?;
+        held.map(|()| injected)
+    }
+
+    /// What the node's rules that deny have counted; nothing where nobody knows, or just now does not say.
+    async fn denials(&self) -> BTreeMap<String, u64> {
+        let counted = self.cluster().denials().await.ok().flatten().unwrap_or_default();
+        counted.into_iter().map(|denials| (denials.rule, denials.packets)).collect()
+    }
+
+    /// Notes which of these rules have counted packets since `before`.
+    async fn note_denials(&self, before: &BTreeMap<String, u64>) -> anyhow::Result<()> {
+        for (rule, after) in self.denials().await {
+            // Rules that were loaded anew count from nothing.
+            let before = before.get(&rule).copied().filter(|before| *before <= after).unwrap_or(0);
+            if after > before {
+                self.note(Event::Denied { rule, before, after })?;
+            }
+        }
+        Ok(())
     }
 
     async fn make(&self, change: &Change) -> anyhow::Result<Vec<usize>> {
@@ -81,6 +115,11 @@ impl World {
                     self.apply_all(std::slice::from_ref(manifest)).await?;
                 }
                 Ok(undos)
+            }
+            Change::Kill(container) => {
+                self.cluster().kill(container.clone()).await?;
+                // The kubelet undoes it.
+                Ok(Vec::new())
             }
             Change::Upstream { mode, namespaces } => match (self.cluster(), self.foothold()) {
                 (Cluster::Given(_), Some(foothold)) => self.replace_outside(foothold, mode, namespaces).await,

@@ -39,6 +39,8 @@ pub enum Need {
     LabelOfKubeSystem,
     /// Somebody who enforces policies.
     PolicyEngine,
+    /// A node that kills a process when it is told to.
+    NodeLever,
 }
 
 impl Ground {
@@ -90,6 +92,9 @@ fn lacks_on_given(need: Need, scope: ClusterScope) -> Option<&'static str> {
         (Need::LabelOfKubeSystem, ClusterScope::Forbidden | ClusterScope::PodsAlone) => {
             Some("it changes a label of kube-system; allow that with --allow-cluster-scope")
         }
+        (Need::NodeLever, _) => {
+            Some("it acts on the node beside the API, which is not ours to do on this cluster")
+        }
         (_, ClusterScope::Allowed) | (Need::PolicyEngine, _) => None,
     }
 }
@@ -110,5 +115,10 @@ mod tests {
         );
         assert_eq!(lacks_on_given(need, ClusterScope::Allowed), None);
         assert_eq!(lacks_on_given(Need::PolicyEngine, ClusterScope::Forbidden), None);
+    }
+
+    #[test]
+    fn a_given_node_is_never_acted_on() {
+        assert!(lacks_on_given(Need::NodeLever, ClusterScope::Allowed).is_some());
     }
 }

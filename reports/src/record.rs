@@ -68,6 +68,15 @@ pub enum Event {
         /// What proved that it bites.
         proof: String,
     },
+    /// A rule of the node's that denies counted packets while a fault was seen to bite.
+    Denied {
+        /// Which: direction, pod, and what the network says of it.
+        rule: String,
+        /// How many packets it had counted before.
+        before: u64,
+        /// How many it had counted then.
+        after: u64,
+    },
     /// A fault was undone and seen to be gone.
     Repair {
         /// What was undone.
@@ -171,6 +180,7 @@ impl Record {
                 Event::Step { .. }
                 | Event::Observation { .. }
                 | Event::Fault { .. }
+                | Event::Denied { .. }
                 | Event::Repair { .. }
                 | Event::Undo { .. } => None,
             })

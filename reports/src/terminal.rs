@@ -57,7 +57,8 @@ pub fn failure_block(record: &Record) -> String {
     say("message", &beginning(record.message.as_deref().unwrap_or("the case was not finished")));
     if let (Verdict::Failed, Some(cause)) = (verdict, record.cause()) {
         say("cause", &cause.sentence);
-        cause.evidence.iter().take(3).for_each(|evidence| say("evidence", evidence));
+        let evidence = cause.evidence.iter().take(3).cloned().chain(denied(record).take(2));
+        evidence.for_each(|evidence| say("evidence", &evidence));
         say("owner", &cause.owner);
         say("fix", &cause.fix);
     }
@@ -65,6 +66,7 @@ pub fn failure_block(record: &Record) -> String {
         Event::Observation { what, seen, .. } => Some(format!("{what}: {seen}")),
         Event::Step { .. }
         | Event::Fault { .. }
+        | Event::Denied { .. }
         | Event::Repair { .. }
         | Event::Cause(_)
         | Event::Undo { .. } => None,
@@ -79,6 +81,21 @@ pub fn failure_block(record: &Record) -> String {
         say("again", &again(&record.case));
     }
     lines.join("\n")
+}
+
+/// What rules of the node have counted, a sentence each.
+fn denied(record: &Record) -> impl Iterator<Item = String> {
+    record.entries.iter().filter_map(|entry| match &entry.event {
+        Event::Denied { rule, before, after } => {
+            Some(format!("the node's rule `{rule}` counted {before} packets before and {after} after"))
+        }
+        Event::Observation { .. }
+        | Event::Step { .. }
+        | Event::Fault { .. }
+        | Event::Repair { .. }
+        | Event::Cause(_)
+        | Event::Undo { .. } => None,
+    })
 }
 
 /// The command that runs a case again, for a closer look where the cluster can be kept.

@@ -5,7 +5,7 @@ use harness::Topology;
 use harness::ground::Need;
 use harness::run::{Body, OnLent};
 
-use crate::{dns, names, policy, scheduling, serving};
+use crate::{dns, names, node, policy, scheduling, serving};
 
 /// One scenario, before it is multiplied by networks and layouts.
 #[derive(Debug, Clone, Copy)]
@@ -118,5 +118,14 @@ pub const CATALOGUE: &[Scenario] = &[
         on_lent: None,
         topologies: PER_NAMESPACE,
         body: |world| names::runtime_deleted_and_made_again(world).boxed_local(),
+    },
+    Scenario {
+        family: "node",
+        name: "a killed scheduler comes back",
+        claim: "requests are answered while a scheduler is killed and started again, and then new Models are loaded",
+        seeds: &[],
+        needs: &[Need::NodeLever],
+        topologies: CLUSTER_WIDE,
+        body: |world| node::killed_scheduler_comes_back(world).boxed_local(),
     },
 ];

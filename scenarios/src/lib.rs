@@ -4,6 +4,7 @@ mod case_list;
 mod catalogue;
 mod dns;
 mod names;
+mod node;
 mod policy;
 mod prelude;
 mod scheduling;

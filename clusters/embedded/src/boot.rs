@@ -9,12 +9,14 @@ use anyhow::{Context, bail};
 use embedded_api::{ApiServer, Authorization, Config, TlsIdentity};
 use embedded_dns::{Denials, Upstream};
 use embedded_node::{CONTAINER_INIT, NFT_ARGUMENTS, Node, NodeSettings, Program, ProgramImage, first_rules};
+use futures::future::BoxFuture;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::border::Border;
+use crate::levers::{ContainerName, DeniedPackets, Levers};
 use crate::readiness::{self, until_ready};
 use crate::serve::Booted;
 use crate::wire::{Access, ClusterSpec, HostPorts};
@@ -69,7 +71,24 @@ pub(crate) async fn boot(spec: &ClusterSpec, border: Border) -> anyhow::Result<B
     until_ready(&client, NODE_NAME).await?;
     info!("booted in {} ms", began.elapsed().as_millis());
     let access = Access { server, ca_pem: identity.ca_pem().into(), token: api.admin_token().into() };
-    Ok(Booted { access, upstream, parts: Box::new((node, stop.drop_guard())) })
+    Ok(Booted { access, upstream, levers: Box::new(node), parts: Box::new(stop.drop_guard()) })
+}
+
+impl Levers for Node {
+    fn kill<'a>(&'a self, container: &'a ContainerName) -> BoxFuture<'a, anyhow::Result<()>> {
+        let ContainerName { namespace, pod, container } = container;
+        let killed = self.kill(namespace, pod, container);
+        Box::pin(async move {
+            killed.with_context(|| format!("container {container} of {namespace}/{pod} does not run"))
+        })
+    }
+
+    fn denials(&self) -> BoxFuture<'_, anyhow::Result<Vec<DeniedPackets>>> {
+        Box::pin(async move {
+            let counted = self.denials().await?;
+            Ok(counted.into_iter().map(|(rule, packets)| DeniedPackets { rule, packets }).collect())
+        })
+    }
 }
 
 fn api_config(ca_pem: String) -> Config {

@@ -16,6 +16,7 @@ use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::dispatch;
+use crate::levers::{ContainerName, DeniedPackets};
 use crate::wire::{Access, ClusterSpec, Command, Reply, Wire};
 
 /// Why there is no cluster, or why it did not obey.
@@ -142,6 +143,25 @@ impl SupervisedCluster {
     pub async fn upstream_questions(&self) -> Result<Vec<Question>, ClusterError> {
         match self.ask(&Order::UpstreamQuestions).await? {
             Reply::Questions(questions) => Ok(questions),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    /// Kills a container's first process.
+    ///
+    /// # Errors
+    /// [`ClusterError::Refused`] when it does not run, [`ClusterError::Gone`] when the cluster has ended.
+    pub async fn kill(&self, container: ContainerName) -> Result<(), ClusterError> {
+        self.expect_done(&Order::Kill(container)).await
+    }
+
+    /// What the node's rules that deny have counted so far.
+    ///
+    /// # Errors
+    /// [`ClusterError::Refused`] when they cannot be read, [`ClusterError::Gone`] when the cluster has ended.
+    pub async fn denials(&self) -> Result<Vec<DeniedPackets>, ClusterError> {
+        match self.ask(&Order::DeniedPackets).await? {
+            Reply::DeniedPackets(denials) => Ok(denials),
             other => Err(unexpected(&other)),
         }
     }

@@ -8,6 +8,7 @@ use embedded_dns::Upstream;
 use serde::de::DeserializeOwned;
 use tracing::info;
 
+use crate::levers::Levers;
 use crate::wire::{Access, Command, Reply, Wire};
 
 /// A booted cluster, as its supervisor holds it. Its processes end with the supervisor.
@@ -16,6 +17,8 @@ pub struct Booted {
     pub access: Access,
     /// The name server outside it.
     pub upstream: Upstream,
+    /// What its node can be told.
+    pub levers: Box<dyn Levers>,
     /// Whatever must live as long as the cluster.
     pub parts: Box<dyn Any>,
 }
@@ -62,6 +65,14 @@ pub async fn serve<S: DeserializeOwned>(
                 Reply::Done
             }
             Command::UpstreamQuestions => Reply::Questions(running.upstream.questions()),
+            Command::Kill(container) => match running.levers.kill(&container).await {
+                Ok(()) => Reply::Done,
+                Err(error) => Reply::Failed(format!("{error:#}")),
+            },
+            Command::DeniedPackets => match running.levers.denials().await {
+                Ok(denials) => Reply::DeniedPackets(denials),
+                Err(error) => Reply::Failed(format!("{error:#}")),
+            },
             Command::Stop => {
                 wire.send(&Reply::Done).await?;
                 break;

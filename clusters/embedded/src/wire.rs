@@ -12,6 +12,8 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
+use crate::levers::{ContainerName, DeniedPackets};
+
 /// What listens on the host besides the API server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -56,6 +58,10 @@ pub(crate) enum Command<S> {
     Upstream(Mode),
     /// Read what the outside's name server was asked.
     UpstreamQuestions,
+    /// Kill a container's first process.
+    Kill(ContainerName),
+    /// Read what the rules that deny have counted.
+    DeniedPackets,
     /// End the cluster.
     Stop,
 }
@@ -80,6 +86,8 @@ pub(crate) enum Reply {
     Done,
     /// Answer to [`Command::UpstreamQuestions`].
     Questions(Vec<Question>),
+    /// Answer to [`Command::DeniedPackets`].
+    DeniedPackets(Vec<DeniedPackets>),
     /// It was not; the text is for people.
     Failed(String),
     /// What was started does not become Ready: which pods, and why. The supervisor's log may know more.

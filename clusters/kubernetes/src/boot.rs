@@ -13,7 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tracing::{info, warn};
 
 use crate::crew::Crew;
+use crate::levers::NodeLevers;
 use crate::pki::Pki;
+use crate::process::Launcher;
 use crate::script::{boot_script, directories, pki_files};
 use crate::spec::{API_PORT, BOOT_LIMIT, NodeSpec};
 use crate::{cgroups, machine, volumes};
@@ -46,15 +48,17 @@ pub(crate) async fn boot(spec: &NodeSpec, border: Border) -> anyhow::Result<Boot
     tokio::spawn(carry(TcpListener::from_std(listener)?));
     tokio::spawn(volumes::provision(client.clone(), spec.state.join("storage")));
     if spec.host_ports == HostPorts::NodePorts {
-        tokio::spawn(forward_node_ports(client, border, spec.host_address, NODE_ADDRESS));
+        tokio::spawn(forward_node_ports(client.clone(), border, spec.host_address, NODE_ADDRESS));
     }
+    let launcher = Launcher::new(&script.environment, &script.logs);
+    let levers = NodeLevers::of(client, launcher, &spec.network);
     // Without one of its programs it is no cluster: the harness sees this process end, and the kernel ends the others.
     let watch = tokio::spawn(async move {
         warn!("{}", crew.first_to_end().await);
         std::process::exit(1)
     });
     let access = Access { server, ca_pem: pki.server_ca().into(), token: pki.token().into() };
-    Ok(Booted { access, upstream, parts: Box::new((lan, watch)) })
+    Ok(Booted { access, upstream, levers: Box::new(levers), parts: Box::new((lan, watch)) })
 }
 
 fn prepare_machine(spec: &NodeSpec) -> anyhow::Result<NodeLan> {

@@ -121,7 +121,7 @@ impl Hands {
                 std::os::unix::fs::symlink(to, name).context(name.display().to_string())?;
             }
             Action::Begin(name, program) => return self.launcher.start(name, program).map(Some),
-            Action::Run(name, program) => self.launcher.run(name, program).await?,
+            Action::Run(name, program) => self.launcher.run(name, program).await.map(drop)?,
             // Programs that have begun are the crew's.
             Action::End(_) => {}
             Action::Create(objects) => create(&self.client().await?, objects).await?,

@@ -22,6 +22,7 @@ pub mod cgroups;
 mod configuration;
 mod crew;
 mod flannel;
+mod levers;
 mod machine;
 mod node_images;
 mod parts;

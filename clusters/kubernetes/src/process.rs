@@ -67,8 +67,8 @@ impl Launcher {
         Ok(Running { name, child, log })
     }
 
-    /// Runs `program` to its end.
-    pub(crate) async fn run(&self, name: &str, program: &Program) -> anyhow::Result<()> {
+    /// Runs `program` to its end; what it printed.
+    pub(crate) async fn run(&self, name: &str, program: &Program) -> anyhow::Result<String> {
         let mut command = self.command(program);
         let output = command
             .stdin(Stdio::null())
@@ -80,7 +80,7 @@ impl Launcher {
         // A log that cannot be written is missed by nobody who has the error.
         let _ = std::fs::write(self.log(name), &said);
         anyhow::ensure!(output.status.success(), "{name} failed ({}): {}", output.status, end_of(&said));
-        Ok(())
+        Ok(said)
     }
 
     fn log(&self, name: &str) -> PathBuf {

@@ -21,5 +21,5 @@ mod shared;
 pub use container::{CONTAINER_INIT, Program, container_init};
 pub use links::{BRIDGE_ADDRESS, GATEWAY, LinkError, NODE_ADDRESS, NodeLan};
 pub use node::{Node, StartError};
-pub use proxy::{NFT_ARGUMENTS, RulesState, first_rules};
+pub use proxy::{NFT_ARGUMENTS, NftError, RulesState, first_rules};
 pub use settings::{NodeSettings, ProgramImage, TokenIssuer};

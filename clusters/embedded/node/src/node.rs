@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use embedded_api::NodeRequest;
 use ipnet::Ipv4Net;
+use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -13,7 +14,7 @@ use tokio_util::task::TaskTracker;
 use crate::images::Images;
 use crate::kubelet::{self, Events};
 use crate::links::{Addresses, BRIDGE_ADDRESS, LinkError, NodeLinks};
-use crate::proxy::{self, RulesState};
+use crate::proxy::{self, NftError, RulesState};
 use crate::requests;
 use crate::settings::NodeSettings;
 use crate::shared::{Sandboxes, Shared};
@@ -102,6 +103,22 @@ impl Node {
             crate::links::Bridging::Netfilter => "br_netfilter",
             crate::links::Bridging::Isolated => "isolated ports",
         }
+    }
+
+    /// Kills a container's first process; `None` when it does not run.
+    pub fn kill(&self, namespace: &str, pod: &str, container: &str) -> Option<()> {
+        let running = self.shared.pod(namespace, pod)?.running(container)?;
+        running.process.signal(Signal::SIGKILL);
+        Some(())
+    }
+
+    /// What the rules that deny have counted since they were loaded, by the words in their comments. A change of the rules
+    /// loads all of them anew.
+    ///
+    /// # Errors
+    /// `nft`'s.
+    pub async fn denials(&self) -> Result<Vec<(String, u64)>, NftError> {
+        proxy::denials(&self.shared.settings.nft).await
     }
 
     /// Kills every container and ends the node's tasks. Links go with the process's namespaces.

@@ -5,6 +5,7 @@
 //! has run for a while; Calico enforces within some 16 ms and lets no pod start before its rules. The lags shrink with the pace,
 //! but never below a tenth, so that their order stays and a program that races them still loses.
 
+mod counters;
 mod nft;
 mod view;
 
@@ -22,6 +23,9 @@ use tokio::time::Instant;
 
 use crate::shared::{LocalPod, Shared};
 use view::Stores;
+
+pub(crate) use counters::denials;
+pub use nft::NftError;
 
 /// Changes that come together are applied together.
 const GATHER: Duration = Duration::from_millis(2);

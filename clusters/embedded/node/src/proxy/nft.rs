@@ -14,31 +14,54 @@ pub const ARGUMENTS: [&str; 2] = ["-f", "-"];
 
 /// Why a rule set was not applied.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NftError {
+pub enum NftError {
+    /// The program is not there, or may not be run.
     #[error("cannot run {program}: {source}; install nftables or name the program in the settings")]
-    Run { program: String, source: std::io::Error },
+    Run {
+        /// The program.
+        program: String,
+        /// The system's answer.
+        source: std::io::Error,
+    },
+    /// It does not take the rules, or has none to show; in its words.
     #[error("nft refused the rules: {0}")]
     Refused(String),
+    /// It hangs.
     #[error("{program} did not end within {limit:?} and was killed")]
-    Late { program: String, limit: Duration },
+    Late {
+        /// The program.
+        program: String,
+        /// How long it was waited for.
+        limit: Duration,
+    },
 }
 
 /// Applies a script as one transaction: all of it or nothing.
 pub(super) async fn apply(program: &Path, script: &str) -> Result<(), NftError> {
-    within(LIMIT, program, script).await
+    within(LIMIT, program, &ARGUMENTS, script).await.map(drop)
 }
 
-async fn within(limit: Duration, program: &Path, script: &str) -> Result<(), NftError> {
+/// A table with its counters, as JSON.
+pub(super) async fn list(program: &Path, table: &str) -> Result<Vec<u8>, NftError> {
+    within(LIMIT, program, &["-j", "list", "table", "ip", table], "").await
+}
+
+async fn within(
+    limit: Duration,
+    program: &Path,
+    arguments: &[&str],
+    script: &str,
+) -> Result<Vec<u8>, NftError> {
     let late = |_| NftError::Late { program: program.display().to_string(), limit };
-    tokio::time::timeout(limit, run_to_end(program, script)).await.map_err(late)?
+    tokio::time::timeout(limit, run_to_end(program, arguments, script)).await.map_err(late)?
 }
 
-async fn run_to_end(program: &Path, script: &str) -> Result<(), NftError> {
+async fn run_to_end(program: &Path, arguments: &[&str], script: &str) -> Result<Vec<u8>, NftError> {
     let run = |source| NftError::Run { program: program.display().to_string(), source };
     let mut child = tokio::process::Command::new(program)
-        .args(ARGUMENTS)
+        .args(arguments)
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
@@ -49,7 +72,7 @@ async fn run_to_end(program: &Path, script: &str) -> Result<(), NftError> {
     }
     let output = child.wait_with_output().await.map_err(run)?;
     if output.status.success() {
-        Ok(())
+        Ok(output.stdout)
     } else {
         Err(NftError::Refused(String::from_utf8_lossy(&output.stderr).trim().to_owned()))
     }
@@ -84,7 +107,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_program_that_hangs_is_given_up() {
-        let result = within(Duration::from_millis(10), Path::new("/bin/sh"), "exec sleep 600").await;
+        let result = within(Duration::from_millis(10), Path::new("/bin/sh"), &[], "exec sleep 600").await;
         assert_eq!(result.unwrap_err().to_string(), "/bin/sh did not end within 10ms and was killed");
     }
 
