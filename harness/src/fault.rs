@@ -8,6 +8,7 @@ pub mod dns;
 pub mod node;
 pub mod policy;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -78,12 +79,24 @@ impl World {
         Ok(Injected { world: self, fault, undos })
     }
 
-    /// The same, while `claim` goes on holding.
+    /// The same, while `claim` goes on holding: from before the fault until it is seen to bite, and a while longer.
     ///
     /// # Errors
     /// As [`World::inject`], or that the claim did not hold all the while.
     pub async fn inject_while(&self, claim: Claim, fault: Fault) -> anyhow::Result<Injected<'_>> {
-        let (injected, held) = tokio::join!(self.inject(fault), self.still(claim));
+        let bites = Cell::new(false);
+        let injecting = async {
+            let injected = self.inject(fault).await;
+            bites.set(true);
+            injected
+        };
+        let watching = async {
+            while !bites.get() {
+                self.still(claim.clone()).await?;
+            }
+            anyhow::Ok(())
+        };
+        let (injected, held) = tokio::join!(injecting, watching);
         let injected = injected?;
         held.map(|()| injected)
     }

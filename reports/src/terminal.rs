@@ -188,6 +188,8 @@ mod tests {
                 fix: "admit seldon-system on 9004".into(),
             }),
         ));
+        let rule = "denied ingress of ml/scheduler-0: ml/deny".to_owned();
+        record.entries.push(entry(Phase::Broken, Event::Denied { rule, before: 0, after: 3 }));
         record.entries.push(entry(
             Phase::Repaired,
             Event::Observation {
@@ -200,6 +202,7 @@ mod tests {
             message    the Model did not become Ready within 30 s
             cause      NetworkPolicy ml/deny drops the controller's dial
             evidence   dial tcp 10.43.0.9:9004: i/o timeout
+            evidence   the node's rule `denied ingress of ml/scheduler-0: ml/deny` counted 0 packets before and 3 after
             owner      whoever owns policies in ml
             fix        admit seldon-system on 9004
             last seen  Model ml/iris: Ready=False

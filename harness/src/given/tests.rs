@@ -227,3 +227,32 @@ async fn a_home_that_does_not_go_is_said() {
     let begins = "namespace seldon-conformance is being deleted and has not gone: Some content in the namespace has finalizers";
     assert!(said.starts_with(begins), "{said}");
 }
+
+#[tokio::test]
+async fn what_others_wrote_beside_ours_stays() {
+    let lab = Lab::new().await;
+    let (foothold, client) = (lab.foothold(7).await, lab.client());
+    let maps =
+        ["corefile", "ours", "shared"].map(|name| ObjectRef::new(Kind::ConfigMap, "kube-system", name));
+    let [corefile, ours, shared] = &maps;
+    let map = |name: &str| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "kube-system"}});
+    for made in [ours, shared] {
+        let mut empty = map(&made.name);
+        empty["metadata"]["labels"] = json!({RUN_LABEL: foothold.run()});
+        foothold.before(&client, Undo::Delete(made.clone())).await.unwrap();
+        object::apply(&client, &empty).await.unwrap();
+    }
+    shared.merge(&client, &json!({"data": {"theirs": "x"}})).await.unwrap();
+    object::apply(&client, &map(&corefile.name)).await.unwrap();
+    let undo = Undo::Cut { object: corefile.clone(), key: "Corefile".into(), text: "our block\n".into() };
+    foothold.before(&client, undo).await.unwrap();
+    let edited = json!({"data": {"Corefile": "as it was\nour block\nand theirs\n"}});
+    corefile.merge(&client, &edited).await.unwrap();
+
+    foothold.end_case(&client).await.unwrap();
+    let left = corefile.read(&client).await.unwrap().unwrap();
+    assert_eq!(left["data"]["Corefile"], "as it was\nand theirs\n");
+    assert_eq!(ours.read(&client).await.unwrap(), None);
+    let theirs = shared.read(&client).await.unwrap().unwrap();
+    assert_eq!((&theirs["data"]["theirs"], label(&theirs)), (&json!("x"), None));
+}

@@ -29,6 +29,7 @@ cases![
     pods::a_pod_of_the_host_network_has_the_nodes_address,
     pods::stopping_the_node_ends_every_process,
     containers::a_crashing_container_backs_off,
+    containers::a_killed_container_is_started_again,
     containers::an_unknown_image_is_never_pulled,
     containers::a_missing_key_holds_a_container_until_it_is_there,
     containers::a_program_that_does_not_exist_is_told_as_runc_tells_it,

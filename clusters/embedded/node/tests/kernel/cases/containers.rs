@@ -35,6 +35,17 @@ pub(crate) async fn a_crashing_container_backs_off() {
     assert_eq!(previous, "run\n");
 }
 
+pub(crate) async fn a_killed_container_is_started_again() {
+    let world = World::start(Profile::Flannel).await;
+    world.shell("a", "exec sleep 600").await;
+    world.ready("a").await;
+    assert_eq!(world.node.kill("default", "a", "another"), None);
+    assert_eq!(world.node.kill("default", "a", "main"), Some(()));
+    let main = |pod: &Value| pod["status"]["containerStatuses"][0].clone();
+    let pod = world.wait("a", |it| main(it)["restartCount"] == 1 && is_ready(it)).await;
+    assert_eq!(main(&pod)["lastState"]["terminated"]["exitCode"], 137);
+}
+
 pub(crate) async fn an_unknown_image_is_never_pulled() {
     let world = World::start(Profile::Flannel).await;
     let spec = |policy: &str| json!({"containers": [{"name": "main", "image": "nobody/nothing:1", "imagePullPolicy": policy}]});

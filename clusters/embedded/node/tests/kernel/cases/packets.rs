@@ -92,6 +92,10 @@ async fn polices(profile: Profile, denied: &str) {
     in_force(&world, "deny", true).await;
     assert_eq!(dial(&world, "client", &server, 9004).await, denied);
     assert_eq!(dial(&world, "client", "10.43.7.7", 80).await, denied);
+    let denials = world.node.denials().await.unwrap();
+    let [(rule, packets)] = denials.as_slice() else { panic!("{denials:?}") };
+    assert_eq!(rule, "denied ingress of default/server: default/deny");
+    assert!(*packets >= 2, "two dials were denied, {packets} packets were counted");
     assert!(
         tokio::net::TcpStream::connect((server.as_str(), 9004)).await.is_ok(),
         "the node is never policed"
