@@ -125,6 +125,7 @@ pub const CATALOGUE: &[Scenario] = &[
         claim: "requests are answered while a scheduler is killed and started again, and then new Models are loaded",
         seeds: &[],
         needs: &[Need::NodeLever],
+        on_lent: None,
         topologies: CLUSTER_WIDE,
         body: |world| node::killed_scheduler_comes_back(world).boxed_local(),
     },
