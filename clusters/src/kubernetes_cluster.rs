@@ -16,7 +16,6 @@ use image::{Image, ImageError, write_archive};
 use kubernetes::{ImagesError, Network, NodeSpec, cgroups, copy_images, load_images};
 use nix::unistd::geteuid;
 use pace::Pace;
-use sha2::{Digest, Sha256};
 
 use crate::cache::{Cache, CacheError};
 use crate::node_image;
@@ -260,7 +259,9 @@ fn place_images(
         None => std::env::current_exe()
             .map_err(|source| KubernetesError::Prepare { path: "/proc/self/exe".into(), source })?,
     };
-    let name = loaded_name(&fingerprint(&table, &own)?);
+    let content = node_image::fingerprint(&table, &own)
+        .map_err(|(path, source)| KubernetesError::Prepare { path, source })?;
+    let name = loaded_name(&content);
     // Held while it is copied: another run may have other programs, and then forgets these images.
     let guard = cache.lock(|| progress("waiting for another run that provisions programs"))?;
     let place = match cache.find(&name)? {
@@ -322,26 +323,6 @@ fn load(
     let visible = [cache.directory().to_owned()];
     load_images(&request.programs.node, std::slice::from_ref(&archive), &root, &visible)?;
     fs::remove_file(&archive).map_err(|source| KubernetesError::Prepare { path: archive, source })
-}
-
-/// Changes with the table, and with the programs that it names by path.
-fn fingerprint(table: &[ProgramImage], own: &Path) -> Result<String, KubernetesError> {
-    let mut digest = Sha256::new();
-    let mut programs = vec![own.to_owned()];
-    for image in table {
-        digest.update(format!("{image:?}\n"));
-        programs.extend(image.programs.values().filter_map(|program| match program {
-            Program::Host(path) => Some(path.clone()),
-            Program::Builtin(_) => None,
-        }));
-    }
-    for program in programs {
-        let found = fs::metadata(&program)
-            .and_then(|metadata| Ok((metadata.len(), metadata.modified()?)))
-            .map_err(|source| KubernetesError::Prepare { path: program.clone(), source })?;
-        digest.update(format!("{} {found:?}\n", program.display()));
-    }
-    Ok(hex::encode(&digest.finalize()[..6]))
 }
 
 /// The image that k3s 1.33.1 runs CoreDNS from.

@@ -40,7 +40,7 @@ pub use image::full_reference;
 pub use kubernetes_cluster::{
     KubernetesCluster, KubernetesError, KubernetesRequest, can_run_kubernetes, rehearse_kubernetes,
 };
-pub use node_image::write_images;
+pub use node_image::{fingerprint as images_fingerprint, write_images};
 pub use process::{end_process, wait_until_unread};
 pub use programs::{
     KubernetesPrograms, Programs, ProvisionError, WithCalico, provision, provision_kubernetes,

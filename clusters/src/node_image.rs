@@ -4,11 +4,14 @@
 //! libraries it is linked with and the directories it needs. The same table serves both.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use builtin::IMAGE_PROGRAMS;
 use embedded::{Program, ProgramImage};
 use image::{Entry, Image, ImageError, Layer, full_reference};
+use sha2::{Digest, Sha256};
 
 /// Where our own executable is in an image.
 const OWN: &str = "/usr/local/bin/conformance";
@@ -57,6 +60,29 @@ pub(crate) fn images(table: &[ProgramImage], own: &Path) -> Result<Vec<Image>, I
 /// A file of the host cannot be read, or the archive not be written.
 pub fn write_images(table: &[ProgramImage], own: &Path, file: &Path) -> Result<(), ImageError> {
     image::write_archive(&images(table, own)?, file)
+}
+
+/// Twelve hexadecimal digits that change with `table`, and with the programs that it names by path.
+///
+/// # Errors
+/// The program that cannot be looked at, and why.
+pub fn fingerprint(table: &[ProgramImage], own: &Path) -> Result<String, (PathBuf, io::Error)> {
+    let mut digest = Sha256::new();
+    let mut programs = vec![own.to_owned()];
+    for image in table {
+        digest.update(format!("{image:?}\n"));
+        programs.extend(image.programs.values().filter_map(|program| match program {
+            Program::Host(path) => Some(path.clone()),
+            Program::Builtin(_) => None,
+        }));
+    }
+    for program in programs {
+        let found = fs::metadata(&program)
+            .and_then(|metadata| Ok((metadata.len(), metadata.modified()?)))
+            .map_err(|source| (program.clone(), source))?;
+        digest.update(format!("{} {found:?}\n", program.display()));
+    }
+    Ok(hex::encode(&digest.finalize()[..6]))
 }
 
 fn convert(

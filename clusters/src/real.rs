@@ -184,12 +184,16 @@ pub struct Plans {
     pub kubeconfig: PathBuf,
 }
 
+fn lock() -> Result<ImagesLock, RealError> {
+    ImagesLock::read().map_err(|error| RealError::Asked(format!("images.lock: {error}")))
+}
+
 /// How `request` is carried out, with files in `home` and labels of `stamp`.
 ///
 /// # Errors
 /// What cannot be had together, in a sentence.
 pub fn plans(request: &RealRequest, home: &Home, stamp: &Stamp) -> Result<Plans, RealError> {
-    let lock = ImagesLock::read().map_err(|error| RealError::Asked(format!("images.lock: {error}")))?;
+    let lock = lock()?;
     match request.provider {
         Provider::K3d => Ok(k3d::plans(request, home, stamp, &lock)),
         Provider::K3s => k3s::binary_plans(request, home, &lock),

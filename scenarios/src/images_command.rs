@@ -1,16 +1,22 @@
 //! `images write`: the images that pods of the harness run from, as a file.
 
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use harness::Pace;
-use harness::clusters::{Cache, ProgramImage, Programs, provision, write_images};
+use harness::clusters::{Cache, ProgramImage, Programs, images_fingerprint, provision, write_images};
 use harness::images::{needed, own};
 use harness::seldon::SeldonSource;
 use reports::ExitCode;
 
 use crate::kubernetes_command::own_executable;
 use crate::options::{Failure, ImagesAction};
+use crate::real_options::{ARCHIVES, archive};
 use crate::screen::{remark, say};
+
+/// How long an archive is kept that no run writes again.
+const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Does what `action` says.
 pub(crate) fn run(action: &ImagesAction) -> Result<ExitCode, Failure> {
@@ -23,17 +29,53 @@ pub(crate) fn run(action: &ImagesAction) -> Result<ExitCode, Failure> {
 }
 
 /// Writes what a mesh of `seldon` needs to `file`.
-pub(crate) fn make(seldon: &SeldonSource, pace: Pace, cache: &Cache, file: &Path) -> Result<(), Failure> {
+fn make(seldon: &SeldonSource, pace: Pace, cache: &Cache, file: &Path) -> Result<(), Failure> {
+    let (images, executable) = ingredients(seldon, pace, cache)?;
+    remark("making images of the provisioned programs");
+    write_images(&images, &executable, file).map_err(Failure::machine)
+}
+
+/// The archive of what a mesh of `seldon` needs, in the cache under a name that tells what it holds: written once.
+pub(crate) fn kept(seldon: &SeldonSource, pace: Pace, cache: &Cache) -> Result<PathBuf, Failure> {
+    let (images, executable) = ingredients(seldon, pace, cache)?;
+    let content = images_fingerprint(&images, &executable)
+        .map_err(|(file, error)| Failure::machine(format!("cannot read {}: {error}", file.display())))?;
+    let file = archive(cache, &content);
+    // Another run may be about to write it, too.
+    let _guard = cache.lock(|| remark("waiting for another run")).map_err(Failure::machine)?;
+    if !file.exists() {
+        forget_old_archives(cache);
+        remark("making images of the provisioned programs");
+        write_images(&images, &executable, &file).map_err(Failure::machine)?;
+    }
+    Ok(file)
+}
+
+/// Removes archives that no run has written today: one that a run of now loads is younger.
+fn forget_old_archives(cache: &Cache) {
+    for entry in fs::read_dir(cache.directory()).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let written = entry.metadata().and_then(|metadata| metadata.modified()).ok();
+        let is_old = written.and_then(|written| written.elapsed().ok()).is_some_and(|age| age > A_DAY);
+        if is_old && name.starts_with(ARCHIVES) && name.ends_with(".tar") {
+            // It takes room and does no harm.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+fn ingredients(
+    seldon: &SeldonSource,
+    pace: Pace,
+    cache: &Cache,
+) -> Result<(Vec<ProgramImage>, PathBuf), Failure> {
     let tell = |line: &str| remark(line);
     let programs = provision(cache, &tell).map_err(Failure::machine)?;
     let executable = match own_executable(&tell) {
         Some(own) => own,
         None => std::env::current_exe().map_err(Failure::machine)?,
     };
-    tell("making images of the provisioned programs");
-    // Another run may be about to write them too.
-    let _guard = cache.lock(|| tell("waiting for another run")).map_err(Failure::machine)?;
-    write_images(&images(&programs, seldon, pace), &executable, file).map_err(Failure::machine)
+    Ok((images(&programs, seldon, pace), executable))
 }
 
 /// The images of them.

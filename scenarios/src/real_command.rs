@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use harness::clusters::{
-    Cache, Listed, Plan, RealCluster, RealError, RealRequest, Swept, Usage, list_real, real_clusters, sweep,
+    Cache, ImageSource, Listed, Plan, RealCluster, RealError, RealRequest, Swept, Usage, list_real, real_clusters, sweep,
     transcript,
 };
 use harness::given::Foothold;
@@ -14,7 +14,7 @@ use reports::ExitCode;
 use tokio_util::sync::CancellationToken;
 
 use crate::options::{ClusterOption, Failure, MirrorAction, RunOptions, UpOptions};
-use crate::real_options::{ImagesOption, RealOptions, archive, images_lock};
+use crate::real_options::{ImagesOption, RealOptions, images_lock};
 use crate::screen::{remark, say};
 use crate::{cluster_command, given_command, images_command};
 
@@ -57,23 +57,30 @@ pub(crate) fn take(
     let Some(request) = options.real.request(cluster, NAME, network, &options.seldon.seldon, cache)? else {
         return Err(Failure::usage(format!("{} is started otherwise", cluster.word())));
     };
-    make_images(&options.real, &options.seldon.seldon, options.pace.into(), cache)?;
+    let request = with_images(request, &options.real, &options.seldon.seldon, options.pace.into(), cache)?;
     let real = start(&request, &options.real, cache, stop)?;
     let foothold = given_command::take_ours(&real, options, cache, stop)?;
     Ok((foothold, real))
 }
 
-/// Writes the archive of our own images, which a plan then loads.
-fn make_images(
+/// The request with the archive of our own images, which is written where it is not there.
+fn with_images(
+    mut request: RealRequest,
     options: &RealOptions,
     seldon: &SeldonSource,
     pace: Pace,
     cache: &Cache,
-) -> Result<(), Failure> {
-    match options.images {
-        ImagesOption::Present => Ok(()),
-        ImagesOption::Own => images_command::make(seldon, pace, cache, &archive(cache)),
+) -> Result<RealRequest, Failure> {
+    if options.images == ImagesOption::Present {
+        return Ok(request);
     }
+    let kept = images_command::kept(seldon, pace, cache)?;
+    for source in &mut request.images {
+        if let ImageSource::Archive { file, .. } = source {
+            file.clone_from(&kept);
+        }
+    }
+    Ok(request)
 }
 
 /// Lets go of a run's cluster.
@@ -97,9 +104,10 @@ pub(crate) fn comes_up_empty(options: &UpOptions, request: &RealRequest) -> Resu
 /// `cluster up` of a cluster that stays until it has been idle for too long.
 pub(crate) fn up(options: &UpOptions, request: &RealRequest, cache: &Cache) -> Result<ExitCode, Failure> {
     comes_up_empty(options, request)?;
-    make_images(&options.real, &options.seldon.seldon, options.pace.into(), cache)?;
+    let (real, seldon) = (&options.real, &options.seldon.seldon);
+    let request = with_images(request.clone(), real, seldon, options.pace.into(), cache)?;
     let stop = crate::run_command::stop_on_interrupt()?;
-    let cluster = start(request, &options.real.outliving(), cache, &stop)?;
+    let cluster = start(&request, &real.outliving(), cache, &stop)?;
     say(format!("cluster {} is up ({} {})", request.name, request.provider, request.network));
     say(format!("  export KUBECONFIG={}", cluster.kubeconfig().display()));
     say(format!("  seldon-conformance cluster down {}", request.name));

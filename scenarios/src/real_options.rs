@@ -108,7 +108,7 @@ impl RealOptions {
             ports: Vec::new(),
             images: match self.images {
                 ImagesOption::Own => vec![ImageSource::Archive {
-                    file: archive(cache),
+                    file: archive(cache, "DIGEST"),
                     images: needed(seldon).iter().map(|image| full_reference(image)).collect(),
                 }],
                 ImagesOption::Present => Vec::new(),
@@ -143,9 +143,12 @@ impl RealOptions {
     }
 }
 
-/// Where the archive of our own images is written before it is loaded.
-pub(crate) fn archive(cache: &Cache) -> PathBuf {
-    cache.directory().join("images.tar")
+/// How the names of such archives begin.
+pub(crate) const ARCHIVES: &str = "images-";
+
+/// Where the archive of our own images is written before it is loaded; `content` tells what is in it.
+pub(crate) fn archive(cache: &Cache, content: &str) -> PathBuf {
+    cache.directory().join(format!("{ARCHIVES}{content}.tar"))
 }
 
 /// A tag of k3s's images: a release with a dash where the release has a plus.

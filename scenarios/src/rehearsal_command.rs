@@ -256,7 +256,7 @@ fn real_up(
             format!(
                 "{}\n# make {} of these\n{}\n",
                 own_program(),
-                crate::real_options::archive(cache).display(),
+                crate::real_options::archive(cache, "DIGEST").display(),
                 image_comments(&table)
             )
         }

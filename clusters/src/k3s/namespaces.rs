@@ -103,7 +103,9 @@ pub(super) fn make(up: &mut Plan, request: &RealRequest, home: &Home) {
             "table ip {link} {{\n  chain post {{\n    type nat hook postrouting priority srcnat; policy accept;\n    ip \
              saddr {own} oifname != \"{link}\" masquerade\n  }}\n}}\n"
         );
-        let load = moment("nft --file -").input(rules);
+        let file = home.file("nat.nft");
+        up.write("write how its address is translated on the way out", &file, rules);
+        let load = moment("nft --file").arg(&file);
         up.run("translate its address on the way out", Task::new(load));
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Entry, Found, Ledger, State, seconds};
-use super::{Plans, RealRequest, Stamp, down, plans};
+use super::{ImageSource, Plans, RealRequest, Stamp, down, lock, plans};
 use crate::plan::{Condition, Plan, PlanError, Site};
 
 /// How long a cluster stays.
@@ -111,7 +111,7 @@ impl RealCluster {
             provider: request.provider,
             owner: stamp.owner().to_owned(),
             network: Some(request.network),
-            shape: request.shape(),
+            shape: request.shape()?,
             idle_until: until(lease),
             state: State::Looked,
         };
@@ -247,9 +247,20 @@ fn until(lease: Lease) -> Option<u64> {
 }
 
 impl RealRequest {
-    /// What two requests must have in common for one cluster to do for both.
-    fn shape(&self) -> String {
+    /// What two requests must have in common for one cluster to do for both: also the images that were loaded, whose
+    /// archives are named by what they hold.
+    fn shape(&self) -> Result<String, RealError> {
         let balancer = if self.balancer.is_some() { " with MetalLB" } else { "" };
-        format!("{} {} with {} agents{balancer}", self.provider, self.network, self.agents)
+        let k3s = self.k3s_image(&lock()?).tag;
+        let mut shape =
+            format!("{} {} with {} agents{balancer}, {k3s}", self.provider, self.network, self.agents);
+        for source in &self.images {
+            let name = match source {
+                ImageSource::Docker(name) => name.clone(),
+                ImageSource::Archive { file, .. } => file.file_name().unwrap_or_default().display().to_string(),
+            };
+            shape.push_str(&format!(", {name}"));
+        }
+        Ok(shape)
     }
 }
