@@ -2,6 +2,7 @@
 //! never run them ten minutes of building.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
@@ -67,8 +68,10 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
         shown: vec![show(&conformance, &["--cluster", "embedded,kubernetes", "--compare"])?],
     };
     report.shown.push(on_somebody_elses(&conformance)?);
+    report.shown.push(with_charts(&conformance, root, scratch.path())?);
     record::publish(root, "real", &report, options.write)?;
-    Step::cargo(&["test", "--test", "doors", "kubernetes::", "--", "--ignored"]).run(root)?;
+    Step::cargo(&["test", "--test", "doors", "kubernetes::", "--", "--ignored", "--test-threads", "1"])
+        .run(root)?;
     ensure_nothing_left(&before, scratch.path())?;
     for shown in &report.shown {
         ensure!(shown.code == Some(0), "`{}` ended with {:?}: {}", shown.command, shown.code, shown.said);
@@ -96,6 +99,35 @@ fn show(conformance: &Conformance, arguments: &[&str]) -> anyhow::Result<Shown> 
         verdicts,
         said,
     })
+}
+
+/// Charts of Seldon's shape, hooks and all, by the real helm.
+fn with_charts(conformance: &Conformance, root: &Path, scratch: &Path) -> anyhow::Result<Shown> {
+    let charts = scratch.join("charts");
+    copy(&root.join("scenarios/tests/charts-of-stand-ins"), &charts)?;
+    let definitions = root.join("harness/crds/src/definitions");
+    copy(&definitions, &charts.join("seldon-core-v2-crds/templates"))?;
+    let seldon = format!("charts:{}", charts.display());
+    let chosen = ["ready model", "--cluster", "kubernetes", "--cni", "calico", "--seldon", &seldon];
+    let mut shown = show(conformance, &chosen)?;
+    shown.command = shown.command.replace(&seldon, "charts:DIR");
+    fs::remove_dir_all(&charts).context("cannot remove the charts")?;
+    Ok(shown)
+}
+
+/// A directory with all that is in it.
+fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(to).with_context(|| format!("cannot make {}", to.display()))?;
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let (source, target) = (entry?.path(), to.to_owned());
+        let target = target.join(source.file_name().unwrap_or_default());
+        if source.is_dir() {
+            copy(&source, &target)?;
+        } else {
+            fs::copy(&source, &target).with_context(|| format!("cannot copy {}", source.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// A real cluster that the run knows nothing of but its kubeconfig; all its objects are there afterwards, and no others.

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use harness::clusters::{
-    Cache, ImageSource, Listed, Plan, RealCluster, RealError, RealRequest, Swept, Usage, list_real, real_clusters, sweep,
-    transcript,
+    Cache, ImageSource, Listed, Plan, RealCluster, RealError, RealRequest, Swept, Usage, list_real,
+    real_clusters, sweep, transcript,
 };
 use harness::given::Foothold;
 use harness::seldon::SeldonSource;

@@ -257,7 +257,9 @@ impl RealRequest {
         for source in &self.images {
             let name = match source {
                 ImageSource::Docker(name) => name.clone(),
-                ImageSource::Archive { file, .. } => file.file_name().unwrap_or_default().display().to_string(),
+                ImageSource::Archive { file, .. } => {
+                    file.file_name().unwrap_or_default().display().to_string()
+                }
             };
             shape.push_str(&format!(", {name}"));
         }

@@ -80,12 +80,14 @@ fn a_cluster_comes_up_is_reused_and_goes() {
     let again = stage.run(&[&UP[..], &["--reuse"]].concat()).expect(0);
     assert!(again.err.contains("reuse the cluster that is idle"), "{}", again.err);
     assert_eq!(stage.log().len(), told, "a cluster that is reused is not made again");
-    let other = stage.run(&[&UP[..], &["--cni", "calico", "--reuse"]].concat()).expect(2);
-    assert!(
-        other.sentence().contains("is k3d flannel with 0 agents, not k3d calico with 0 agents"),
-        "{}",
-        other.err
-    );
+    for (words, found, wanted) in [
+        (["--cni", "calico"], "k3d flannel with", "k3d calico with 0 agents, v1.33.1-k3s1"),
+        (["--k3s-version", "v1.32.5-k3s1"], "agents, v1.33.1-k3s1", "with 0 agents, v1.32.5-k3s1"),
+    ] {
+        let other = stage.run(&[&UP[..], &words, &["--reuse"]].concat()).expect(2);
+        let (is, not) = other.sentence().split_once(", not ").unwrap_or_default();
+        assert!(is.contains(found) && not.contains(wanted), "{}", other.err);
+    }
 
     let kept = stage.run(&RUN).expect(2);
     assert!(kept.sentence().contains("conformance is up and kept for reuse; say --reuse"), "{}", kept.err);
