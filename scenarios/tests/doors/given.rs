@@ -195,9 +195,10 @@ fn names_lead_outside_again_when_a_run_was_killed(
     let mut run = start(scene.guest(&scene.guest, &arguments));
     let text =
         || scene.kubectl().run(&format!("get configmap {map} -n kube-system -o jsonpath={{.data}}")).out;
-    assert!(until(PATIENCE, || text().contains("invalid:53")), "CoreDNS was not told: {}", text());
+    let told = until(PATIENCE, || text().contains("invalid:53"));
     run.kill().unwrap();
-    finish(run);
+    let ran = finish(run);
+    assert!(told, "CoreDNS was not told: {}\n{}{}", text(), ran.out, ran.err);
 
     let elsewhere = Place::empty();
     scene.lend_to(&elsewhere);
@@ -215,7 +216,8 @@ fn a_run_whose_lease_is_taken_changes_nothing_any_more() {
     let owner = Place::new();
     let scene = Scene::new(&owner, "robbed", "127.68.0.13");
     let before = everything(&scene.kubectl());
-    let arguments = [&RUN[..], &["open connection", "ready model", "--allow-cluster-scope"]].concat();
+    let arguments =
+        [&RUN[..], &["open connection", "requirements no server", "--allow-cluster-scope"]].concat();
     let run = start(scene.guest(&scene.guest, &arguments));
     let models = || scene.kubectl().run("get models -A -o name").out;
     assert!(until(PATIENCE, || !models().is_empty()), "there was no Model to be seen");
