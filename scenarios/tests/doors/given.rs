@@ -16,7 +16,7 @@ use crate::place::Place;
 use crate::up::Up;
 
 /// How long a run may take to get to a moment.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Every object of the cluster, but for what changes by itself: events, heartbeats, bookkeeping of writes.
 pub(crate) fn everything(kubectl: &Kubectl<'_>) -> Vec<Value> {
