@@ -3,6 +3,7 @@
 //! A cluster is something that speaks the Kubernetes API and has a network. What is run on it is none of this
 //! crate's business: it is handed a table of program images and does not know what the programs are for.
 
+mod account;
 mod balancer;
 mod cache;
 mod calico;
@@ -25,6 +26,7 @@ mod real;
 mod rehearsal;
 mod tool;
 
+pub use account::once_accounted;
 pub use cache::{Cache, CacheError};
 pub use cluster::{Cluster, ClusterRequest, LeverError, future_kubeconfig, kubeconfig};
 pub use command::{Command, CommandError, Output};

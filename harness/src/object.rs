@@ -319,7 +319,8 @@ impl<'a> Manifest<'a> {
         let mut parameters = PatchParams::apply(MANAGER).force().validation_strict();
         parameters.dry_run = trial == Trial::DryRun;
         let Manifest { kind, namespace, name, .. } = self;
-        self.place.patch(name, &parameters, &Patch::Apply(self.whole)).await.map_err(|error| {
+        let patch = Patch::Apply(self.whole);
+        clusters::once_accounted(|| self.place.patch(name, &parameters, &patch)).await.map_err(|error| {
             let helps = obstacles::remedy(&error.to_string()).map(|remedy| format!("; {remedy}"));
             let helps = helps.unwrap_or_default();
             anyhow::anyhow!("cannot apply {kind} {namespace}/{name}: {error}{helps}")

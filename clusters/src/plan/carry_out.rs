@@ -15,6 +15,7 @@ use kube::{Api, Client, Config};
 use tokio_util::sync::CancellationToken;
 
 use super::{Action, Background, Expectation, Plan, Step, Task};
+use crate::account::once_accounted;
 use crate::command::{Command, CommandError, Output};
 use crate::complaint;
 
@@ -244,8 +245,8 @@ impl Site<'_> {
             let place = place(&client, manifest).await?;
             let name = manifest["metadata"]["name"].as_str().unwrap_or_default();
             let parameters = PatchParams::apply(MANAGER).force();
-            place
-                .patch(name, &parameters, &Patch::Apply(manifest))
+            let patch = Patch::Apply(manifest);
+            once_accounted(|| place.patch(name, &parameters, &patch))
                 .await
                 .map_err(|error| anyhow::anyhow!("{} {name}: {error}", manifest["kind"]))?;
         }

@@ -2,17 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use harness::clusters::{Cache, GivenCluster, Helm, HelmError, HelmTarget};
 use harness::seldon::{Chart, Layout, Reach, Seldon, SeldonSource, uninstall, uninstall_steps};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::door::{Answer, binary, finish, required, start};
+use crate::door::{Answer, binary, finish, required, start_until};
 use crate::given::everything;
 use crate::kubectl::{self, Kubectl};
-use crate::machine::until;
 use crate::place::Place;
 use crate::up::Up;
 
@@ -48,9 +46,6 @@ fn charts(place: &Place) -> PathBuf {
     copy(&here.join("../harness/crds/src/definitions"), &charts.join("seldon-core-v2-crds/templates"));
     charts
 }
-
-/// How long a run may take to get somewhere.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 const RUN: [&str; 6] = ["run", "ready model", "--cni", "flannel", "--seldon", "charts:charts"];
 
@@ -214,11 +209,10 @@ fn what_others_made_of_a_chart_s_definitions_stays() {
     let kubectl = Kubectl { config: &config, home: place.directory() };
     let words = ["--topology", "cluster-wide", "--cluster", "given", "--context", up.name(), "--kubeconfig"];
     let run = [&RUN[..], &words, &[config.to_str().unwrap(), "--allow-cluster-scope"]].concat();
-    let running = start(binary(&place, &run));
     let model = "apiVersion: mlops.seldon.io/v1alpha1\nkind: Model\nmetadata: {name: theirs, namespace: default}\n\
                  spec: {storageUri: s3://models/iris, requirements: [sklearn]}\n";
     let applied = || kubectl.feed("apply -f -", model).code == Some(0);
-    assert!(until(PATIENCE, applied), "the definitions did not come");
+    let running = start_until(binary(&place, &run), "Seldon's definitions", |_| applied());
     let ended = finish(running).expect(3);
     let said =
         "CustomResourceDefinition models.mlops.seldon.io stays: Model default/theirs is not the harness's";

@@ -11,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rstest::rstest;
 
-use crate::door::{Answer, binary, from_terminal, start};
+use crate::door::{Answer, binary, from_terminal, start, start_until};
 use crate::kubectl::{self, Kubectl};
 use crate::machine::{Footprint, children, host, supervisor, until};
 use crate::place::Place;
@@ -220,8 +220,7 @@ fn a_killed_cluster_is_gone_and_forgotten(#[case] address: &str, #[case] victim:
     assert_eq!(place.added(&before, &["cache/mountpoint", "cache/clusters"]), [""; 0]);
     assert!(!clusters(&place).join("killed").exists());
     assert_eq!(host(), host_before);
-    drop(up);
-    drop(Up::new(&place, "killed", address, &["--mesh", "none"]));
+    Up::new(&place, "killed", address, &["--mesh", "none"]).down().expect(0);
 }
 
 fn clusters(place: &Place) -> PathBuf {
@@ -233,31 +232,16 @@ fn clusters(place: &Place) -> PathBuf {
 #[case::killed("127.67.3.2", Signal::SIGKILL)]
 fn an_up_that_is_ended_ends_what_it_began(#[case] address: &str, #[case] signal: Signal) {
     let place = Place::new();
-    // What should come true here and does not must leave nothing behind either.
-    let _cluster = Begun(&place);
-    let mut up = start(from_terminal(&place, &["cluster", "up", "begun", "--host-address", address]));
     let mut footprint = Footprint::default();
-    let begun = until(Duration::from_secs(60), || {
-        footprint = Footprint::of(up.id());
-        let ended = up.try_wait().unwrap().is_some();
-        ended || children(up.id()).into_iter().any(|holder| supervisor(holder).is_some())
+    let up = from_terminal(&place, &["cluster", "up", "begun", "--host-address", address]);
+    let up = start_until(up, "a supervisor", |id| {
+        footprint = Footprint::of(id);
+        children(id).into_iter().any(|holder| supervisor(holder).is_some())
     });
-    assert!(begun, "no supervisor within a minute");
-    if up.try_wait().unwrap().is_some() {
-        panic!("ended by itself: {:?}", crate::door::finish(up));
-    }
     kill(Pid::from_raw(i32::try_from(up.id()).unwrap()), signal).unwrap();
     assert_eq!(crate::door::finish(up).code, None);
     footprint.assert_gone();
     assert!(until(Duration::from_secs(2), || is_empty(&clusters(&place))));
-}
-
-struct Begun<'a>(&'a Place);
-
-impl Drop for Begun<'_> {
-    fn drop(&mut self) {
-        drop(Answer::of(&mut binary(self.0, &["cluster", "down", "begun"])));
-    }
 }
 
 fn is_empty(directory: &Path) -> bool {

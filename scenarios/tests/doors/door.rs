@@ -1,8 +1,13 @@
 //! The binary under test, in a place of its own.
 
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
+use crate::machine::until;
 use crate::place::Place;
+
+/// How long a command may take to get to a moment.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What a command that ran to its end left.
 #[derive(Debug)]
@@ -79,10 +84,13 @@ pub(crate) fn as_nobody(place: &Place, arguments: &[&str]) -> Option<Command> {
     for path in [place.directory().to_owned(), place.cache(), place.temporary()] {
         std::os::unix::fs::chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
     }
-    // The build's directory may be closed to others.
+    // The build's directory may be closed to others. A file that this process wrote itself might still be open for
+    // writing in what another test is just starting, and is not run then.
     let copy = place.directory().join("seldon-conformance");
     if !copy.exists() {
-        std::fs::copy(env!("CARGO_BIN_EXE_seldon-conformance"), &copy).unwrap();
+        let status =
+            Command::new("cp").arg(env!("CARGO_BIN_EXE_seldon-conformance")).arg(&copy).status().unwrap();
+        assert!(status.success());
     }
     let mut command = Command::new("setpriv");
     command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups"]).arg(copy).args(arguments);
@@ -100,6 +108,26 @@ fn at_home(command: &mut Command, place: &Place) {
 pub(crate) fn start(mut command: Command) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
+}
+
+/// Starts `command` and waits until `there`, which is given its number.
+///
+/// # Panics
+/// With everything that it said, when it ends before or does not get there.
+#[track_caller]
+pub(crate) fn start_until(command: Command, what: &str, mut there: impl FnMut(u32) -> bool) -> Child {
+    let mut child = start(command);
+    let (id, mut ended) = (child.id(), false);
+    let came = until(PATIENCE, || {
+        ended = child.try_wait().unwrap().is_some();
+        ended || there(id)
+    });
+    if came && !ended {
+        return child;
+    }
+    child.kill().unwrap();
+    let Answer { code, out, err } = finish(child);
+    panic!("not seen: {what}; exit code {code:?}\nstdout:\n{out}\nstderr:\n{err}");
 }
 
 /// Waits for the end of a command that was started.

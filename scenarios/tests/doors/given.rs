@@ -4,19 +4,14 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::door::{Answer, as_nobody, binary, finish, start};
+use crate::door::{Answer, as_nobody, binary, finish, start_until};
 use crate::kubectl::{self, Kubectl};
-use crate::machine::until;
 use crate::place::Place;
 use crate::up::Up;
-
-/// How long a run may take to get to a moment.
-const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Every object of the cluster, but for what changes by itself: events, heartbeats, bookkeeping of writes.
 pub(crate) fn everything(kubectl: &Kubectl<'_>) -> Vec<Value> {
@@ -137,9 +132,10 @@ fn what_a_killed_run_left_is_undone_from_elsewhere() {
     let scene = Scene::new(&owner, "stricken", "127.68.0.2");
     let before = everything(&scene.kubectl());
     let arguments = [&RUN[..], &["DNS allowed", "--allow-cluster-scope"]].concat();
-    let mut run = start(scene.guest(&scene.guest, &arguments));
     let labels = || scene.kubectl().ok("get namespace kube-system -o jsonpath={.metadata.labels.name}");
-    assert!(until(PATIENCE, || labels() == "kube-system"), "kube-system was not labelled");
+    let mut run = start_until(scene.guest(&scene.guest, &arguments), "a label of kube-system", |_| {
+        labels() == "kube-system"
+    });
 
     let elsewhere = Place::empty();
     scene.lend_to(&elsewhere);
@@ -192,13 +188,13 @@ fn names_lead_outside_again_when_a_run_was_killed(
     let before = everything(&scene.kubectl());
 
     let arguments = [&RUN[..], &["hijacking", "--allow-cluster-scope"]].concat();
-    let mut run = start(scene.guest(&scene.guest, &arguments));
     let text =
         || scene.kubectl().run(&format!("get configmap {map} -n kube-system -o jsonpath={{.data}}")).out;
-    let told = until(PATIENCE, || text().contains("invalid:53"));
+    let mut run = start_until(scene.guest(&scene.guest, &arguments), "what CoreDNS is told", |_| {
+        text().contains("invalid:53")
+    });
     run.kill().unwrap();
-    let ran = finish(run);
-    assert!(told, "CoreDNS was not told: {}\n{}{}", text(), ran.out, ran.err);
+    finish(run);
 
     let elsewhere = Place::empty();
     scene.lend_to(&elsewhere);
@@ -218,9 +214,8 @@ fn a_run_whose_lease_is_taken_changes_nothing_any_more() {
     let before = everything(&scene.kubectl());
     let arguments =
         [&RUN[..], &["open connection", "requirements no server", "--allow-cluster-scope"]].concat();
-    let run = start(scene.guest(&scene.guest, &arguments));
     let models = || scene.kubectl().run("get models -A -o name").out;
-    assert!(until(PATIENCE, || !models().is_empty()), "there was no Model to be seen");
+    let run = start_until(scene.guest(&scene.guest, &arguments), "a Model", |_| !models().is_empty());
     let thief = r#"{"spec":{"holderIdentity":"thief"}}"#;
     scene.kubectl().ok(&format!("patch lease harness -n seldon-conformance --type=merge -p {thief}"));
     let ended = finish(run).expect(3);

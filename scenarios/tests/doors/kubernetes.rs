@@ -3,13 +3,12 @@
 //! Most of these need root and programs that take ten minutes to build: `cargo run -p ci -- real` runs them.
 
 use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::door::{Answer, as_nobody, binary, finish, start};
+use crate::door::{Answer, as_nobody, binary, finish, start, start_until};
 use crate::kubectl::Kubectl;
 use crate::machine::until;
 use crate::place::Place;
@@ -82,7 +81,7 @@ fn kubectl_works_on_one_that_is_up_and_it_goes_down() {
     assert!(kubectl.ok("get storageclass").contains("local-path (default)"));
     let holder = up.pid();
     assert_ne!(cgroups(holder), [""; 0]);
-    drop(up);
+    up.down().expect(0);
     assert_eq!(cgroups(holder), [""; 0]);
     assert_eq!(states(&place), 0);
 }
@@ -94,11 +93,10 @@ fn a_killed_run_takes_its_cluster_along() {
     let records = place.directory().join("records");
     let arguments =
         ["run", "--cluster", "kubernetes", "--cni", "flannel", "ready model", "--records", "records"];
-    let run = start(binary(&place, &arguments));
-    let id = run.id();
     let log = records.join("kubernetes-flannel/supervisor.log");
-    let booted = |log: &Path| fs::read_to_string(log).is_ok_and(|text| text.contains("booted in"));
-    assert!(until(Duration::from_secs(300), || booted(&log)), "the cluster did not come up");
+    let booted = || fs::read_to_string(&log).is_ok_and(|text| text.contains("booted in"));
+    let run = start_until(binary(&place, &arguments), "a cluster", |_| booted());
+    let id = run.id();
     assert_ne!(cgroups(id), [""; 0], "the cluster has cgroups while it runs");
     kill(Pid::from_raw(i32::try_from(run.id()).unwrap()), Signal::SIGKILL).unwrap();
     finish(run);

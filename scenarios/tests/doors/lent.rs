@@ -1,16 +1,14 @@
 //! A mesh that somebody lends: it is broken in ways that leave no trace, and only when that is allowed.
 
 use std::fs;
-use std::time::Duration;
 
 use rstest::rstest;
 use serde_json::Value;
 
 use crate::diagnose::{READER, guest};
-use crate::door::{Answer, binary, finish, start};
+use crate::door::{Answer, binary, finish, start_until};
 use crate::given::{Scene, everything, ledgers, write_config};
 use crate::kubectl;
-use crate::machine::until;
 use crate::place::Place;
 
 const RUN: [&str; 6] = ["run", "--cluster", "given", "--cni", "flannel", "--namespace"];
@@ -32,9 +30,6 @@ const MODEL_UNSCHEDULED: Moment = Moment {
     made: "get model conformance-unmet -n seldon-mesh -o name --ignore-not-found",
     undoes: "delete Model seldon-mesh/conformance-unmet",
 };
-
-/// How long a run may take to get to a moment.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 #[rstest]
 #[case::per_namespace("per-namespace", ("lent-near", "127.68.0.15"), POLICY_IN_FORCE)]
@@ -73,8 +68,8 @@ fn a_lent_mesh_is_broken_and_is_then_as_it_was(
 
     let Moment { case, made, undoes } = killed_with;
     let words = ["seldon-mesh", "--allow-faults", case];
-    let mut killed = start(scene.guest(&scene.guest, &[&RUN[..], &words].concat()));
-    assert!(until(PATIENCE, || !kubectl.ok(made).is_empty()), "{made} showed nothing");
+    let killed = scene.guest(&scene.guest, &[&RUN[..], &words].concat());
+    let mut killed = start_until(killed, made, |_| !kubectl.ok(made).is_empty());
     killed.kill().unwrap();
     finish(killed);
     assert_ne!(everything(&kubectl), before);

@@ -2,14 +2,35 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use harness::clusters::{Cache, provision};
 
-/// Removed when dropped.
+const CACHE: &str = "cache";
+const TEMPORARY: &str = "temporary";
+
+/// Ends every cluster of the place whose directory is its first word, then removes the place. It begins when its input
+/// ends.
+const SWEEP: &str = r#"
+cat
+place=$1
+shift
+for home in "$place"/cache/clusters/*/; do
+    if test -d "$home"; then "$@" cluster down "$(basename "$home")"; fi
+done
+rm -rf --one-file-system "$place"
+"#;
+
+/// Swept when dropped, and when the tester dies without a word: a sweeper waits for the end of a pipe that nobody else
+/// holds.
 #[derive(Debug)]
-pub(crate) struct Place(tempfile::TempDir);
+pub(crate) struct Place {
+    directory: PathBuf,
+    sweeper: Child,
+}
 
 /// The provisioned cache: once per test process, as every user's first command does it.
 fn provisioned() -> &'static Path {
@@ -37,26 +58,32 @@ impl Place {
 
     /// Without any program.
     pub(crate) fn empty() -> Place {
-        let place = Place(tempfile::tempdir().unwrap());
-        for directory in [place.cache(), place.temporary()] {
-            fs::create_dir(directory).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        for name in [CACHE, TEMPORARY] {
+            fs::create_dir(directory.path().join(name)).unwrap();
         }
-        place
+        let mut sweeper = Command::new("sh");
+        sweeper.args(["-c", SWEEP, "sh"]).arg(directory.path()).arg(env!("CARGO_BIN_EXE_seldon-conformance"));
+        sweeper.env("SELDON_CONFORMANCE_CACHE", directory.path().join(CACHE));
+        sweeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        // What ends the tester's process group does not end this.
+        let sweeper = sweeper.process_group(0).spawn().unwrap();
+        Place { directory: directory.keep(), sweeper }
     }
 
     /// The working directory.
     pub(crate) fn directory(&self) -> &Path {
-        self.0.path()
+        &self.directory
     }
 
     /// The cache.
     pub(crate) fn cache(&self) -> PathBuf {
-        self.0.path().join("cache")
+        self.directory.join(CACHE)
     }
 
     /// `TMPDIR`.
     pub(crate) fn temporary(&self) -> PathBuf {
-        self.0.path().join("temporary")
+        self.directory.join(TEMPORARY)
     }
 
     /// Path of the cached program whose directory begins with `name`.
@@ -71,14 +98,14 @@ impl Place {
     /// Everything in the place, relative, except what is inside cached programs.
     pub(crate) fn files(&self) -> Vec<String> {
         let mut files = Vec::new();
-        let mut pending = vec![self.0.path().to_owned()];
+        let mut pending = vec![self.directory.clone()];
         while let Some(directory) = pending.pop() {
             for entry in fs::read_dir(directory).unwrap() {
                 let path = entry.unwrap().path();
                 if path.is_dir() && !path.is_symlink() {
                     pending.push(path.clone());
                 }
-                files.push(path.strip_prefix(self.0.path()).unwrap().display().to_string());
+                files.push(path.strip_prefix(&self.directory).unwrap().display().to_string());
             }
         }
         files.sort();
@@ -91,4 +118,22 @@ impl Place {
             |file: &String| but.iter().any(|one| file == one || file.starts_with(&format!("{one}/")));
         self.files().into_iter().filter(|file| !before.contains(file) && !expected(file)).collect()
     }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        drop(self.sweeper.stdin.take());
+        // A test may be failing already.
+        let _ = self.sweeper.wait();
+    }
+}
+
+#[test]
+fn a_place_takes_its_clusters_down() {
+    let place = Place::new();
+    let up = crate::up::Up::new(&place, "swept", "127.68.0.41", &["--mesh", "none"]);
+    let (footprint, directory) = (up.footprint, place.directory().to_owned());
+    drop(place);
+    footprint.assert_gone();
+    assert!(!directory.exists());
 }

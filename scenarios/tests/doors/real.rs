@@ -2,20 +2,16 @@
 //! lies, and that nothing is left, whatever happens.
 
 use std::fs;
-use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use rstest::rstest;
 
-use crate::door::{Answer, finish, start};
+use crate::door::{Answer, PATIENCE, finish, start_until};
 use crate::machine::{GRACE, host, until};
 use crate::place::Place;
 use crate::stage::{K3S, Stage};
 use crate::up::Up;
-
-/// How long something may take to be seen.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 const UP: [&str; 9] = [
     "cluster",
@@ -224,8 +220,7 @@ fn an_import_that_lies_is_repeated_and_then_believed_by_its_nodes_alone() {
 fn whoever_is_killed_leaves_a_cluster_that_is_swept_up() {
     let stage = Stage::new();
     nix::unistd::mkfifo(&stage.state("hold-create"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let up = start(stage.command(&UP));
-    assert!(until(PATIENCE, || stage.kept("clusters") == ["conformance"]), "{:#?}", stage.log());
+    let up = start_until(stage.command(&UP), "a cluster", |_| stage.kept("clusters") == ["conformance"]);
     kill(Pid::from_raw(up.id().cast_signed()), Signal::SIGKILL).unwrap();
     finish(up);
     // k3d still works on it: whoever swept now would race with it.
@@ -246,8 +241,7 @@ fn whoever_is_killed_leaves_a_cluster_that_is_swept_up() {
 fn an_interruption_ends_k3d_and_removes_what_it_had_begun() {
     let stage = Stage::new();
     nix::unistd::mkfifo(&stage.state("hold-create"), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let up = start(stage.command(&UP));
-    assert!(until(PATIENCE, || stage.kept("clusters") == ["conformance"]), "{:#?}", stage.log());
+    let up = start_until(stage.command(&UP), "a cluster", |_| stage.kept("clusters") == ["conformance"]);
     kill(Pid::from_raw(up.id().cast_signed()), Signal::SIGTERM).unwrap();
     let answer = finish(up).expect(3);
     assert_eq!(answer.sentence(), "interrupted while it was to create the cluster");

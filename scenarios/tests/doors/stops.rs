@@ -10,12 +10,9 @@ use nix::unistd::Pid;
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::door::{binary, finish, start};
+use crate::door::{binary, finish, start, start_until};
 use crate::machine::{Footprint, children, host, supervisor, until};
 use crate::place::Place;
-
-/// How long a run may take to get to a moment.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How far a run has come, by the number of processes below it.
 #[derive(Debug, Clone, Copy)]
@@ -26,24 +23,20 @@ enum Moment {
     Pods,
 }
 
-fn one_case(place: &Place) -> Child {
+/// A run of one case, at a moment of it, and what there is then.
+fn one_case(place: &Place, moment: Moment) -> (Child, Footprint) {
     let arguments = ["run", "serving", "--cni", "calico", "--topology", "per-namespace"];
-    start(binary(place, &[&arguments[..], &["--records", "records", "--json", "r.json"]].concat()))
-}
-
-/// Waits for the moment and says what there is then.
-fn wait_for(moment: Moment, run: &Child) -> Footprint {
+    let run = binary(place, &[&arguments[..], &["--records", "records", "--json", "r.json"]].concat());
     let wanted = match moment {
         Moment::Boot => 0,
         Moment::Pods => 14,
     };
     let mut footprint = Footprint::default();
-    let came = until(PATIENCE, || {
-        footprint = Footprint::of(run.id());
-        supervisor(run.id()).is_some() && footprint.len() >= wanted
+    let run = start_until(run, &format!("{moment:?}"), |id| {
+        footprint = Footprint::of(id);
+        supervisor(id).is_some() && footprint.len() >= wanted
     });
-    assert!(came, "{moment:?} did not come: {} processes", footprint.len());
-    footprint
+    (run, footprint)
 }
 
 fn send(pid: u32, signal: Signal) {
@@ -56,8 +49,7 @@ fn send(pid: u32, signal: Signal) {
 #[case::terminated(Moment::Pods, Signal::SIGTERM)]
 fn one_interruption_ends_in_order(#[case] moment: Moment, #[case] signal: Signal) {
     let (place, before) = (Place::new(), host());
-    let run = one_case(&place);
-    let footprint = wait_for(moment, &run);
+    let (run, footprint) = one_case(&place, moment);
     send(run.id(), signal);
     let answer = finish(run).expect(3);
     footprint.assert_gone();
@@ -96,8 +88,7 @@ fn letting_go_of_a_kept_cluster_does_not_change_the_verdict() {
 #[case::pods(Moment::Pods)]
 fn two_interruptions_end_at_once(#[case] moment: Moment) {
     let (place, before) = (Place::new(), host());
-    let mut run = one_case(&place);
-    let footprint = wait_for(moment, &run);
+    let (mut run, footprint) = one_case(&place, moment);
     send(run.id(), Signal::SIGINT);
     // The second signal must find the first one taken: the same signal pending twice is one signal.
     let mut again = || {
@@ -116,8 +107,7 @@ fn two_interruptions_end_at_once(#[case] moment: Moment) {
 #[case::pods(Moment::Pods)]
 fn a_killed_run_leaves_nothing(#[case] moment: Moment) {
     let (place, before) = (Place::new(), host());
-    let run = one_case(&place);
-    let footprint = wait_for(moment, &run);
+    let (run, footprint) = one_case(&place, moment);
     send(run.id(), Signal::SIGKILL);
     assert_eq!(finish(run).code, None);
     footprint.assert_gone();
@@ -133,8 +123,7 @@ fn a_killed_run_leaves_nothing(#[case] moment: Moment) {
 #[case::supervisor(Moment::Pods, 2)]
 fn a_killed_cluster_is_what_the_verdict_says(#[case] moment: Moment, #[case] depth: usize) {
     let place = Place::new();
-    let run = one_case(&place);
-    wait_for(moment, &run);
+    let (run, _) = one_case(&place, moment);
     let outermost = supervisor(run.id()).unwrap();
     let victim = (0..depth).fold(outermost, |process, _| children(process)[0]);
     let footprint = Footprint::of(outermost);

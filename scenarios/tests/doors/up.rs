@@ -9,7 +9,7 @@ use crate::door::{Answer, binary};
 use crate::machine::Footprint;
 use crate::place::Place;
 
-/// A cluster that is up; down when dropped, so that a failed test leaves nothing.
+/// A cluster that is up. Its place takes it down.
 pub(crate) struct Up<'a> {
     place: &'a Place,
     name: &'static str,
@@ -73,11 +73,5 @@ impl<'a> Up<'a> {
 
     pub(crate) fn down(&self) -> Answer {
         Answer::of(&mut binary(self.place, &["cluster", "down", self.name]))
-    }
-}
-
-impl Drop for Up<'_> {
-    fn drop(&mut self) {
-        drop(self.down());
     }
 }
