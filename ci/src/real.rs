@@ -15,7 +15,7 @@ use crate::host::{self, Snapshot};
 use crate::leaks::ensure_nothing_left;
 use crate::machine::Machine;
 use crate::record;
-use crate::step::Step;
+use crate::step::{Step, quoted};
 
 /// The cluster of which everything is known but that it is ours.
 const NAME: &str = "ci-real";
@@ -75,13 +75,15 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
     ensure_nothing_left(&before, scratch.path())?;
     for shown in &report.shown {
         ensure!(shown.code == Some(0), "`{}` ended with {:?}: {}", shown.command, shown.code, shown.said);
+        ensure!(shown.verdicts.contains_key("passed"), "`{}` passed no case", shown.command);
     }
     Ok(())
 }
 
 /// One run with `arguments`.
 fn show(conformance: &Conformance, arguments: &[&str]) -> anyhow::Result<Shown> {
-    let command = format!("seldon-conformance run {}", arguments.join(" "));
+    let words: Vec<String> = arguments.iter().map(|word| quoted(word)).collect();
+    let command = format!("seldon-conformance run {}", words.join(" "));
     eprintln!("$ {command}");
     let began = Instant::now();
     let Run { code, output, summary } = conformance.run(arguments)?;

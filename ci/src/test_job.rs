@@ -9,7 +9,7 @@ use crate::step::Step;
 use crate::suite_job::NAMESPACES_FOR_EVERYBODY;
 
 /// What a hosted runner has, so that no test may be left out for want of it.
-const REQUIRED: &str = "kernel,kubectl";
+const REQUIRED: &str = "helm,kernel,kubectl";
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {

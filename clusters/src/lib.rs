@@ -38,7 +38,7 @@ pub use embedded::{
 pub use given_cluster::{GivenCluster, GivenError};
 pub use helm::{Helm, HelmError, HelmTarget};
 pub use image::ImageError;
-pub use image::full_reference;
+pub use image::{full_reference, parse_reference};
 pub use kubernetes_cluster::{
     KubernetesCluster, KubernetesError, KubernetesRequest, can_run_kubernetes, rehearse_kubernetes,
 };

@@ -24,8 +24,6 @@ pub struct ClusterTranscript {
 pub fn rehearse_embedded(request: ClusterRequest, programs: &Programs) -> anyhow::Result<ClusterTranscript> {
     let spec = request.describe(programs);
     let made = ingredients(&spec)?;
-    let (nft, arguments) =
-        made.nft.split_first().map_or(("nft", &[][..]), |(nft, rest)| (nft.as_str(), rest));
     let steps = [
         format!(
             "# start the supervisor: user, mount, uts, ipc, pid and network namespaces of its own, in which all that \
@@ -42,7 +40,7 @@ pub fn rehearse_embedded(request: ClusterRequest, programs: &Programs) -> anyhow
             "# load packet rules: these of an empty {} at first, and anew as a whole whenever Services, endpoints, pods or \
              policies change\n{}\n",
             made.node,
-            Command::new(nft).args(arguments).input(made.rules.as_str()),
+            Command::new(spec.nft.display().to_string()).args(made.nft_arguments).input(made.rules.as_str()),
         ),
         format!(
             "# create the cluster's DNS and the storage class (through the API, as this would)\n{}\n",

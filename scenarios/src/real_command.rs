@@ -117,7 +117,7 @@ pub(crate) fn up(options: &UpOptions, request: &RealRequest, cache: &Cache) -> R
 
 /// Clusters that programs of others have started, as `cluster list` shows them.
 pub(crate) fn listed(cache: &Cache) -> Result<Vec<String>, Failure> {
-    let all = list_real(&real_clusters(cache)).map_err(Failure::machine)?;
+    let all = list_real(&real_clusters(cache), &|what| remark(what)).map_err(Failure::machine)?;
     let line = |one: &Listed| {
         let state = match one.usage {
             Usage::InUse => "in use".to_owned(),

@@ -7,9 +7,10 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 use embedded_api::{ApiServer, Authorization, Config, TlsIdentity};
-use embedded_dns::{Denials, Upstream};
+use embedded_dns::Denials;
 use embedded_node::{CONTAINER_INIT, NFT_ARGUMENTS, Node, NodeSettings, Program, ProgramImage, first_rules};
 use futures::future::BoxFuture;
+use outside::Upstream;
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -109,8 +110,8 @@ pub struct Ingredients {
     pub container: &'static str,
     /// What its API server begins with, by kind and name.
     pub initial: Vec<String>,
-    /// The program that loads packet rules, and its arguments.
-    pub nft: Vec<String>,
+    /// The arguments with which `nft` loads packet rules.
+    pub nft_arguments: &'static [&'static str],
     /// The rules of its node before there is any Service, pod or policy.
     pub rules: String,
     /// The images of its node.
@@ -126,12 +127,11 @@ pub struct Ingredients {
 /// # Errors
 /// serde_json's; Kubernetes types always serialise.
 pub fn ingredients(spec: &ClusterSpec) -> serde_json::Result<Ingredients> {
-    let nft = std::iter::once(spec.nft.display().to_string());
     Ok(Ingredients {
         supervisor: crate::dispatch::SUPERVISOR,
         container: CONTAINER_INIT,
         initial: embedded_api::initial_objects(&api_config("of its own".into())),
-        nft: nft.chain(NFT_ARGUMENTS.map(str::to_owned)).collect(),
+        nft_arguments: &NFT_ARGUMENTS,
         rules: first_rules(spec.profile, NODE_NAME, netmodel_service_cidr()),
         images: node_images(spec),
         objects: own_objects()?,

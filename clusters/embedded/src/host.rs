@@ -8,16 +8,17 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
-use embedded_dns::{Mode, Question};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use outside::{Mode, Question};
 use serde::Serialize;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::conversation::Conversation;
 use crate::dispatch;
 use crate::levers::{ContainerName, DeniedPackets};
-use crate::wire::{Access, ClusterSpec, Command, Reply, Wire};
+use crate::wire::{Access, ClusterSpec, Command, Reply};
 
 /// Why there is no cluster, or why it did not obey.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +47,7 @@ pub enum ClusterError {
 #[derive(Debug)]
 pub struct SupervisedCluster {
     access: Access,
-    wire: Mutex<Wire>,
+    conversation: Mutex<Conversation>,
     supervisor: Supervisor,
     ended: CancellationToken,
     log: Option<String>,
@@ -107,10 +108,10 @@ impl SupervisedCluster {
         let supervisor = Supervisor(child);
         ours.set_nonblocking(true).map_err(ClusterError::Spawn)?;
         let ended = watch_end(&ours).map_err(ClusterError::Spawn)?;
-        let wire = Wire::new(ours).map_err(ClusterError::Spawn)?;
+        let conversation = Mutex::new(Conversation::new(ours).map_err(ClusterError::Spawn)?);
         let log = log.map(|path| path.display().to_string());
         let access = Access { server: String::new(), ca_pem: String::new(), token: String::new() };
-        let mut cluster = SupervisedCluster { access, wire: Mutex::new(wire), supervisor, ended, log };
+        let mut cluster = SupervisedCluster { access, conversation, supervisor, ended, log };
         match cluster.ask(&Command::Start(Box::new(spec))).await? {
             Reply::Ready(access) => cluster.access = access,
             other => return Err(unexpected(&other)),
@@ -199,10 +200,8 @@ impl SupervisedCluster {
     }
 
     async fn ask<S: Serialize>(&self, command: &Command<S>) -> Result<Reply, ClusterError> {
-        let mut wire = self.wire.lock().await;
-        // A failed send is not the last word: the supervisor may have said why before it ended.
-        let sent = wire.send(command).await;
-        match wire.receive().await {
+        let (sent, answer) = self.conversation.lock().await.ask(command).await;
+        match answer {
             Ok(Some(Reply::Failed(reason))) => Err(ClusterError::Refused(reason)),
             Ok(Some(Reply::NotUp(why))) => {
                 Err(ClusterError::Refused(format!("{why}{}", telling(self.log.as_deref()))))

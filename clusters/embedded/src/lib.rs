@@ -9,6 +9,7 @@
 
 mod boot;
 mod border;
+mod conversation;
 mod dispatch;
 mod host;
 mod levers;
@@ -24,12 +25,12 @@ mod wire;
 pub use boot::{Ingredients, ingredients};
 pub use builtin::Builtin;
 pub use dispatch::{intercept, try_namespaces};
-pub use embedded_dns::{Mode as UpstreamMode, Question as UpstreamQuestion};
 pub use embedded_node::{Program, ProgramImage};
 pub use host::{ClusterError, SupervisedCluster};
 pub use levers::{ContainerName, DeniedPackets, Levers};
 pub use namespaces::NamespaceError;
 pub use netmodel::Profile;
+pub use outside::{Mode as UpstreamMode, Question as UpstreamQuestion};
 pub use wire::{Access, ClusterSpec, HostPorts};
 
 /// What a supervisor of another kind of cluster shares with this one's: namespaces, the host's side, the conversation.
@@ -41,6 +42,7 @@ pub mod supervision {
     pub use crate::readiness::until_ready;
     pub use crate::serve::{Booted, NotUp, serve};
     pub use crate::supervisor::supervise;
-    pub use embedded_dns::{Denials, Upstream};
+    pub use embedded_dns::Denials;
     pub use embedded_node::{NODE_ADDRESS, NodeLan};
+    pub use outside::Upstream;
 }

@@ -2,14 +2,18 @@
 
 use std::any::Any;
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use anyhow::bail;
-use embedded_dns::Upstream;
+use outside::Upstream;
 use serde::de::DeserializeOwned;
 use tracing::info;
 
 use crate::levers::Levers;
 use crate::wire::{Access, Command, Reply, Wire};
+
+/// How long the node may take to do what it is told.
+const ORDER: Duration = Duration::from_secs(30);
 
 /// A booted cluster, as its supervisor holds it. Its processes end with the supervisor.
 pub struct Booted {
@@ -27,6 +31,15 @@ pub struct Booted {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct NotUp(pub String);
+
+/// Does what the node is told, of which nobody hears anything else until it is done.
+async fn obeyed<T>(order: impl Future<Output = anyhow::Result<T>>, done: impl FnOnce(T) -> Reply) -> Reply {
+    match tokio::time::timeout(ORDER, order).await {
+        Ok(Ok(answer)) => done(answer),
+        Ok(Err(error)) => Reply::Failed(format!("{error:#}")),
+        Err(_) => Reply::Failed(format!("the node did not do it within {} s", ORDER.as_secs())),
+    }
+}
 
 /// Boots the cluster that the harness describes over `control`, and serves the harness until it says stop or is gone.
 ///
@@ -65,14 +78,8 @@ pub async fn serve<S: DeserializeOwned>(
                 Reply::Done
             }
             Command::UpstreamQuestions => Reply::Questions(running.upstream.questions()),
-            Command::Kill(container) => match running.levers.kill(&container).await {
-                Ok(()) => Reply::Done,
-                Err(error) => Reply::Failed(format!("{error:#}")),
-            },
-            Command::DeniedPackets => match running.levers.denials().await {
-                Ok(denials) => Reply::DeniedPackets(denials),
-                Err(error) => Reply::Failed(format!("{error:#}")),
-            },
+            Command::Kill(container) => obeyed(running.levers.kill(&container), |()| Reply::Done).await,
+            Command::DeniedPackets => obeyed(running.levers.denials(), Reply::DeniedPackets).await,
             Command::Stop => {
                 wire.send(&Reply::Done).await?;
                 break;

@@ -3,9 +3,9 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use embedded_dns::{Mode, Question};
 use embedded_node::ProgramImage;
 use netmodel::Profile;
+use outside::{Mode, Question};
 use pace::Pace;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 pub use archive::write_archive;
 pub use layer::{Entry, Layer};
-pub use reference::{full_reference, without_registry};
+pub use reference::{full_reference, parse_reference, without_registry};
 
 /// An image to be written.
 #[derive(Debug, Clone, Default)]

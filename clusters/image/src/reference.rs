@@ -5,7 +5,12 @@ use oci_spec::distribution::Reference;
 /// The reference in full, with registry, `library/` and tag filled in: what a container engine calls the image. What is no
 /// reference stays as it is, for the engine to say so.
 pub fn full_reference(reference: &str) -> String {
-    Reference::try_from(reference).map_or_else(|_| reference.to_owned(), |parsed| parsed.whole())
+    parse_reference(reference).unwrap_or_else(|| reference.to_owned())
+}
+
+/// The same; `None` for what is no reference.
+pub fn parse_reference(reference: &str) -> Option<String> {
+    Reference::try_from(reference).ok().map(|parsed| parsed.whole())
 }
 
 /// What stands after the registry in a reference, `library/` and all.

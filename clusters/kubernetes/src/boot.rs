@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use embedded::supervision::{
-    Booted, Border, NODE_ADDRESS, NodeLan, NotUp, Upstream, forward_node_ports, mount_state,
+    Booted, Border, NODE_ADDRESS, NodeLan, Upstream, forward_node_ports, mount_state,
 };
 use embedded::{Access, HostPorts};
 use tokio::io::copy_bidirectional;
@@ -17,7 +17,7 @@ use crate::levers::NodeLevers;
 use crate::pki::Pki;
 use crate::process::Launcher;
 use crate::script::{boot_script, directories, pki_files};
-use crate::spec::{API_PORT, BOOT_LIMIT, NodeSpec};
+use crate::spec::{API_PORT, NodeSpec};
 use crate::{cgroups, machine, volumes};
 
 /// Between two tries to take a connection.
@@ -37,12 +37,7 @@ pub(crate) async fn boot(spec: &NodeSpec, border: Border) -> anyhow::Result<Boot
         .await
         .context("cannot serve the outside's names on the node's address")?;
     let script = boot_script(spec)?;
-    let crew = match tokio::time::timeout(BOOT_LIMIT, Crew::carry_out(&script)).await {
-        Ok(booted) => booted?,
-        Err(_) => {
-            return Err(NotUp(format!("the cluster was not up after {} s", BOOT_LIMIT.as_secs())).into());
-        }
-    };
+    let crew = Crew::carry_out(&script).await?;
     info!("booted in {} ms", began.elapsed().as_millis());
     let client = crew.client().await?;
     tokio::spawn(carry(TcpListener::from_std(listener)?));

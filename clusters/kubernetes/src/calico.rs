@@ -6,7 +6,7 @@ use embedded::supervision::NODE_ADDRESS;
 use serde_json::{Value, json};
 
 use crate::pki::PkiFiles;
-use crate::spec::{BOOT_LIMIT, CLUSTER_CIDR, CalicoPrograms, NODE_NAME, POD_MTU};
+use crate::spec::{CLUSTER_CIDR, CalicoPrograms, NODE_NAME, POD_MTU};
 use crate::step::{Action, Program, Sign, Step};
 
 /// The chain of CNI plugins of Calico's manifest, with the forwarding that k3s asks for.
@@ -35,12 +35,9 @@ pub(crate) fn steps(programs: &CalicoPrograms, pki: &PkiFiles, logs: &Path, chai
     let definitions = programs.definitions.clone();
     let text = format!("{:#}\n", plugins(pki, logs));
     vec![
-        Step::new("see the node registered", Action::Await(Sign::NodeRegistered(NODE_NAME), BOOT_LIMIT)),
+        Step::new("see the node registered", Action::Await(Sign::NodeRegistered(NODE_NAME))),
         Step::new("create Calico's definitions", Action::Define(definitions.clone())),
-        Step::new(
-            "see Calico's definitions served",
-            Action::Await(Sign::DefinitionsServed(definitions), BOOT_LIMIT),
-        ),
+        Step::new("see Calico's definitions served", Action::Await(Sign::DefinitionsServed(definitions))),
         Step::new("record the node and its address pool", Action::Run("calico-startup", calico("startup"))),
         Step::new(
             "record the addresses of tunnels",
@@ -49,10 +46,7 @@ pub(crate) fn steps(programs: &CalicoPrograms, pki: &PkiFiles, logs: &Path, chai
         Step::new("start felix", Action::Begin("felix", calico("felix"))),
         Step::new("write the CNI plugins' configuration", Action::Write { file: chain, text }),
         // It says so when the rules it knows of are in the kernel.
-        Step::new(
-            "have felix ready",
-            Action::Await(Sign::Answers { port: 9099, path: "/readiness" }, BOOT_LIMIT),
-        ),
+        Step::new("have felix ready", Action::Await(Sign::Answers { port: 9099, path: "/readiness" })),
     ]
 }
 

@@ -1,23 +1,24 @@
 //! Carrying a script out.
 
+use std::collections::BTreeMap;
 use std::future::pending;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use embedded::supervision::{NotUp, create, until_ready};
 use futures::future::select_all;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
+use kube::api::{Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::GroupVersionKind;
 use kube::runtime::wait::{await_condition, conditions};
 use kube::{Api, Client, Config, ResourceExt};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::Value;
+use serde_json::json;
 use tokio::sync::OnceCell;
+use tokio::time::{Instant, timeout_at};
 use tracing::info;
 
 use crate::process::{Launcher, Running};
@@ -55,23 +56,29 @@ impl Crew {
         let mut crew = Crew { hands, running: Vec::new() };
         let began = Instant::now();
         for step in &script.steps {
-            crew.act(step).await?;
-            if let Action::Await(..) = step.action {
+            crew.act(step, began, script.limit).await?;
+            if let Action::Await(_) = step.action {
                 info!("{}: after {} ms", step.what, began.elapsed().as_millis());
             }
         }
         Ok(crew)
     }
 
-    async fn act(&mut self, step: &Step) -> anyhow::Result<()> {
+    async fn act(&mut self, step: &Step, began: Instant, limit: Duration) -> anyhow::Result<()> {
         if let Action::End(name) = &step.action {
             return self.end(name).await.map_err(|error| named(step, error));
         }
-        let begun = tokio::select! {
-            done = self.hands.act(&step.action) => done.map_err(|error| named(step, error))?,
+        let mut last = None;
+        let done = tokio::select! {
+            done = timeout_at(began + limit, self.hands.act(&step.action, &mut last)) => done,
             why = first_to_end(&mut self.running) => return Err(NotUp(why).into()),
         };
-        self.running.extend(begun);
+        let begun = done.map_err(|_| {
+            let last = last.map(|last| format!("; at the last look: {last}")).unwrap_or_default();
+            let all = limit.as_secs();
+            NotUp(format!("cannot {}: it was not so {all} s after the beginning{last}", step.what))
+        })?;
+        self.running.extend(begun.map_err(|error| named(step, error))?);
         Ok(())
     }
 
@@ -98,7 +105,7 @@ impl Crew {
 fn named(step: &Step, error: anyhow::Error) -> anyhow::Error {
     match step.action {
         _ if error.is::<NotUp>() => error,
-        Action::Await(..) => NotUp(format!("cannot {}: {error:#}", step.what)).into(),
+        Action::Await(_) => NotUp(format!("cannot {}: {error:#}", step.what)).into(),
         _ => error.context(format!("cannot {}", step.what)),
     }
 }
@@ -113,8 +120,8 @@ async fn first_to_end(running: &mut [Running]) -> String {
 }
 
 impl Hands {
-    /// Does it; the program that has begun, if one has.
-    async fn act(&self, action: &Action) -> anyhow::Result<Option<Running>> {
+    /// Does it; the program that has begun, if one has. `last` is why what is waited for was not so at the last look.
+    async fn act(&self, action: &Action, last: &mut Option<String>) -> anyhow::Result<Option<Running>> {
         match action {
             Action::Write { file, text } => std::fs::write(file, text).context(file.display().to_string())?,
             Action::Link { to, name } => {
@@ -122,18 +129,19 @@ impl Hands {
             }
             Action::Begin(name, program) => return self.launcher.start(name, program).map(Some),
             Action::Run(name, program) => self.launcher.run(name, program).await.map(drop)?,
-            // Programs that have begun are the crew's.
-            Action::End(_) => {}
+            Action::End(name) => anyhow::bail!("{name} is the crew's"),
             Action::Create(objects) => create(&self.client().await?, objects).await?,
             Action::Define(directory) => {
                 let all = definitions(directory)?.into_iter().map(serde_json::to_value);
                 create(&self.client().await?, &all.collect::<Result<Vec<_>, _>>()?).await?;
             }
-            Action::Patch { object, patch } => self.patch(object, patch).await?,
-            Action::Await(sign, limit) => {
-                let seen = tokio::time::timeout(*limit, self.see(sign)).await;
-                seen.map_err(|_| anyhow::anyhow!("it was not so after {} s", limit.as_secs()))??;
+            Action::Label { node, labels } => {
+                let labels: BTreeMap<&str, &str> = labels.iter().copied().collect();
+                let patch = json!({"metadata": {"labels": labels}});
+                let nodes: Api<Node> = Api::all(self.client().await?);
+                nodes.patch(node, &PatchParams::default(), &Patch::Merge(patch)).await?;
             }
+            Action::Await(sign) => self.see(sign, last).await?,
         }
         Ok(None)
     }
@@ -148,29 +156,15 @@ impl Hands {
         self.client.get_or_try_init(connect).await.cloned()
     }
 
-    async fn patch(&self, object: &Value, patch: &Value) -> anyhow::Result<()> {
-        let object: DynamicObject = serde_json::from_value(object.clone())?;
-        let types = object.types.context("a manifest has no apiVersion and kind")?;
-        let resource = ApiResource::from_gvk(&GroupVersionKind::try_from(&types)?);
-        let api: Api<DynamicObject> = Api::all_with(self.client().await?, &resource);
-        let name = object.metadata.name.unwrap_or_default();
-        api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await?;
-        Ok(())
-    }
-
     /// Returns when it is seen.
-    async fn see(&self, sign: &Sign) -> anyhow::Result<()> {
+    async fn see(&self, sign: &Sign, last: &mut Option<String>) -> anyhow::Result<()> {
         match sign {
             Sign::ApiReady => {
                 let client = self.client().await?;
-                while !is_ready(&client).await {
-                    tokio::time::sleep(LOOK).await;
-                }
+                until_ok(last, || is_ready(&client)).await;
             }
             Sign::Succeeds(program) => {
-                while self.launcher.run("look", program).await.is_err() {
-                    tokio::time::sleep(LOOK).await;
-                }
+                until_ok(last, || async { self.launcher.run("look", program).await.map(drop) }).await;
             }
             Sign::NodeRegistered(name) => {
                 let nodes: Api<Node> = Api::all(self.client().await?);
@@ -185,20 +179,28 @@ impl Hands {
                         .with_context(|| format!("{name} is not served"))?;
                 }
             }
-            Sign::Answers { port, path } => {
-                while !answers(*port, path).await {
-                    tokio::time::sleep(LOOK).await;
-                }
-            }
+            Sign::Answers { port, path } => until_ok(last, || answers(*port, path)).await,
             Sign::NodeAndDnsReady(name) => until_ready(&self.client().await?, name).await?,
         }
         Ok(())
     }
 }
 
-async fn is_ready(client: &Client) -> bool {
-    let Ok(request) = http::Request::get("/readyz").body(Vec::new()) else { return false };
-    client.request_text(request).await.is_ok_and(|text| text == "ok")
+/// Looks until it is so.
+async fn until_ok<Looked>(last: &mut Option<String>, mut look: impl FnMut() -> Looked)
+where
+    Looked: Future<Output = anyhow::Result<()>>,
+{
+    while let Err(error) = look().await {
+        *last = Some(format!("{error:#}"));
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+async fn is_ready(client: &Client) -> anyhow::Result<()> {
+    let answer = client.request_text(http::Request::get("/readyz").body(Vec::new())?).await?;
+    ensure!(answer == "ok", "/readyz says {answer:?}");
+    Ok(())
 }
 
 /// The definitions in a directory's files, one in each.
@@ -216,17 +218,15 @@ fn definitions(directory: &Path) -> anyhow::Result<Vec<CustomResourceDefinition>
 }
 
 /// Whether 200 is what a GET of `path` is answered with.
-async fn answers(port: u16, path: &str) -> bool {
+async fn answers(port: u16, path: &str) -> anyhow::Result<()> {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    let ask = async {
-        let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
-        stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await?;
-        Ok::<String, std::io::Error>(answer)
-    };
-    let answered = ask.await;
-    answered.is_ok_and(|answer| answer.split(' ').nth(1) == Some("200"))
+    let mut stream = tokio::net::TcpStream::connect(("127.0.0.1", port)).await?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\n\r\n").as_bytes()).await?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await?;
+    let first = answer.lines().next().unwrap_or_default();
+    ensure!(first.split(' ').nth(1) == Some("200"), "port {port} says {first:?} to {path}");
+    Ok(())
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::step::Program;
 /// A script of a shell's: `sh` reads what it is to do.
 fn script(logs: &Path, steps: Vec<Step>) -> Script {
     let environment = vec![("PATH", "/usr/bin:/bin".to_owned())];
-    Script { environment, logs: logs.to_owned(), kubeconfig: None, steps }
+    Script { environment, logs: logs.to_owned(), kubeconfig: None, limit: ENDING, steps }
 }
 
 fn sh(text: &str) -> Program {
@@ -29,7 +29,7 @@ async fn steps_are_done_in_order_and_what_goes_on_is_kept() {
         Step::new("link", Action::Link { to: file, name }),
         Step::new("begin", Action::Begin("part", sh("exec sleep 600"))),
         Step::new("read", Action::Run("read", sh(&read))),
-        Step::new("look", Action::Await(Sign::Succeeds(sh(&read)), ENDING)),
+        Step::new("look", Action::Await(Sign::Succeeds(sh(&read)))),
     ];
     let crew = Crew::carry_out(&script(place.path(), steps)).await.unwrap();
     assert_eq!(std::fs::read_to_string(place.path().join("read")).unwrap(), "words\n");
@@ -41,7 +41,7 @@ async fn a_program_that_should_go_on_and_ends_is_the_end() {
     let place = tempfile::tempdir().unwrap();
     let steps = vec![
         Step::new("begin", Action::Begin("part", sh("echo no room; exit 3"))),
-        Step::new("wait", Action::Await(Sign::Succeeds(sh("exit 1")), ENDING)),
+        Step::new("wait", Action::Await(Sign::Succeeds(sh("exit 1")))),
     ];
     let error = Crew::carry_out(&script(place.path(), steps)).await.err().unwrap();
     assert_eq!(error.to_string(), "part ended (exit status: 3): no room");
@@ -54,9 +54,14 @@ async fn what_cannot_be_done_is_named() {
     let steps = vec![Step::new("do it", Action::Run("step", sh("echo broken; exit 1")))];
     let error = Crew::carry_out(&script(place.path(), steps)).await.err().unwrap();
     assert_eq!(format!("{error:#}"), "cannot do it: step failed (exit status: 1): broken");
-    let steps = vec![Step::new("look", Action::Await(Sign::Succeeds(sh("exit 1")), LOOK))];
-    let error = Crew::carry_out(&script(place.path(), steps)).await.err().unwrap();
-    assert_eq!(error.to_string(), "cannot look: it was not so after 0 s");
+    let steps = vec![Step::new("look", Action::Await(Sign::Succeeds(sh("echo not yet; exit 1"))))];
+    let mut script = script(place.path(), steps);
+    script.limit = Duration::from_secs(3);
+    let error = Crew::carry_out(&script).await.err().unwrap();
+    let said = "cannot look: it was not so 3 s after the beginning; at the last look: \
+                look failed (exit status: 1): not yet";
+    assert_eq!(error.to_string(), said);
+    assert!(error.is::<NotUp>());
 }
 
 #[tokio::test]
@@ -68,7 +73,7 @@ async fn a_program_is_ended_in_order() {
     let up = format!("grep up {}", place.path().join("part.log").display());
     let steps = vec![
         Step::new("begin", Action::Begin("part", sh(&text))),
-        Step::new("see it up", Action::Await(Sign::Succeeds(sh(&up)), ENDING)),
+        Step::new("see it up", Action::Await(Sign::Succeeds(sh(&up)))),
         Step::new("end it", Action::End("part")),
     ];
     let crew = Crew::carry_out(&script(place.path(), steps)).await.unwrap();
@@ -123,14 +128,13 @@ async fn what_a_script_says_of_the_api_is_done_there() {
     std::fs::write(defined.join("pools.yaml"), DEFINITION).unwrap();
     let (server, serving) = api(&kubeconfig).await;
     let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-0"}});
-    let patch = json!({"metadata": {"labels": {"role": "everything"}}});
     let steps = vec![
-        Step::new("reach it", Action::Await(Sign::ApiReady, ENDING)),
+        Step::new("reach it", Action::Await(Sign::ApiReady)),
         Step::new("define", Action::Define(defined.clone())),
-        Step::new("see it defined", Action::Await(Sign::DefinitionsServed(defined), ENDING)),
-        Step::new("create", Action::Create(vec![storage_class(), node.clone()])),
-        Step::new("see the node", Action::Await(Sign::NodeRegistered("node-0"), ENDING)),
-        Step::new("label it", Action::Patch { object: node, patch }),
+        Step::new("see it defined", Action::Await(Sign::DefinitionsServed(defined))),
+        Step::new("create", Action::Create(vec![storage_class(), node])),
+        Step::new("see the node", Action::Await(Sign::NodeRegistered("node-0"))),
+        Step::new("label it", Action::Label { node: "node-0", labels: &[("role", "everything")] }),
     ];
     let mut script = script(place.path(), steps);
     script.kubeconfig = Some(kubeconfig);

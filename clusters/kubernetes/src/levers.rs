@@ -48,7 +48,7 @@ impl NodeLevers {
             fs::read_to_string("/proc/thread-self/net/route").context("cannot read the node's routes")?;
         let pods: Api<Pod> = Api::all(self.client.clone());
         let mut by_address = BTreeMap::new();
-        for pod in pods.list(&ListParams::default()).await? {
+        for pod in pods.list(&ListParams::default().fields("status.phase=Running")).await? {
             let name = format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any());
             if let Some(address) = pod.status.and_then(|status| status.pod_ip) {
                 by_address.insert(address, name);

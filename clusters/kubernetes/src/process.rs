@@ -72,6 +72,7 @@ impl Launcher {
         let mut command = self.command(program);
         let output = command
             .stdin(Stdio::null())
+            .kill_on_drop(true)
             .output()
             .await
             .with_context(|| format!("cannot start {name} ({:?})", command.as_std().get_program()))?;

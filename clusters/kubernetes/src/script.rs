@@ -1,21 +1,20 @@
 //! The scripts by which clusters come up and images are loaded. They need nothing but what describes them.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use embedded::supervision::{Denials, NODE_ADDRESS, dns_objects, storage_class};
-use serde_json::json;
 
 use crate::configuration::{self, OomScores};
 use crate::parts::{Parts, containerd, ctr};
 use crate::pki::PkiFiles;
 use crate::process::environment;
-use crate::spec::{BOOT_LIMIT, CNI_PLUGINS, NODE_NAME, Network, NodePrograms, NodeSpec};
+use crate::spec::{BOOT_LIMIT, CNI_PLUGINS, LOADING, NODE_NAME, Network, NodePrograms, NodeSpec};
 use crate::step::{Action, Script, Sign, Step};
 use crate::{calico, flannel};
 
-/// How long containerd may take to answer.
-const CONTAINERD: Duration = Duration::from_secs(30);
+/// What k3s labels its server with.
+const LABELS: [(&str, &str); 2] =
+    [("node-role.kubernetes.io/control-plane", "true"), ("node-role.kubernetes.io/master", "true")];
 
 /// Where the node's files are, below its tmpfs.
 struct Places {
@@ -72,17 +71,15 @@ pub fn boot_script(spec: &NodeSpec) -> anyhow::Result<Script> {
     steps.push(Step::new("create the storage class", Action::Create(vec![storage_class()])));
     let dns = dns_objects(NODE_NAME, NODE_ADDRESS, Denials::remembered_at(spec.pace))?;
     steps.push(Step::new("create the cluster's DNS", Action::Create(dns)));
-    steps.push(Step::new(
-        "see the node registered",
-        Action::Await(Sign::NodeRegistered(NODE_NAME), BOOT_LIMIT),
-    ));
-    steps.push(label_node());
-    let up = Action::Await(Sign::NodeAndDnsReady(NODE_NAME), BOOT_LIMIT);
+    steps.push(Step::new("see the node registered", Action::Await(Sign::NodeRegistered(NODE_NAME))));
+    steps.push(Step::new("label the node", Action::Label { node: NODE_NAME, labels: &LABELS }));
+    let up = Action::Await(Sign::NodeAndDnsReady(NODE_NAME));
     steps.push(Step::new("have the node and the cluster's DNS Ready", up));
     Ok(Script {
         environment: environment(&spec.programs),
         logs: spec.logs.clone(),
         kubeconfig: Some(pki.file("admin.kubeconfig").into()),
+        limit: BOOT_LIMIT,
         steps,
     })
 }
@@ -122,7 +119,7 @@ fn control_plane(parts: &Parts<'_>, places: &Places) -> Vec<Step> {
         begin("etcd", parts.etcd(&places.etcd)),
         begin("kube-apiserver", parts.api_server()),
         begin("containerd", containerd(&places.containerd)),
-        Step::new("reach the API server", Action::Await(Sign::ApiReady, BOOT_LIMIT)),
+        Step::new("reach the API server", Action::Await(Sign::ApiReady)),
     ]
 }
 
@@ -137,16 +134,6 @@ fn node(parts: &Parts<'_>, places: &Places) -> Vec<Step> {
     ]
 }
 
-/// What k3s labels its server with.
-fn label_node() -> Step {
-    let patch = json!({"metadata": {"labels": {
-        "node-role.kubernetes.io/control-plane": "true",
-        "node-role.kubernetes.io/master": "true",
-    }}});
-    let object = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE_NAME}});
-    Step::new("label the node", Action::Patch { object, patch })
-}
-
 /// Every step by which `archives` come into containerd's directory `root`.
 pub fn loading_script(programs: &NodePrograms, archives: &[PathBuf], root: &Path) -> Script {
     let file = Path::new("/run/containerd.toml");
@@ -154,10 +141,7 @@ pub fn loading_script(programs: &NodePrograms, archives: &[PathBuf], root: &Path
     let mut steps = vec![
         Step::new("write containerd's configuration", Action::Write { file: file.to_owned(), text }),
         Step::new("start containerd", Action::Begin("containerd", containerd(file))),
-        Step::new(
-            "have containerd answer",
-            Action::Await(Sign::Succeeds(ctr().args(["version"])), CONTAINERD),
-        ),
+        Step::new("have containerd answer", Action::Await(Sign::Succeeds(ctr().args(["version"])))),
     ];
     steps.extend(archives.iter().map(|archive| {
         let import = ctr().args(["images", "import", "--all-platforms"]);
@@ -166,7 +150,13 @@ pub fn loading_script(programs: &NodePrograms, archives: &[PathBuf], root: &Path
     }));
     // Its databases are whole when it has ended in order.
     steps.push(Step::new("end containerd", Action::End("containerd")));
-    Script { environment: environment(programs), logs: "/run".into(), kubeconfig: None, steps }
+    Script {
+        environment: environment(programs),
+        logs: "/run".into(),
+        kubeconfig: None,
+        limit: LOADING,
+        steps,
+    }
 }
 
 #[cfg(test)]

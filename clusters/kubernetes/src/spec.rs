@@ -33,6 +33,8 @@ pub(crate) const PAUSE_IMAGE: &str = "docker.io/rancher/mirrored-pause:3.6";
 
 /// A boot takes ten seconds on two processors; one that takes this long never ends.
 pub(crate) const BOOT_LIMIT: Duration = Duration::from_secs(180);
+/// How long it may take to load images: it takes a minute on two processors.
+pub(crate) const LOADING: Duration = Duration::from_secs(600);
 /// The CNI plugins that a node needs of the reference ones.
 pub const CNI_PLUGINS: [&str; 5] = ["bridge", "host-local", "loopback", "portmap", "bandwidth"];
 

@@ -14,6 +14,8 @@ pub struct Script {
     pub logs: PathBuf,
     /// The kubeconfig with which the API is spoken to, if there is one.
     pub kubeconfig: Option<PathBuf>,
+    /// How long all of it may take.
+    pub limit: Duration,
     /// The steps.
     pub steps: Vec<Step>,
 }
@@ -54,15 +56,15 @@ pub enum Action {
     Create(Vec<Value>),
     /// The definitions in a directory's files, one in each, are created through the API.
     Define(PathBuf),
-    /// An object is changed through the API by a merge patch.
-    Patch {
-        /// Its kind, name and namespace, as in a manifest.
-        object: Value,
-        /// The patch.
-        patch: Value,
+    /// A node gets labels through the API.
+    Label {
+        /// Its name.
+        node: &'static str,
+        /// Names and values.
+        labels: &'static [(&'static str, &'static str)],
     },
     /// Nothing more is done until this is seen.
-    Await(Sign, Duration),
+    Await(Sign),
 }
 
 /// A program and its arguments.

@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
+use backon::{ExponentialBuilder, Retryable};
 use futures::{Stream, StreamExt};
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use kube::api::{DeleteParams, PostParams};
@@ -27,22 +28,24 @@ pub(crate) async fn provision(client: Client, storage: PathBuf) {
     let claims = async {
         let mut claims = std::pin::pin!(seen::<PersistentVolumeClaim>(&client));
         while let Some(claim) = claims.next().await {
-            say(serve_claim(&client, &storage, &claim).await);
+            insist(|| serve_claim(&client, &storage, &claim)).await;
         }
     };
     let volumes = async {
         let mut volumes = std::pin::pin!(seen::<PersistentVolume>(&client));
         while let Some(volume) = volumes.next().await {
-            say(remove_released(&client, &storage, &volume).await);
+            insist(|| remove_released(&client, &storage, &volume)).await;
         }
     };
     tokio::join!(claims, volumes);
 }
 
-/// What fails is tried again when its object is seen next.
-fn say(outcome: anyhow::Result<()>) {
-    if let Err(error) = outcome {
-        warn!("{error:#}");
+/// Does what an object asks for, three times more after a second, two and four: one that does not change is not seen
+/// again.
+async fn insist<Done: Future<Output = anyhow::Result<()>>>(work: impl FnMut() -> Done) {
+    let failed = |error: &anyhow::Error, _| warn!("{error:#}");
+    if let Err(error) = work.retry(ExponentialBuilder::default()).notify(failed).await {
+        warn!("given up: {error:#}");
     }
 }
 

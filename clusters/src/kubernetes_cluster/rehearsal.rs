@@ -84,7 +84,8 @@ fn script(script: &Script) -> String {
     let variables: Vec<String> =
         script.environment.iter().map(|(name, value)| format!("{name}={}", quoted(value))).collect();
     let environment = format!(
-        "# every program has this environment, and no other variable\nexport {}\n",
+        "# all of this may take {} s; every program has this environment, and no other variable\nexport {}\n",
+        script.limit.as_secs(),
         variables.join(" ")
     );
     let steps = script.steps.iter().map(|one| step(one, script));
@@ -104,24 +105,20 @@ fn step(step: &Step, script: &Script) -> String {
         Action::End(name) => format!("kill -TERM {name}"),
         Action::Create(objects) => feed("kubectl create --filename -", objects),
         Action::Define(directory) => format!("kubectl create --filename {}", shown(directory)),
-        Action::Patch { object, patch } => {
-            let text = |value: &serde_json::Value| value.as_str().unwrap_or_default().to_lowercase();
-            let line = Command::new("kubectl").args(["patch", &text(&object["kind"])]);
-            line.arg(text(&object["metadata"]["name"]))
-                .args(["--type=merge", "--patch"])
-                .arg(patch.to_string())
-                .to_string()
-        }
-        Action::Await(sign, limit) => format!("# ... until {}, at most {} s", seen(sign), limit.as_secs()),
+        Action::Label { node, labels } => Command::new("kubectl")
+            .args(["label", "node", node])
+            .args(labels.iter().map(|(name, value)| format!("{name}={value}")))
+            .to_string(),
+        Action::Await(sign) => format!("# ... until {}", seen(sign)),
     };
     let through = match &step.action {
-        Action::Create(_) | Action::Define(_) | Action::Patch { .. } => " (through the API, as this would)",
+        Action::Create(_) | Action::Define(_) | Action::Label { .. } => " (through the API, as this would)",
         Action::Write { .. }
         | Action::Link { .. }
         | Action::Begin(..)
         | Action::Run(..)
         | Action::End(_)
-        | Action::Await(..) => "",
+        | Action::Await(_) => "",
     };
     format!("# {}{through}\n{text}\n", step.what)
 }

@@ -39,22 +39,26 @@ pub enum Usage {
     Abandoned,
 }
 
-/// Every real cluster below `directory`, by name.
+/// Every real cluster below `directory`, by name. One whose ledger cannot be read is said.
 ///
 /// # Errors
 /// That the directory cannot be read.
-pub fn list_real(directory: &Path) -> io::Result<Vec<Listed>> {
+pub fn list_real(directory: &Path, say: &dyn Fn(&str)) -> io::Result<Vec<Listed>> {
     let mut listed = Vec::new();
     for name in names(directory)? {
-        let (entry, usage) = match Ledger::find(directory, &name)? {
+        let (entry, usage) = match Ledger::find(directory, &name) {
+            Err(error) => {
+                say(&error.to_string());
+                continue;
+            }
             // Nothing of it exists, or nothing was written yet.
-            Found::Absent | Found::Blank(_) => continue,
-            Found::Abandoned(_, entry) if entry.is_kept() => {
+            Ok(Found::Absent | Found::Blank(_)) => continue,
+            Ok(Found::Abandoned(_, entry)) if entry.is_kept() => {
                 let until = entry.idle_until.unwrap_or_default();
                 (*entry, Usage::IdleUntil(until))
             }
-            Found::Abandoned(_, entry) => (*entry, Usage::Abandoned),
-            Found::InUse => match Ledger::peek(directory, &name) {
+            Ok(Found::Abandoned(_, entry)) => (*entry, Usage::Abandoned),
+            Ok(Found::InUse) => match Ledger::peek(directory, &name) {
                 None => continue,
                 Some(entry) if entry.state == State::Ready => (entry, Usage::InUse),
                 Some(entry) => (entry, Usage::ComingUp),
@@ -92,7 +96,13 @@ mod tests {
         let never = u64::MAX;
         let _held = [begin("a", State::Ready, Some(never)), begin("b", State::Begun, None)];
         drop([begin("c", State::Ready, Some(never)), begin("d", State::Ready, Some(1))]);
-        let listed = list_real(directory.path()).unwrap();
+        let illegible = directory.path().join("cc");
+        std::fs::create_dir(&illegible).unwrap();
+        std::fs::write(illegible.join("ledger.json"), "of another time").unwrap();
+        let said = std::cell::RefCell::new(Vec::new());
+        let listed = list_real(directory.path(), &|what| said.borrow_mut().push(what.to_owned())).unwrap();
+        let [said] = &said.take()[..] else { panic!("one cannot be read") };
+        assert!(said.contains("cc/ledger.json is no ledger that this version can read"), "{said}");
         let seen: Vec<(&str, Usage)> = listed.iter().map(|one| (one.name.as_str(), one.usage)).collect();
         assert_eq!(
             seen,

@@ -28,5 +28,4 @@ pub use directory::{Directory, Names};
 pub use engine::{Engine, Surroundings};
 pub use log::Journal;
 pub use manifests::{Denials, Manifests, NodeHost, manifests};
-pub use outside::{Mode, Question, Request, Transport, Upstream};
 pub use program::coredns;

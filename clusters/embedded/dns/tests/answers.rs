@@ -7,13 +7,12 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use embedded_dns::{
-    Directory, Engine, Journal, Mode, Names, Request, Surroundings, Transport, Upstream, corefile,
-};
+use embedded_dns::{Directory, Engine, Journal, Names, Surroundings, corefile};
 use hickory_proto::op::{Message, Query, ResponseCode};
 use hickory_proto::rr::{Name, RData, RecordType};
 use k8s_openapi::api::core::v1::{Namespace, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
+use outside::{Mode, Request, Transport, Upstream};
 use pace::Pace;
 use rstest::rstest;
 use serde_json::{Value, json};
