@@ -12,6 +12,7 @@ use toolbox::{DnsStyle, Observation, Probe};
 use crate::look::{Look, PodQuery, Seen};
 use crate::mesh::InstalledMesh;
 use crate::object::{self, Kind};
+use crate::run::Unjudgeable;
 use crate::world::World;
 
 /// A name that no honest resolver answers (RFC 6761).
@@ -42,7 +43,9 @@ impl World {
             }
             // An API server that cannot be read just now is looked at again, as everywhere.
             if began.elapsed() >= self.patience().claim {
-                let instead = named?.map_or_else(|| "nothing".into(), |diagnosis| diagnosis.named.sentence);
+                // What we could not look at says nothing of the mesh.
+                let named = named.map_err(Unjudgeable::from_error)?;
+                let instead = named.map_or_else(|| "nothing".into(), |diagnosis| diagnosis.named.sentence);
                 anyhow::bail!("the diagnosis should name {sentence}; it names: {instead}");
             }
             self.pause().await;
@@ -67,7 +70,8 @@ impl World {
         Ok(Snapshot { sightings, logs, ..objects? })
     }
 
-    async fn objects(&self, controller_namespace: &str) -> anyhow::Result<Snapshot> {
+    /// The objects that a diagnosis looks at.
+    pub(crate) async fn objects(&self, controller_namespace: &str) -> anyhow::Result<Snapshot> {
         // On a shared cluster other people's meshes have troubles of their own.
         let ours = |object: &Value| {
             let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();

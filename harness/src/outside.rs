@@ -118,13 +118,13 @@ impl World {
                 object.merge(self.hand()?, &ours).await?;
             }
         }
-        self.until_every_coredns("has read where to forward", |answer| answer == Some(IN_FORCE)).await?;
+        self.until_every_coredns("has read where to forward", |answer| answer == Answer::InForce).await?;
         Ok(undos)
     }
 
     /// Returns when no CoreDNS forwards to a pod of ours any more.
     pub(crate) async fn outside_is_left(&self) -> anyhow::Result<()> {
-        self.until_every_coredns("forwards as before", |answer| answer != Some(IN_FORCE)).await
+        self.until_every_coredns("forwards as before", |answer| answer != Answer::InForce).await
     }
 
     fn outside(&self) -> PodQuery {
@@ -183,11 +183,7 @@ impl World {
     }
 
     /// Waits until what each CoreDNS answers to [`World::marker`] is as `wanted` says.
-    async fn until_every_coredns(
-        &self,
-        what: &str,
-        wanted: impl Fn(Option<&str>) -> bool,
-    ) -> anyhow::Result<()> {
+    async fn until_every_coredns(&self, what: &str, wanted: impl Fn(Answer) -> bool) -> anyhow::Result<()> {
         self.waiting_for(&format!("every CoreDNS: it {what}"));
         let began = Instant::now();
         loop {
@@ -206,10 +202,7 @@ impl World {
     }
 
     /// A pod of CoreDNS that does not answer as wanted, or cannot be asked; it may be the next look that it can.
-    async fn first_coredns_unlike(
-        &self,
-        wanted: impl Fn(Option<&str>) -> bool,
-    ) -> anyhow::Result<Option<String>> {
+    async fn first_coredns_unlike(&self, wanted: impl Fn(Answer) -> bool) -> anyhow::Result<Option<String>> {
         let pods = object::list(self.client(), Kind::Pod, SYSTEM, COREDNS).await?;
         ensure!(!pods.is_empty(), "no pod in {SYSTEM} is labelled {COREDNS}");
         for pod in pods {
@@ -220,7 +213,7 @@ impl World {
             let look =
                 Look::Probe { from: self.outside(), probe: Probe::Ask { server, name: self.marker() } };
             let seen = self.look(&look).await;
-            if !answer(&seen).is_some_and(|answer| wanted(answer.as_deref())) {
+            if !answer(&seen).is_some_and(&wanted) {
                 return Ok(Some(name));
             }
         }
@@ -228,12 +221,22 @@ impl World {
     }
 }
 
+/// What a name server says to [`World::marker`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answer {
+    /// What our block says, which asks nobody.
+    InForce,
+    /// Something else, also that whom it asked did not tell.
+    Other,
+}
+
 /// What a name server answered, if it did.
-fn answer(seen: &Seen) -> Option<Option<String>> {
+fn answer(seen: &Seen) -> Option<Answer> {
     let Seen::Observed(observation) = seen else { return None };
+    let ours = |address: &IpAddr| address.to_string() == IN_FORCE;
     match observation.class {
-        OutcomeClass::Open => Some(observation.addresses().first().map(IpAddr::to_string)),
-        OutcomeClass::NameNotFound => Some(None),
+        OutcomeClass::Open if observation.addresses().first().is_some_and(ours) => Some(Answer::InForce),
+        OutcomeClass::Open | OutcomeClass::NameNotFound | OutcomeClass::NameTemporary => Some(Answer::Other),
         _ => None,
     }
 }

@@ -1,5 +1,7 @@
 //! Running one case: gate, body, diagnosis, undo, record, in this order whatever ends the body.
 
+mod unjudged;
+
 use std::any::Any;
 use std::net::Ipv4Addr;
 use std::panic::AssertUnwindSafe;
@@ -24,6 +26,8 @@ use crate::patience::Patience;
 use crate::progress::Progress;
 use crate::seldon::Seldon;
 use crate::world::{K3S_NAME_SERVER, Parts, Topology, World};
+
+pub use unjudged::{Lacking, Unjudgeable};
 
 /// What does not change from case to case.
 #[derive(Debug, Clone)]
@@ -101,21 +105,6 @@ pub fn case_id(family: &str, name: &str, profile: Profile, topology: Topology, c
     }
 }
 
-/// The harness could not judge; the text says why.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct Unjudgeable(String);
-
-impl Unjudgeable {
-    pub(crate) fn because(why: String) -> anyhow::Error {
-        anyhow::Error::new(Unjudgeable(why))
-    }
-
-    pub(crate) fn from_error(error: anyhow::Error) -> anyhow::Error {
-        Unjudgeable::because(format!("{error:#}"))
-    }
-}
-
 /// What is left of a case.
 #[derive(Debug)]
 pub struct Finished {
@@ -151,7 +140,7 @@ pub async fn run_case(
         }
     };
     let (mut verdict, mut message) = judge(&world, body, stop).await;
-    if verdict != Verdict::Passed {
+    if !matches!(verdict, Verdict::Passed | Verdict::Skipped) {
         diagnose(&world).await;
         if world.cluster().has_ended() {
             // Whatever else was seen was seen of a cluster that was going.
@@ -328,6 +317,7 @@ async fn judge(world: &World, body: Body, stop: &CancellationToken) -> (Verdict,
     let in_gate = world.with_journal(|journal| journal.phase()) == Phase::Gate;
     match ended {
         Ok(Ok(Ok(()))) => (Verdict::Passed, None),
+        Ok(Ok(Err(error))) if error.is::<Lacking>() => (Verdict::Skipped, Some(format!("{error:#}"))),
         Ok(Ok(Err(error))) if in_gate || error.is::<Unjudgeable>() => {
             (Verdict::Inconclusive, Some(format!("{error:#}")))
         }

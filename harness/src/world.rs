@@ -283,6 +283,7 @@ impl World {
         let parameters = AttachParams::default().container(&from.container).stdout(true).stderr(true);
         let run = async {
             let mut process = pods.exec(&name, command, &parameters).await?;
+            let status = process.take_status();
             let (mut text, mut problem) = (String::new(), String::new());
             let (stdout, stderr) = (process.stdout(), process.stderr());
             let read_out = async {
@@ -299,9 +300,15 @@ impl World {
             };
             let (out, _) = tokio::join!(read_out, read_err);
             out?;
+            let ended = match status {
+                Some(status) => status.await.and_then(|status| status.message),
+                None => None,
+            };
             process.join().await?;
-            serde_json::from_str(text.trim())
-                .map_err(|_| anyhow::anyhow!("the probe in {name} printed {text:?} and {problem:?}"))
+            serde_json::from_str(text.trim()).map_err(|_| {
+                let ended = ended.unwrap_or_default();
+                anyhow::anyhow!("the probe in {name} printed {text:?} and {problem:?}, and ended so: {ended}")
+            })
         };
         tokio::time::timeout(self.patience.probe, run).await.map_err(|_| {
             anyhow::anyhow!("the probe in {name} did not end within {:?}", self.patience.probe)

@@ -1,8 +1,9 @@
 //! `images write`: the images that pods of the harness run from, as a file.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use harness::Pace;
 use harness::clusters::{Cache, ProgramImage, Programs, images_fingerprint, provision, write_images};
@@ -43,7 +44,7 @@ pub(crate) fn kept(seldon: &SeldonSource, pace: Pace, cache: &Cache) -> Result<P
     let file = archive(cache, &content);
     // Another run may be about to write it, too.
     let _guard = cache.lock(|| remark("waiting for another run")).map_err(Failure::machine)?;
-    if !file.exists() {
+    if !is_kept(&file).map_err(Failure::machine)? {
         forget_old_archives(cache);
         remark("making images of the provisioned programs");
         write_images(&images, &executable, &file).map_err(Failure::machine)?;
@@ -51,7 +52,16 @@ pub(crate) fn kept(seldon: &SeldonSource, pace: Pace, cache: &Cache) -> Result<P
     Ok(file)
 }
 
-/// Removes archives that no run has written today: one that a run of now loads is younger.
+/// Whether an archive is there; to whoever removes old ones it is then one of today's.
+fn is_kept(file: &Path) -> io::Result<bool> {
+    match File::options().append(true).open(file) {
+        Ok(archive) => archive.set_modified(SystemTime::now()).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes archives that no run has wanted today: one that a run of now loads is younger.
 fn forget_old_archives(cache: &Cache) {
     for entry in fs::read_dir(cache.directory()).into_iter().flatten().flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -83,4 +93,24 @@ pub(crate) fn images(programs: &Programs, seldon: &SeldonSource, pace: Pace) -> 
     let mut images = own(programs, pace);
     images.retain(|image| needed(seldon).contains(&image.reference.as_str()));
     images
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_archive_that_is_wanted_again_is_not_forgotten() {
+        let directory = tempfile::tempdir().unwrap();
+        let cache = Cache::at(directory.path().to_owned());
+        let [wanted, old, other] = ["images-a.tar", "images-b.tar", "manifest.tar"].map(|name| {
+            let file = directory.path().join(name);
+            File::create(&file).unwrap().set_modified(SystemTime::now() - 3 * A_DAY).unwrap();
+            file
+        });
+        assert!(is_kept(&wanted).unwrap());
+        assert!(!is_kept(&directory.path().join("images-c.tar")).unwrap());
+        forget_old_archives(&cache);
+        assert_eq!([&wanted, &old, &other].map(|file| file.exists()), [true, false, true]);
+    }
 }

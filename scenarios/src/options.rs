@@ -132,7 +132,7 @@ pub(crate) struct Selection {
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SeldonOptions {
-    /// Which Seldon: `standin`; a release's charts, `2.9.1`, `2.9.0` or `2.10.2`; or `charts:DIR`, with the charts in DIR.
+    /// Which Seldon: `standin`; a release's charts, `2.9.1` or `2.9.0`; or `charts:DIR`, with the charts in DIR, as for 2.10.2.
     #[arg(long, value_name = "SELDON", default_value = "standin")]
     pub(crate) seldon: SeldonSource,
     /// An image of your own for a component of a chart: `agent=docker.io/library/seldon-agent:mine`.

@@ -81,6 +81,7 @@ pub(crate) async fn live_connection_outlives_policy(world: &World) -> Result {
 pub(crate) async fn policy_nobody_feels_yet(world: &World) -> Result {
     let mesh = world.adopt().await?;
     world.can_look_from(&mesh.controller()).await?;
+    world.nobody_guards_the_scheduler(&mesh).await?;
     world
         .eventually(policy::dial_ends(
             &mesh.controller(),

@@ -56,7 +56,7 @@ pub(crate) enum K3sOption {
 pub(crate) enum ImagesOption {
     /// Made here of the provisioned programs, and loaded into every node.
     Own,
-    /// They are there, or can be pulled.
+    /// Every node has them already; nothing pulls ours.
     Present,
 }
 
@@ -131,6 +131,7 @@ impl RealOptions {
             (self.balancer.is_some(), "--balancer"),
             (self.mirror.is_some(), "--mirror"),
             (self.k3s_version.is_some(), "--k3s-version"),
+            (self.images == ImagesOption::Present, "--images"),
         ];
         match said.into_iter().find(|(said, _)| *said) {
             None => Ok(()),

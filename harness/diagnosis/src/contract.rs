@@ -3,7 +3,8 @@
 use std::net::Ipv4Addr;
 
 use k8s_openapi::api::core::v1::Pod;
-use netmodel::policy::{self, Endpoint, Path, Protocol};
+use netmodel::policy::{self, Direction, Endpoint, Path, Protocol};
+use netmodel::profile::Profile;
 use netmodel::view::{ClusterView, NodeView};
 
 use crate::snapshot::Snapshot;
@@ -65,6 +66,20 @@ pub fn flows(snapshot: &Snapshot) -> Vec<Flow> {
         }
     }
     flows
+}
+
+/// The policies that decide who comes in to `port` of a mesh's pods, as `namespace/name`.
+pub fn guards(snapshot: &Snapshot, profile: Profile, port: u16) -> Vec<String> {
+    let view = view(snapshot);
+    let to_port = flows(snapshot).into_iter().filter(|flow| flow.port == port);
+    let gates = to_port.filter_map(|flow| policy::explain(&view, &flow.packet(), profile).ok());
+    let ingress =
+        gates.flat_map(|explained| explained.gates).filter(|gate| gate.direction == Direction::Ingress);
+    let mut names: Vec<String> =
+        ingress.flat_map(|gate| gate.selected_by).map(|policy| policy.to_string()).collect();
+    names.sort();
+    names.dedup();
+    names
 }
 
 /// Namespaces with a scheduler.

@@ -11,7 +11,7 @@ mod snapshot;
 mod text;
 
 pub use cause::{Cause, Diagnosis};
-pub use contract::{Flow, flows};
+pub use contract::{Flow, flows, guards};
 pub use rules::diagnose;
 pub use snapshot::{Answer, Log, Look, PodId, Sighting, Snapshot};
 pub use text::{GoFailure, go_failure};

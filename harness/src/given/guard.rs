@@ -48,8 +48,7 @@ impl Foothold {
 
     /// Puts an object into the namespace of a lent mesh. One that is there already is never changed.
     async fn put_into_lent(&self, client: &Client, manifest: &Value) -> anyhow::Result<()> {
-        let mut labelled = manifest.clone();
-        labelled["metadata"]["labels"][RUN_LABEL] = self.run.as_str().into();
+        let labelled = labelled(manifest, &self.run);
         let target = Manifest::of(client, &labelled)?;
         let Manifest { kind, namespace, name, .. } = &target;
         let kind = match kind.as_str() {

@@ -62,6 +62,11 @@ impl LentMesh {
         &self.namespace
     }
 
+    /// Its controller's namespace.
+    pub(crate) fn home(&self) -> &str {
+        &self.home
+    }
+
     /// How controller and tenant are laid out.
     pub fn topology(&self) -> Topology {
         if self.home == self.namespace { Topology::PerNamespace } else { Topology::ClusterWide }

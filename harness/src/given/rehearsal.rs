@@ -86,8 +86,9 @@ pub(crate) fn end_of_case(objects: &[Value]) -> anyhow::Result<String> {
         |all: &[(&Undo, &ObjectRef)]| deletions(&all.iter().map(|(_, object)| *object).collect::<Vec<_>>());
     let names: Vec<&str> = order.namespaces.iter().map(|(_, namespace)| namespace.name.as_str()).collect();
     let mut text = format!(
-        "{}\n# delete its namespaces; the end of the next case, or the run's, sees them gone\n{}",
+        "{}\n{}\n# delete its namespaces; the end of the next case, or the run's, sees them gone\n{}",
         emptying(&names),
+        ending_pods(&names),
         objects(&order.namespaces)
     );
     if !order.unscoped.is_empty() {
@@ -101,21 +102,30 @@ pub(crate) fn rehearsed_run() -> &'static str {
     RUN
 }
 
-/// What is deleted in namespaces before they go.
+/// What is deleted in namespaces while controllers still work there.
 pub(crate) fn emptying(namespaces: &[&str]) -> String {
-    let plural = |kind: &Kind| format!("{kind:?}").to_lowercase();
-    let kinds = [&[Kind::NetworkPolicy], &HELD[..], &WORKLOADS, &[Kind::Pod]].concat();
-    let kinds: Vec<String> = kinds.iter().map(plural).collect();
-    let lines = namespaces.iter().map(|namespace| {
-        let kinds = kinds.join(",");
-        format!("kubectl delete --namespace {namespace} {kinds} --all\n")
-    });
     format!(
         "# empty its namespaces, one kind after the other; finalizers that Seldon does not take off within {} s are taken \
          off\n{}",
         LETTING_GO.as_secs(),
-        lines.collect::<String>()
+        all_of(&[&[Kind::NetworkPolicy], &HELD[..]].concat(), namespaces, "")
     )
+}
+
+/// What is ended in namespaces when all are empty.
+fn ending_pods(namespaces: &[&str]) -> String {
+    format!(
+        "# end what runs there, now that none of them is needed to let go of anything\n{}{}",
+        all_of(&WORKLOADS, namespaces, ""),
+        all_of(&[Kind::Pod], namespaces, " --grace-period=1")
+    )
+}
+
+fn all_of(kinds: &[Kind], namespaces: &[&str], more: &str) -> String {
+    let kinds: Vec<String> = kinds.iter().map(|kind| format!("{kind:?}").to_lowercase()).collect();
+    let kinds = kinds.join(",");
+    let line = |namespace: &&str| format!("kubectl delete --namespace {namespace} {kinds} --all{more}\n");
+    namespaces.iter().map(line).collect()
 }
 
 fn deletions(objects: &[&ObjectRef]) -> String {

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod};
 use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Finding, Foothold, HOME};
@@ -30,7 +30,7 @@ struct Shelf {
 }
 
 /// Where an image may be missing.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct Doubt {
     /// The node; any when absent.
     node: Option<String>,
@@ -92,18 +92,23 @@ fn shelf(node: &Node, needed: &[&'static str]) -> Shelf {
     Shelf { node: node.name_any(), has, lacks, whole: images.len() < NAMED }
 }
 
+/// What has to be looked for with pods.
+fn doubts(shelves: kube::Result<Vec<Shelf>>, seldon: &SeldonSource) -> Vec<Doubt> {
+    match shelves {
+        Ok(shelves) => {
+            let lacking = shelves.into_iter().filter(|shelf| !shelf.lacks.is_empty());
+            lacking.map(|shelf| Doubt { node: Some(shelf.node), images: shelf.lacks }).collect()
+        }
+        Err(_) => vec![Doubt { node: None, images: needed(seldon).to_vec() }],
+    }
+}
+
 impl Foothold {
     /// Finds out whether every node that takes pods has the images of a mesh of `seldon`. What nodes do not name is
     /// looked for with pods that pull nothing, in a namespace of this run's. Where an image is missing, no case can run.
     pub async fn look_for_images(&self, seldon: &SeldonSource, stop: &CancellationToken) {
         let Ok(client) = self.cluster.client() else { return };
-        let doubts: Vec<Doubt> = match shelves(&client, seldon).await {
-            Ok(shelves) => {
-                let lacking = shelves.into_iter().filter(|shelf| !shelf.lacks.is_empty());
-                lacking.map(|shelf| Doubt { node: Some(shelf.node), images: shelf.lacks }).collect()
-            }
-            Err(_) => vec![Doubt { node: None, images: needed(seldon).to_vec() }],
-        };
+        let doubts = doubts(shelves(&client, seldon).await, seldon);
         if doubts.is_empty() {
             return;
         }
@@ -136,17 +141,16 @@ impl Foothold {
             self.apply(client, &object).await?;
         }
         let pods: Api<Pod> = Api::namespaced(client.clone(), &namespace(&self.run));
-        let settled = async {
-            loop {
-                let found = pods.list(&ListParams::default()).await?.items;
-                if !found.is_empty() && found.iter().all(|pod| judged(pod).is_some()) {
-                    return anyhow::Ok(found);
-                }
-                look_again().await;
+        let until = Instant::now() + IMAGES;
+        let found = loop {
+            let found = pods.list(&ListParams::default()).await?.items;
+            let settled = !found.is_empty() && found.iter().all(|pod| judged(pod).is_some());
+            // Where a pod cannot even be tried, the cases will say why.
+            if settled || Instant::now() >= until {
+                break found;
             }
+            look_again().await;
         };
-        // Where a pod cannot even be tried, the cases will say why.
-        let found = timeout(IMAGES, settled).await.unwrap_or(Ok(Vec::new()))?;
         let missing = found.iter().filter_map(|pod| {
             let images = judged(pod)?;
             let node = pod.spec.as_ref()?.node_name.clone()?;

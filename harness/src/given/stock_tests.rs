@@ -11,7 +11,7 @@ use super::*;
 use crate::given::tests::lab::Lab;
 use crate::ground::Ground;
 use crate::images::{REFERENCES, STORE, TOOLBOX};
-use crate::object::{self, Kind, ObjectRef};
+use crate::object;
 use crate::patience::Patience;
 use crate::progress::Progress;
 use crate::run::{CaseSpec, Keep, Settings, case_id, run_case};
@@ -175,8 +175,8 @@ async fn who_may_not_list_nodes_is_told_so_and_tries_a_pod_anywhere() {
         matches!(&findings[..], [Finding::Unsure(what)] if what.contains("may not be listed")),
         "{findings:?}"
     );
-    let anywhere = pod("ns", 0, &Doubt { node: None, images: vec![TOOLBOX] });
-    assert!(anywhere["spec"].get("nodeName").is_none());
-    let gone = ObjectRef::new(Kind::Namespace, "", "seldon-conformance-images-00000007");
-    assert!(gone.read(&lab.client()).await.unwrap().is_none());
+    let doubts = doubts(shelves(&guest, &SeldonSource::StandIn).await, &SeldonSource::StandIn);
+    let all = needed(&SeldonSource::StandIn).to_vec();
+    assert_eq!(doubts, [Doubt { node: None, images: all }]);
+    assert!(pod("ns", 0, &doubts[0])["spec"].get("nodeName").is_none());
 }

@@ -1,5 +1,7 @@
 //! Looking at a given cluster before anything is changed: what is missing, what is in the way, what would be touched.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use clusters::GivenCluster;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::authorization::v1::{
@@ -12,6 +14,7 @@ use kube::{Client, ResourceExt};
 use super::{ClusterScope, HOME, LentMesh, peculiarities, stock};
 use crate::object::{Kind, ObjectRef};
 use crate::seldon::SeldonSource;
+use crate::world::Topology;
 
 /// One line of the survey.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,28 +29,31 @@ pub enum Finding {
     Unsure(String),
 }
 
-/// Verbs that are needed in namespaces of our own: group, resource, verbs.
-const NEEDED: &[(&str, &str, &[&str])] = &[
-    ("", "namespaces", &["create", "delete", "get", "list"]),
-    ("", "pods", &["create", "delete", "get", "list"]),
+/// Group, resource, verbs.
+type Needed = (&'static str, &'static str, &'static [&'static str]);
+
+/// Verbs that are needed in namespaces of our own.
+const NEEDED: &[Needed] = &[
+    ("", "namespaces", &["create", "delete", "get"]),
+    ("", "pods", &["create", "delete", "get"]),
     ("", "pods/exec", &["create", "get"]),
     ("", "pods/log", &["get"]),
-    ("", "services", &["create", "delete", "get", "list"]),
+    ("", "services", &["create", "delete", "get"]),
     ("", "configmaps", &["create", "delete", "get", "list"]),
     ("", "secrets", &["create", "delete", "get"]),
-    ("apps", "deployments", &["create", "delete", "get", "list", "patch"]),
+    ("apps", "deployments", &["create", "delete", "get", "patch"]),
     ("apps", "statefulsets", &["create", "delete", "get", "list"]),
-    ("networking.k8s.io", "networkpolicies", &["create", "delete", "list"]),
+    ("networking.k8s.io", "networkpolicies", &["create", "delete"]),
     ("rbac.authorization.k8s.io", "roles", &["create", "delete", "bind", "escalate"]),
     ("rbac.authorization.k8s.io", "rolebindings", &["create", "delete"]),
     ("coordination.k8s.io", "leases", &["create", "get", "update"]),
-    ("mlops.seldon.io", "models", &["create", "delete", "get", "list", "patch"]),
-    ("mlops.seldon.io", "servers", &["create", "delete", "get", "list", "patch"]),
-    ("mlops.seldon.io", "seldonruntimes", &["create", "delete", "get", "list"]),
+    ("mlops.seldon.io", "models", &["create", "delete", "get", "patch"]),
+    ("mlops.seldon.io", "servers", &["create", "delete", "get", "patch"]),
+    ("mlops.seldon.io", "seldonruntimes", &["create", "delete", "get"]),
 ];
 
 /// Those without a namespace, needed when such objects may be made.
-const UNSCOPED: &[(&str, &str, &[&str])] = &[
+const UNSCOPED: &[Needed] = &[
     ("apiextensions.k8s.io", "customresourcedefinitions", &["create", "delete", "get"]),
     ("rbac.authorization.k8s.io", "clusterroles", &["create", "delete", "bind", "escalate"]),
     ("rbac.authorization.k8s.io", "clusterrolebindings", &["create", "delete"]),
@@ -56,17 +62,33 @@ const UNSCOPED: &[(&str, &str, &[&str])] = &[
 ];
 
 /// Verbs that are needed in the namespace of a lent mesh.
-const LENT: &[(&str, &str, &[&str])] = &[
-    ("", "pods", &["get", "list"]),
+const LENT: &[Needed] = &[
+    ("", "pods", &["get"]),
     ("", "pods/exec", &["create", "get"]),
     ("", "pods/log", &["get"]),
     ("networking.k8s.io", "networkpolicies", &["create", "delete", "get", "patch"]),
-    ("mlops.seldon.io", "models", &["create", "delete", "get", "list", "patch"]),
+    ("mlops.seldon.io", "models", &["create", "delete", "get", "patch"]),
 ];
 
+/// What a diagnosis looks at, wherever it is.
+const LOOKED_AT: &[Needed] = &[
+    ("", "namespaces", &["list"]),
+    ("", "pods", &["list"]),
+    ("", "services", &["list"]),
+    ("discovery.k8s.io", "endpointslices", &["list"]),
+    ("networking.k8s.io", "networkpolicies", &["list"]),
+    ("apps", "deployments", &["list"]),
+    ("mlops.seldon.io", "models", &["list"]),
+    ("mlops.seldon.io", "servers", &["list"]),
+    ("mlops.seldon.io", "seldonruntimes", &["list"]),
+];
+
+/// Verbs that are needed in the namespace of a lent mesh's controller.
+const CONTROLLERS: &[Needed] = &[("", "pods/exec", &["create", "get"]), ("", "pods/log", &["get"])];
+
 /// Those that are needed beside it, for the ledger and the Lease.
-const BOOKS: &[(&str, &str, &[&str])] = &[
-    ("", "namespaces", &["create", "delete", "get", "list"]),
+const BOOKS: &[Needed] = &[
+    ("", "namespaces", &["create", "delete", "get"]),
     ("", "configmaps", &["create", "delete", "get", "list", "patch"]),
     ("coordination.k8s.io", "leases", &["create", "get", "update"]),
 ];
@@ -83,12 +105,18 @@ pub async fn survey_lent(cluster: &GivenCluster, namespace: &str) -> anyhow::Res
             "namespace {namespace}: a policy on its scheduler and a Model, one after the other, deleted at once"
         )),
     ];
-    findings.push(match LentMesh::find(cluster, namespace).await {
-        Ok(mesh) => Finding::Has(format!("a {} mesh in {namespace}, all of it Ready", mesh.topology())),
-        Err(why) => Finding::Lacks(format!("{why:#}")),
-    });
+    match LentMesh::find(cluster, namespace).await {
+        Ok(mesh) => {
+            let topology = mesh.topology();
+            findings.push(Finding::Has(format!("a {topology} mesh in {namespace}, all of it Ready")));
+            if topology == Topology::ClusterWide {
+                findings.extend(denied(&client, CONTROLLERS, Some(mesh.home())).await?);
+            }
+        }
+        Err(why) => findings.push(Finding::Lacks(format!("{why:#}"))),
+    }
     findings.extend(denied(&client, LENT, Some(namespace)).await?);
-    findings.extend(denied(&client, BOOKS, None).await?);
+    findings.extend(denied(&client, &[BOOKS, LOOKED_AT].concat(), None).await?);
     Ok(findings)
 }
 
@@ -122,22 +150,23 @@ pub async fn survey(
     }
     findings.extend(peculiarities::of(client).await.into_iter().map(Finding::Lacks));
     findings.extend(stock::findings(client, seldon).await);
+    needed.extend(LOOKED_AT);
     findings.extend(denied(client, &needed, None).await?);
     Ok(findings)
 }
 
 /// The verbs that the user lacks, in `namespace` or in all.
-async fn denied(
-    client: &Client,
-    needed: &[(&str, &str, &[&str])],
-    namespace: Option<&str>,
-) -> anyhow::Result<Vec<Finding>> {
-    let mut findings = Vec::new();
+async fn denied(client: &Client, needed: &[Needed], namespace: Option<&str>) -> anyhow::Result<Vec<Finding>> {
+    let mut verbs_of: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
     for (group, resource, verbs) in needed {
+        verbs_of.entry((group, resource)).or_default().extend(*verbs);
+    }
+    let mut findings = Vec::new();
+    for ((group, resource), verbs) in verbs_of {
         let mut denied = Vec::new();
-        for verb in *verbs {
+        for verb in verbs {
             if !may(client, group, resource, verb, namespace).await? {
-                denied.push(*verb);
+                denied.push(verb);
             }
         }
         if !denied.is_empty() {

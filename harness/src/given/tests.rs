@@ -174,7 +174,7 @@ async fn a_narrow_account_is_told_each_verb_that_it_lacks() {
             .collect()
     };
     let said = missing(survey(&guest, ClusterScope::Allowed, &SeldonSource::StandIn).await.unwrap());
-    assert!(said.contains(&"you may not create, delete, get, list pods".to_owned()), "{said:?}");
+    assert!(said.contains(&"you may not create, delete, get, list, patch pods".to_owned()), "{said:?}");
     assert!(
         said.contains(&"you may not create, delete clusterrolebindings.rbac.authorization.k8s.io".to_owned()),
         "{said:?}"
@@ -192,7 +192,7 @@ async fn a_narrow_account_is_told_each_verb_that_it_lacks() {
         object::apply(&lab.client(), &document).await.unwrap();
     }
     let said = missing(survey(&guest, ClusterScope::Allowed, &SeldonSource::StandIn).await.unwrap());
-    assert!(said.contains(&"you may not delete pods".to_owned()), "{said:?}");
+    assert!(said.contains(&"you may not delete, patch pods".to_owned()), "{said:?}");
     let owner = missing(survey(&lab.client(), ClusterScope::Allowed, &SeldonSource::StandIn).await.unwrap());
     assert!(owner.iter().all(|what| !what.starts_with("you may not")), "{owner:?}");
 }

@@ -1,18 +1,23 @@
 //! Working on a mesh that somebody lends, instead of installing one.
 
 use anyhow::Context;
+use diagnosis::guards;
 use reports::Phase;
 use toolbox::{DnsStyle, Probe};
 
 use super::InstalledMesh;
 use crate::claim::Claim;
 use crate::given::{LentMesh, RUN_LABEL};
+use crate::images::PROBES;
 use crate::look::{Look, PodQuery, Seen};
 use crate::model::{AppliedModel, condition};
 use crate::object::{self, Kind, ObjectRef};
-use crate::run::Unjudgeable;
+use crate::run::{Lacking, Unjudgeable};
 use crate::undo::Undo;
 use crate::world::World;
+
+/// The scheduler's port for controllers (Seldon 2.9.1).
+const SCHEDULER_API: u16 = 9004;
 
 impl World {
     /// The mesh that was lent, once more found to be whole.
@@ -38,16 +43,33 @@ impl World {
     /// Probes can be run in a pod.
     ///
     /// # Errors
-    /// [`Unjudgeable`]: they cannot, so that nothing of what it sees of the network can be told.
+    /// [`Lacking`]: its image has no program that probes, as images that are not ours have none; so nothing of what it
+    /// sees of the network can be told. [`Unjudgeable`]: one could not be run now.
     pub async fn can_look_from(&self, pod: &PodQuery) -> anyhow::Result<()> {
         let probe = Probe::Dns { style: DnsStyle::Go, name: "kubernetes.default".into() };
-        let tried = self.probe(pod, &probe).await;
-        tried.map(drop).map_err(|error| {
-            let name = &pod.name;
-            Unjudgeable::because(format!(
-                "what {name} sees of the network cannot be told, as its image has no program that probes: {error:#}"
-            ))
+        let Err(error) = self.probe(pod, &probe).await else { return Ok(()) };
+        let said = format!("{error:#}");
+        let unseen = format!("what {} sees of the network cannot be told", pod.name);
+        Err(match lacks_program(&said) {
+            true => Lacking::because(format!("{unseen}: its image has no {PROBES}")),
+            false => Unjudgeable::because(format!("{unseen}: {said}")),
         })
+    }
+
+    /// No policy decides yet who reaches the scheduler: beside one that does, a further one can only admit more.
+    ///
+    /// # Errors
+    /// [`Lacking`]: there is one. The API server's.
+    pub async fn nobody_guards_the_scheduler(&self, mesh: &InstalledMesh) -> anyhow::Result<()> {
+        let snapshot = self.objects(mesh.controller_namespace()).await?;
+        let guards = guards(&snapshot, self.profile(), SCHEDULER_API);
+        if guards.is_empty() {
+            return Ok(());
+        }
+        Err(Lacking::because(format!(
+            "NetworkPolicy {} decides already who reaches the scheduler, and one more could only admit more",
+            guards.join(", ")
+        )))
     }
 
     /// Takes away a Model that this case has put into a lent mesh, and waits until it is gone.
@@ -63,6 +85,11 @@ impl World {
         });
         self.repaired_by_manifest("the Model is deleted", gone).await
     }
+}
+
+/// What a container runtime says of a program that is not there (runc 1.3 by containerd 2.1).
+fn lacks_program(said: &str) -> bool {
+    said.contains(PROBES) && said.contains("no such file or directory")
 }
 
 impl InstalledMesh {

@@ -14,18 +14,6 @@ use super::{Release, Seldon, SeldonSource};
 /// Seldon's chart repository.
 const REPOSITORY: &str = "https://seldonio.github.io/helm-charts";
 
-/// SHA-256 of the archives, as the repository's index states them. 2.10.2 was not in it when this was written.
-const DIGESTS: &[(Release, Chart, &str)] = &[
-    (Release::V2_9_0, Chart::Crds, "2d00baab10d003b003d150b5a18e25bd7bd68a03b825bc6346e542a08a652a89"),
-    (Release::V2_9_0, Chart::Setup, "7c1f116627579793f8f97a44f1e16e669fc2a1118d0c144eb1fcfea5a35b6624"),
-    (Release::V2_9_0, Chart::Runtime, "eb5e80d99c8d466433636a64d86aaceedafb647f079b818ad24e60ce03f6b300"),
-    (Release::V2_9_0, Chart::Servers, "083c84aa33dd1d3f8c07b0c253b01362b868594e004e4220128040f5d921fbb1"),
-    (Release::V2_9_1, Chart::Crds, "1e52a3b6f6b3ebf02be34ace3b2a6af602677299b2c6c476ce92d93e24713b78"),
-    (Release::V2_9_1, Chart::Setup, "c92254aec0b5dae5f04ac8f9fc16811417ae3d7b90b307fce7d025dc91b8ca30"),
-    (Release::V2_9_1, Chart::Runtime, "0e9091eac26bdb42d4e2d10e78485ae83af1b9b0eacdbcc030944f96fb79c8bf"),
-    (Release::V2_9_1, Chart::Servers, "707a8227d96bc8f8fe406e74509add380b4b6e9770ef965e4fa6f47b887164d7"),
-];
-
 /// Why Seldon cannot be installed.
 #[derive(Debug, thiserror::Error)]
 pub enum SeldonError {
@@ -88,14 +76,12 @@ pub enum SeldonError {
     },
     /// Nobody has written down what this release's charts hash to.
     #[error(
-        "{file} (SHA-256 {found}) is not pinned; nothing was installed: look at it, and name its directory with \
-         --seldon charts:DIR"
+        "what the charts of Seldon {release} hash to is not known here: `git clone --depth 1 --branch v{release} \
+         https://github.com/SeldonIO/seldon-core`, look at them, and say --seldon charts:seldon-core/k8s/helm-charts"
     )]
     Unpinned {
-        /// The archive.
-        file: String,
-        /// What it hashes to.
-        found: String,
+        /// The release.
+        release: &'static str,
     },
     /// A fetched chart cannot be read.
     #[error("cannot read {}: {source}", .file.display())]
@@ -105,6 +91,26 @@ pub enum SeldonError {
         /// The system's answer.
         source: io::Error,
     },
+}
+
+/// SHA-256 of the archives of a release's charts, in the order of [`Chart::ALL`], as the repository's index states them.
+fn digests(release: Release) -> Result<[&'static str; 4], SeldonError> {
+    match release {
+        Release::V2_9_0 => Ok([
+            "2d00baab10d003b003d150b5a18e25bd7bd68a03b825bc6346e542a08a652a89",
+            "7c1f116627579793f8f97a44f1e16e669fc2a1118d0c144eb1fcfea5a35b6624",
+            "eb5e80d99c8d466433636a64d86aaceedafb647f079b818ad24e60ce03f6b300",
+            "083c84aa33dd1d3f8c07b0c253b01362b868594e004e4220128040f5d921fbb1",
+        ]),
+        Release::V2_9_1 => Ok([
+            "1e52a3b6f6b3ebf02be34ace3b2a6af602677299b2c6c476ce92d93e24713b78",
+            "c92254aec0b5dae5f04ac8f9fc16811417ae3d7b90b307fce7d025dc91b8ca30",
+            "0e9091eac26bdb42d4e2d10e78485ae83af1b9b0eacdbcc030944f96fb79c8bf",
+            "707a8227d96bc8f8fe406e74509add380b4b6e9770ef965e4fa6f47b887164d7",
+        ]),
+        // The index ended with 2.9.1 when this was written.
+        Release::V2_10_2 => Err(SeldonError::Unpinned { release: release.version() }),
+    }
 }
 
 /// Four charts, the helm that installs them, and images that stand in the place of theirs.
@@ -202,7 +208,10 @@ impl Seldon {
             SeldonSource::StandIn if images.is_empty() => return Ok(Seldon::StandIn),
             SeldonSource::StandIn => return Err(SeldonError::ImagesOfStandIns),
             SeldonSource::Charts(directory) => (None, complete(directory)?),
-            SeldonSource::Release(release) => (Some(*release), PathBuf::new()),
+            SeldonSource::Release(release) => {
+                digests(*release)?;
+                (Some(*release), PathBuf::new())
+            }
         };
         let helm = helm()?;
         let directory = match release {
@@ -250,7 +259,8 @@ fn fetched(
     }
     progress(&format!("fetching the charts of Seldon {} (once, hashes checked)", release.version()));
     cache.install(&guard, &name, |place| {
-        Chart::ALL.iter().try_for_each(|chart| fetch(release, *chart, helm, place))
+        let pinned = Chart::ALL.into_iter().zip(digests(release)?);
+        pinned.into_iter().try_for_each(|(chart, digest)| fetch((release, chart), digest, helm, place))
     })
 }
 
@@ -264,7 +274,12 @@ fn pull(release: Release, chart: Chart, helm: &Helm, place: &Path) -> clusters::
     pull
 }
 
-fn fetch(release: Release, chart: Chart, helm: &Helm, place: &Path) -> Result<(), SeldonError> {
+fn fetch(
+    (release, chart): (Release, Chart),
+    pinned: &'static str,
+    helm: &Helm,
+    place: &Path,
+) -> Result<(), SeldonError> {
     let ran = pull(release, chart, helm, place).run();
     let home = place.join("helm-home");
     let unreadable = |file: &Path| {
@@ -278,11 +293,9 @@ fn fetch(release: Release, chart: Chart, helm: &Helm, place: &Path) -> Result<()
     let file = place.join(archive(release, chart));
     let bytes = fs::read(&file).map_err(unreadable(&file))?;
     let found: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    let pinned = DIGESTS.iter().find(|(of, which, _)| (*of, *which) == (release, chart));
-    match pinned {
-        Some((_, _, pinned)) if *pinned == found => Ok(()),
-        Some((_, _, pinned)) => Err(SeldonError::Digest { file: archive(release, chart), found, pinned }),
-        None => Err(SeldonError::Unpinned { file: archive(release, chart), found }),
+    match found == pinned {
+        true => Ok(()),
+        false => Err(SeldonError::Digest { file: archive(release, chart), found, pinned }),
     }
 }
 

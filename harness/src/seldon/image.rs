@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use clusters::full_reference;
+use clusters::parse_reference;
 use serde_json::{Value, json};
 
 /// A program of Seldon's that has an image of its own.
@@ -112,7 +112,7 @@ impl FromStr for ImageOverride {
         if !last.contains([':', '@']) {
             return Err(BadImage::Untagged { reference: reference.to_owned() });
         }
-        let full = full_reference(reference);
+        let full = parse_reference(reference).ok_or_else(form)?;
         // The charts join registry, repository and tag by `/` and `:`; a digest is written so that this joins it, too.
         let (registry, rest) = full.split_once('/').ok_or_else(form)?;
         let (repository, tag) = rest.rsplit_once(':').ok_or_else(form)?;
@@ -153,7 +153,10 @@ mod tests {
     #[case::imported("agent=seldon-agent:pr1", "agent=docker.io/library/seldon-agent:pr1")]
     #[case::port("envoy=localhost:5000/envoy:x", "envoy=localhost:5000/envoy:x")]
     #[case::own_registry("scheduler=r.example.com/a/b/c:1", "scheduler=r.example.com/a/b/c:1")]
-    #[case::digest("rclone=r.example.com/a/b@sha256:0f", "rclone=r.example.com/a/b@sha256:0f")]
+    #[case::digest(
+        "rclone=r.example.com/a/b@sha256:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f",
+        "rclone=r.example.com/a/b@sha256:0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f"
+    )]
     fn references_are_read_as_container_engines_read_them(#[case] text: &str, #[case] meant: &str) {
         assert_eq!(text.parse::<ImageOverride>().unwrap().to_string(), meant);
     }
@@ -161,6 +164,7 @@ mod tests {
     #[rstest]
     #[case::no_reference("agent", "no COMPONENT=REF")]
     #[case::nothing("agent=", "no COMPONENT=REF")]
+    #[case::no_tag("agent=a/foo:", "no COMPONENT=REF")]
     #[case::unknown(
         "triton=a/b:1",
         "no component \"triton\"; there are: controller, scheduler, envoy, agent"

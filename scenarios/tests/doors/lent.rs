@@ -88,6 +88,14 @@ metadata: {name: scheduler-without-its-api, namespace: seldon-mesh}
 spec: {podSelector: {matchLabels: {app: nobody}}, policyTypes: [Ingress]}
 ";
 
+/// Decides who reaches the scheduler: everybody.
+const GATE: &str = "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: gate, namespace: seldon-mesh}
+spec: {podSelector: {matchLabels: {app.kubernetes.io/name: seldon-scheduler}}, ingress: [{}]}
+";
+
 #[test]
 fn what_the_owner_has_is_not_taken_over_and_what_the_guest_may_not_is_said() {
     if !kubectl::is_there() {
@@ -107,6 +115,14 @@ fn what_the_owner_has_is_not_taken_over_and_what_the_guest_may_not_is_said() {
     let ran = scene.run(&scene.guest, &[&RUN[..], &words].concat()).expect(3);
     let said = "NetworkPolicy seldon-mesh/scheduler-without-its-api exists and is not this run's; nothing was changed";
     assert!(ran.out.contains(said) && ran.out.contains("1 inconclusive"), "{}", ran.out);
+    assert_eq!(everything(&kubectl), before);
+
+    assert_eq!(kubectl.feed("delete -f -", OWNERS).code, Some(0));
+    assert_eq!(kubectl.feed("apply -f -", GATE).code, Some(0));
+    let before = everything(&kubectl);
+    let ran = scene.run(&scene.guest, &[&RUN[..], &words].concat()).expect(4);
+    let said = "NetworkPolicy seldon-mesh/gate decides already who reaches the scheduler";
+    assert!(ran.out.contains(said) && ran.out.contains("1 skipped"), "{}", ran.out);
     assert_eq!(everything(&kubectl), before);
 
     assert_eq!(kubectl.feed("apply -f -", READER).code, Some(0));

@@ -281,6 +281,8 @@ fn a_mirror_is_rehearsed(#[case] name: &str, #[case] words: &[&str]) {
 }
 
 #[rstest]
+#[case::unpinned(&["run", "--dry-run", "--cluster", "k3d", "--seldon", "2.10.2"], "what the charts of Seldon 2.10.2 hash to is not known here")]
+#[case::images(&["run", "--cluster", "kubernetes", "--images", "present"], "--images is of clusters that k3d or k3s start")]
 #[case::no_charts(&["run", "--dry-run", "--cluster", "k3d", "--seldon", "charts:nowhere"], "nowhere holds no chart seldon-core-v2-crds")]
 #[case::other_release(&["run", "--dry-run", "--seldon", "2.9.0"], "an embedded cluster has no images of Seldon 2.9.0")]
 #[case::no_context(&["run", "--dry-run", "--cluster", "given", "--cni", "flannel"], "which cluster? name its context with --context")]
