@@ -301,13 +301,15 @@ impl World {
             let (out, _) = tokio::join!(read_out, read_err);
             out?;
             let ended = match status {
-                Some(status) => status.await.and_then(|status| status.message),
-                None => None,
+                Some(status) => status.await.and_then(|status| status.message).unwrap_or_default(),
+                None => String::new(),
             };
-            process.join().await?;
+            let joined = process.join().await;
             serde_json::from_str(text.trim()).map_err(|_| {
-                let ended = ended.unwrap_or_default();
-                anyhow::anyhow!("the probe in {name} printed {text:?} and {problem:?}, and ended so: {ended}")
+                let lost = joined.err().map(|error| format!("; {error}")).unwrap_or_default();
+                anyhow::anyhow!(
+                    "the probe in {name} printed {text:?} and {problem:?}, and ended so: {ended}{lost}"
+                )
             })
         };
         tokio::time::timeout(self.patience.probe, run).await.map_err(|_| {

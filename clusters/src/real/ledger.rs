@@ -232,6 +232,25 @@ pub(crate) fn names(directory: &Path) -> io::Result<Vec<RealName>> {
 }
 
 #[cfg(test)]
+impl Ledger {
+    /// Leaves it behind. What another test is just starting has every file of this process open until it runs its own
+    /// program: returns when nobody has this one.
+    pub(crate) fn abandon(self) {
+        let file = self.home.file(FILE);
+        drop(self);
+        let began = std::time::Instant::now();
+        while File::open(&file).unwrap().try_lock().is_err() {
+            assert!(
+                began.elapsed() < std::time::Duration::from_secs(60),
+                "somebody keeps {}",
+                file.display()
+            );
+            std::thread::yield_now();
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
@@ -249,10 +268,11 @@ mod tests {
         assert!(matches!(Ledger::find(directory.path(), &name).unwrap(), Found::Absent));
         let ledger = Ledger::begin(directory.path(), &entry()).unwrap();
         assert!(matches!(Ledger::find(directory.path(), &name).unwrap(), Found::InUse));
-        let program = ledger.file().try_clone().unwrap();
+        let file = ledger.file().try_clone().unwrap();
+        let program = Ledger { file, home: Home::of(directory.path(), &name) };
         drop(ledger);
         assert!(matches!(Ledger::find(directory.path(), &name).unwrap(), Found::InUse));
-        drop(program);
+        program.abandon();
         let Found::Abandoned(ledger, found) = Ledger::find(directory.path(), &name).unwrap() else {
             panic!()
         };
@@ -279,7 +299,7 @@ mod tests {
         let ready = Entry { state: State::Ready, ..entry() };
         ledger.write(&ready).unwrap();
         let file = ledger.home().file(FILE);
-        drop(ledger);
+        ledger.abandon();
         let text = fs::read_to_string(&file).unwrap();
         fs::write(&file, format!("{text}\"}}")).unwrap();
         let Found::Abandoned(_, found) = Ledger::find(directory.path(), &ready.name).unwrap() else {
@@ -291,7 +311,9 @@ mod tests {
     #[test]
     fn what_is_no_ledger_is_named_and_stays() {
         let directory = tempfile::tempdir().unwrap();
-        let file = Ledger::begin(directory.path(), &entry()).unwrap().home().file(FILE);
+        let ledger = Ledger::begin(directory.path(), &entry()).unwrap();
+        let file = ledger.home().file(FILE);
+        ledger.abandon();
         fs::write(&file, r#"{"name":"a","provider":"k4s"}"#).unwrap();
         let error = Ledger::find(directory.path(), &entry().name).unwrap_err().to_string();
         assert!(
@@ -304,7 +326,9 @@ mod tests {
     #[test]
     fn what_was_killed_before_it_wrote_is_blank() {
         let directory = tempfile::tempdir().unwrap();
-        Ledger::begin(directory.path(), &entry()).unwrap().file().set_len(0).unwrap();
+        let ledger = Ledger::begin(directory.path(), &entry()).unwrap();
+        ledger.file().set_len(0).unwrap();
+        ledger.abandon();
         assert!(matches!(Ledger::find(directory.path(), &entry().name).unwrap(), Found::Blank(_)));
     }
 }

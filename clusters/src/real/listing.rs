@@ -95,7 +95,8 @@ mod tests {
         };
         let never = u64::MAX;
         let _held = [begin("a", State::Ready, Some(never)), begin("b", State::Begun, None)];
-        drop([begin("c", State::Ready, Some(never)), begin("d", State::Ready, Some(1))]);
+        begin("c", State::Ready, Some(never)).abandon();
+        begin("d", State::Ready, Some(1)).abandon();
         let illegible = directory.path().join("cc");
         std::fs::create_dir(&illegible).unwrap();
         std::fs::write(illegible.join("ledger.json"), "of another time").unwrap();

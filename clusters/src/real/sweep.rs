@@ -81,7 +81,7 @@ mod tests {
             idle_until: None,
             state: State::Looked,
         };
-        drop(Ledger::begin(directory.path(), &entry).unwrap());
+        Ledger::begin(directory.path(), &entry).unwrap().abandon();
         let swept = sweep(directory.path(), &[], &|what| panic!("{what}")).unwrap();
         let [(a, Swept::Left(why)), (b, Swept::Gone)] = &swept[..] else { panic!("{swept:?}") };
         assert_eq!([a.as_str(), b.as_str()], ["a", "b"]);

@@ -87,7 +87,7 @@ impl World {
     }
 }
 
-/// What a container runtime says of a program that is not there (runc 1.3 by containerd 2.1).
+/// What a container runtime says of a program that is not there (runc 1.1 by containerd 1.6, seen on Kubernetes 1.33.1).
 fn lacks_program(said: &str) -> bool {
     said.contains(PROBES) && said.contains("no such file or directory")
 }

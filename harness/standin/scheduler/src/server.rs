@@ -24,12 +24,15 @@ use crate::xds::service::Discovery;
 /// Between the opening of the gate and that of Envoy's door, time for routes to be made.
 const XDS_WAIT: Duration = Duration::from_secs(10);
 
+/// How long model servers may take to start on a busy machine. They are real ones, and no faster at any pace.
+const SERVERS_START: Duration = Duration::from_secs(60);
+
 /// How the scheduler behaves.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The factor on long waits.
     pub pace: Pace,
-    /// How long the start gate stays shut at most, before the pace.
+    /// How long the start gate stays shut at most; the pace shrinks it, to no less than servers take to start.
     pub ready_timeout: Duration,
     /// Whether models are scaled.
     pub model_autoscaling: Autoscaling,
@@ -77,7 +80,7 @@ pub async fn serve(
     let closing = CancellationToken::new();
     let _closes_on_return = closing.clone().drop_guard();
 
-    let timeout = pace.wait(settings.ready_timeout);
+    let timeout = pace.wait(settings.ready_timeout).max(settings.ready_timeout.min(SERVERS_START));
     let gate = shared.clone();
     spawn_until(&closing, async move {
         tokio::time::sleep(timeout).await;
