@@ -23,6 +23,7 @@ mod plan;
 mod process;
 mod programs;
 mod real;
+mod registry;
 mod rehearsal;
 mod tool;
 
@@ -56,6 +57,7 @@ pub use real::{
     Home, HostPort, ImageSource, Lease, Listed, Plans, Provider, RealCluster, RealError, RealName,
     RealRequest, Stamp, Swept, Usage, list_real, plans, real_clusters, sweep,
 };
+pub use registry::{NotARegistry, RegistryError, RegistryPlace, Transport, push_images};
 pub use rehearsal::{ClusterTranscript, image_comments, rehearse_embedded};
 pub use tool::{DOCKER, Daemon, GO, HELM, K3D, K3S, KUBECTL, Tool, ToolError, Version, daemon};
 

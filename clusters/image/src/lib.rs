@@ -9,6 +9,7 @@
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod archive;
+mod archived;
 mod layer;
 mod libraries;
 mod reference;
@@ -18,6 +19,7 @@ use std::io;
 use std::path::PathBuf;
 
 pub use archive::write_archive;
+pub use archived::{ArchivedImage, Blob, read_archive};
 pub use layer::{Entry, Layer};
 pub use reference::{full_reference, parse_reference, without_registry};
 
@@ -55,6 +57,14 @@ pub enum ImageError {
         /// The archive.
         path: PathBuf,
         /// The system's answer.
+        source: io::Error,
+    },
+    /// An archive could not be read.
+    #[error("cannot read the image archive {}: {source}", .path.display())]
+    ReadArchive {
+        /// The archive.
+        path: PathBuf,
+        /// What is wrong with it.
         source: io::Error,
     },
     /// Which libraries a program is linked with could not be asked.
