@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
+use crate::mesh::OwnImages;
 use crate::object::{self, Kind, ObjectRef};
 use crate::patience::given::look_again;
 use crate::undo::Undo;
@@ -73,6 +74,7 @@ pub struct Foothold {
     spoiled: AtomicBool,
     /// Why no pod of ours can start here.
     lack: OnceLock<String>,
+    images: OwnImages,
     /// What is broken instead of meshes of its own.
     lent: Option<LentMesh>,
 }
@@ -108,7 +110,19 @@ impl Foothold {
         }
         let (spoiled, lack) = (AtomicBool::new(false), OnceLock::new());
         let (ledger, going) = (Mutex::new(ledger), Mutex::default());
-        Ok(Foothold { cluster, seed, run, scope, ledger, going, lease, spoiled, lack, lent: None })
+        let images = OwnImages::default();
+        Ok(Foothold { cluster, seed, run, scope, ledger, going, lease, spoiled, lack, images, lent: None })
+    }
+
+    /// The same run where nodes have our images from elsewhere.
+    #[must_use]
+    pub fn with_images(self, images: OwnImages) -> Foothold {
+        Foothold { images, ..self }
+    }
+
+    /// Where nodes have our images from.
+    pub(crate) fn own_images(&self) -> &OwnImages {
+        &self.images
     }
 
     /// The same run for cases that break a mesh of somebody's.

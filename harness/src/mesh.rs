@@ -10,6 +10,7 @@ mod store;
 
 pub(crate) use install::is_ready;
 pub(crate) use other_tooling::SERVICE as SCHEDULER_UNDER_ANOTHER_NAME;
+pub use own_images::OwnImages;
 pub use rehearsal::{MeshTranscript, Rehearsal, Setting};
 
 use std::fmt;

@@ -144,7 +144,9 @@ impl World {
     /// Starts the pod; its Service's address.
     async fn start_name_server(&self, mode: &UpstreamMode) -> anyhow::Result<String> {
         let outside = self.outside();
-        self.apply_all(&manifests(&outside.namespace, mode)?).await?;
+        let mut objects = manifests(&outside.namespace, mode)?;
+        objects.iter_mut().for_each(|object| self.name_own_images(object));
+        self.apply_all(&objects).await?;
         self.wait_for(is_ready(&outside), self.patience().mesh).await?;
         let service = ObjectRef::new(Kind::Service, &outside.namespace, "name-server");
         let found = service.read(self.client()).await?.unwrap_or_default();

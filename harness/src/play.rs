@@ -15,7 +15,7 @@ use reports::Journal;
 use serde_json::json;
 
 use crate::images;
-use crate::mesh::{Mesh, Rehearsal, Setting};
+use crate::mesh::{Mesh, OwnImages, Rehearsal, Setting};
 use crate::model::iris;
 use crate::namespaces::Namespaces;
 use crate::patience::Patience;
@@ -157,6 +157,7 @@ pub fn rehearse_play(wanted: &Play) -> anyhow::Result<ClusterTranscript> {
     };
     let Some(topology) = wanted.topology else { return Ok(cluster) };
     let rehearsal = Rehearsal {
+        images: &OwnImages::Imported,
         topology,
         seldon: &wanted.seldon,
         setting,

@@ -68,6 +68,7 @@ pub(crate) fn take(
         return Ok(Arc::new(foothold.on_lent_mesh(mesh)));
     }
     let foothold = connected_foothold(&options.given.at, scope(&options.given), seed, cache, stop)?;
+    let foothold = foothold.with_images(options.given.images());
     runtime()?.block_on(foothold.look_for_images(&options.seldon.seldon, stop));
     Ok(Arc::new(foothold))
 }
@@ -179,7 +180,7 @@ pub(crate) fn examine(options: &DoctorOptions) -> Result<ExitCode, Failure> {
             Some(namespace) => survey_lent(&cluster, namespace).await,
             None => {
                 let client = cluster.client().map_err(Failure::machine)?;
-                survey(&client, scope(&options.given), &options.seldon).await
+                survey(&client, scope(&options.given), &options.seldon, &options.given.images()).await
             }
         };
         let findings = findings.map_err(|error| Failure::machine(format!("{error:#}")))?;

@@ -1,4 +1,4 @@
-//! `images write`: the images that pods of the harness run from, as a file.
+//! `images write` and `images push`: the images that pods of the harness run from, as a file and in a registry.
 
 use std::fs::{self, File};
 use std::io;
@@ -6,14 +6,19 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use harness::Pace;
-use harness::clusters::{Cache, ProgramImage, Programs, images_fingerprint, provision, write_images};
+use harness::clusters::{
+    Cache, ProgramImage, Programs, RegistryPlace, Transport, images_fingerprint, provision, push_images,
+    write_images,
+};
 use harness::images::{needed, own};
 use harness::seldon::SeldonSource;
 use reports::ExitCode;
 
+use crate::given_command::runtime;
 use crate::kubernetes_command::own_executable;
-use crate::options::{Failure, ImagesAction};
+use crate::options::{Failure, ImagesAction, ImagesOptions};
 use crate::real_options::{ARCHIVES, archive};
+use crate::run_command::stop_on_interrupt;
 use crate::screen::{remark, say};
 
 /// How long an archive is kept that no run writes again.
@@ -21,12 +26,39 @@ const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Does what `action` says.
 pub(crate) fn run(action: &ImagesAction) -> Result<ExitCode, Failure> {
-    let ImagesAction::Write { file, seldon, pace } = action;
     let cache = Cache::from_environment().map_err(Failure::machine)?;
-    make(seldon, (*pace).into(), &cache, file)?;
-    say(format!("{} holds:", file.display()));
-    needed(seldon).iter().for_each(|image| say(format!("  {image}")));
+    match action {
+        ImagesAction::Write { file, what } => {
+            make(&what.seldon, what.pace.into(), &cache, file)?;
+            say(format!("{} holds:", file.display()));
+            needed(&what.seldon).iter().for_each(|image| say(format!("  {image}")));
+        }
+        ImagesAction::Push { registry, plain_http, what } => {
+            let transport = if *plain_http { Transport::PlainHttp } else { Transport::Https };
+            push(registry, transport, what, &cache)?;
+        }
+    }
     Ok(ExitCode::AllPassed)
+}
+
+/// Puts them into a registry, by an archive that is kept.
+fn push(
+    registry: &RegistryPlace,
+    transport: Transport,
+    what: &ImagesOptions,
+    cache: &Cache,
+) -> Result<(), Failure> {
+    let archive = kept(&what.seldon, what.pace.into(), cache)?;
+    let stop = stop_on_interrupt()?;
+    runtime()?.block_on(async {
+        tokio::select! {
+            pushed = push_images(&archive, registry, transport, &|line| remark(line)) => pushed.map_err(Failure::machine),
+            () = stop.cancelled() => Err(Failure::machine("interrupted; images that were told before the last are there")),
+        }
+    })?;
+    say(format!("{registry} has:"));
+    needed(&what.seldon).iter().for_each(|image| say(format!("  {}", registry.name_of(image))));
+    Ok(())
 }
 
 /// Writes what a mesh of `seldon` needs to `file`.

@@ -15,7 +15,7 @@ pub(crate) use given::{ContextOptions, DiagnoseOptions, DoctorOptions, GivenOpti
 use harness::run::Keep;
 use harness::seldon::{ImageOverride, SeldonSource};
 use harness::{Pace, Profile, Topology};
-pub(crate) use images::ImagesAction;
+pub(crate) use images::{ImagesAction, ImagesOptions};
 pub(crate) use merging::{MergeOptions, ReportsAction};
 pub(crate) use mirror::MirrorAction;
 pub(crate) use reporting::{ReportFiles, ReportOptions};

@@ -7,7 +7,7 @@ use harness::clusters::{
     rehearse_provisioning, rehearse_provisioning_kubernetes, transcript, unprovisioned,
 };
 use harness::given::{rehearse_leaving, rehearse_looking, rehearse_taking};
-use harness::mesh::{MeshTranscript, Rehearsal, Setting};
+use harness::mesh::{MeshTranscript, OwnImages, Rehearsal, Setting};
 use harness::own_program::own_build;
 use harness::patience::Patience;
 use harness::play::rehearse_play;
@@ -60,6 +60,10 @@ pub(crate) fn run(options: &RunOptions, cache: &Cache) -> Result<ExitCode, Failu
                     seldon: &seldon,
                     setting: stage.setting,
                     reached: &stage.reached,
+                    images: &match cluster {
+                        ClusterOption::Given => options.given.images(),
+                        _ => OwnImages::Imported,
+                    },
                     directory: &records.join(CASE),
                     pace: options.pace.into(),
                     patience: match cluster.is_shared() {
@@ -227,7 +231,10 @@ fn given(options: &RunOptions, cache: &Cache) -> Result<Stage, Failure> {
         up: format!(
             "{}# kubectl stands for this program's own client, in context {context}\n\n{scope}{taken}\n{}",
             file.unwrap_or_default(),
-            looking(&options.seldon)
+            match options.given.images() {
+                OwnImages::Imported => looking(&options.seldon),
+                OwnImages::PulledFrom(registry) => format!("# nodes pull our images from {registry}\n"),
+            }
         ),
         setting: Setting::Shared,
         reached: Reached::Theirs { kubeconfig: at.kubeconfig.clone(), context: context.to_owned() },

@@ -87,6 +87,7 @@ mod tests {
     use super::*;
     use crate::given::tests::lab::Lab;
     use crate::given::{ClusterScope, Finding, survey};
+    use crate::mesh::OwnImages;
     use crate::object;
     use crate::seldon::SeldonSource;
     use rstest::rstest;
@@ -149,7 +150,10 @@ mod tests {
             });
             object::apply(&lab.client(), &manifest).await.unwrap();
         }
-        let found = survey(&lab.client(), ClusterScope::Allowed, &SeldonSource::StandIn).await.unwrap();
+        let found =
+            survey(&lab.client(), ClusterScope::Allowed, &SeldonSource::StandIn, &OwnImages::Imported)
+                .await
+                .unwrap();
         let lacks = |begins: &str| {
             found.iter().any(|finding| matches!(finding, Finding::Lacks(what) if what.starts_with(begins)))
         };

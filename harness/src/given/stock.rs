@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Finding, Foothold, HOME};
 use crate::images::{PROBES, needed};
+use crate::mesh::OwnImages;
 use crate::obstacles::IMPORT;
 use crate::patience::given::{IMAGES, look_again};
 use crate::seldon::SeldonSource;
@@ -106,7 +107,11 @@ fn doubts(shelves: kube::Result<Vec<Shelf>>, seldon: &SeldonSource) -> Vec<Doubt
 impl Foothold {
     /// Finds out whether every node that takes pods has the images of a mesh of `seldon`. What nodes do not name is
     /// looked for with pods that pull nothing, in a namespace of this run's. Where an image is missing, no case can run.
+    /// Where nodes pull our images, what they cannot get is said when a mesh does not come.
     pub async fn look_for_images(&self, seldon: &SeldonSource, stop: &CancellationToken) {
+        if self.images != OwnImages::Imported {
+            return;
+        }
         let Ok(client) = self.cluster.client() else { return };
         let doubts = doubts(shelves(&client, seldon).await, seldon);
         if doubts.is_empty() {

@@ -12,6 +12,7 @@ use kube::api::{Api, ListParams, PostParams};
 use kube::{Client, ResourceExt};
 
 use super::{ClusterScope, HOME, LentMesh, peculiarities, stock};
+use crate::mesh::OwnImages;
 use crate::object::{Kind, ObjectRef};
 use crate::seldon::SeldonSource;
 use crate::world::Topology;
@@ -128,6 +129,7 @@ pub async fn survey(
     client: &Client,
     scope: ClusterScope,
     seldon: &SeldonSource,
+    images: &OwnImages,
 ) -> anyhow::Result<Vec<Finding>> {
     let touches = |text: &str| Finding::Touches(text.to_owned());
     let mut findings = vec![
@@ -149,7 +151,12 @@ pub async fn survey(
         findings.push(Finding::Lacks(format!("{why:#}")));
     }
     findings.extend(peculiarities::of(client).await.into_iter().map(Finding::Lacks));
-    findings.extend(stock::findings(client, seldon).await);
+    match images {
+        OwnImages::Imported => findings.extend(stock::findings(client, seldon).await),
+        OwnImages::PulledFrom(registry) => findings.push(Finding::Unsure(format!(
+            "whether nodes can pull our images from {registry}: a mesh whose pods cannot says so when it does not come"
+        ))),
+    }
     needed.extend(LOOKED_AT);
     findings.extend(denied(client, &needed, None).await?);
     Ok(findings)

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lease::Held;
 use super::*;
+use crate::mesh::OwnImages;
 use crate::seldon::SeldonSource;
 use lab::Lab;
 
@@ -173,7 +174,9 @@ async fn a_narrow_account_is_told_each_verb_that_it_lacks() {
             })
             .collect()
     };
-    let said = missing(survey(&guest, ClusterScope::Allowed, &SeldonSource::StandIn).await.unwrap());
+    let said = missing(
+        survey(&guest, ClusterScope::Allowed, &SeldonSource::StandIn, &OwnImages::Imported).await.unwrap(),
+    );
     assert!(said.contains(&"you may not create, delete, get, list, patch pods".to_owned()), "{said:?}");
     assert!(
         said.contains(&"you may not create, delete clusterrolebindings.rbac.authorization.k8s.io".to_owned()),
@@ -191,9 +194,15 @@ async fn a_narrow_account_is_told_each_verb_that_it_lacks() {
     for document in [role, binding] {
         object::apply(&lab.client(), &document).await.unwrap();
     }
-    let said = missing(survey(&guest, ClusterScope::Allowed, &SeldonSource::StandIn).await.unwrap());
+    let said = missing(
+        survey(&guest, ClusterScope::Allowed, &SeldonSource::StandIn, &OwnImages::Imported).await.unwrap(),
+    );
     assert!(said.contains(&"you may not delete, patch pods".to_owned()), "{said:?}");
-    let owner = missing(survey(&lab.client(), ClusterScope::Allowed, &SeldonSource::StandIn).await.unwrap());
+    let owner = missing(
+        survey(&lab.client(), ClusterScope::Allowed, &SeldonSource::StandIn, &OwnImages::Imported)
+            .await
+            .unwrap(),
+    );
     assert!(owner.iter().all(|what| !what.starts_with("you may not")), "{owner:?}");
 }
 

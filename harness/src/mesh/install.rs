@@ -9,7 +9,7 @@ use seldon_crds::defaults::{self, Values, controller};
 use serde_json::{Value, json};
 
 use super::hasten::hasten;
-use super::own_images::{self, Behind};
+use super::own_images::{self, Behind, OwnImages};
 use super::{InstalledMesh, Mesh, Runtime, Servers, other_tooling, store};
 use crate::claim::Claim;
 use crate::look::{Look, PodQuery, Seen};
@@ -70,11 +70,22 @@ impl World {
         Ok(())
     }
 
+    /// Where nodes have our images from.
+    pub(crate) fn own_images(&self) -> &OwnImages {
+        self.foothold().map_or(&OwnImages::Imported, |foothold| foothold.own_images())
+    }
+
+    /// Lets an object of ours run from our own images, where others decide what a name stands for.
+    pub(crate) fn name_own_images(&self, object: &mut Value) {
+        own_images::name(object, Behind::Seldons, self.own_images());
+    }
+
     /// Applies what is ours of `mesh`. Where the kubelet is not ours, what its pods wait for is shrunk before, and they run
     /// from images under our own names.
     async fn apply_of(&self, mut objects: Vec<Value>) -> anyhow::Result<()> {
         if self.kubelet() == Kubelet::Real {
-            objects.iter_mut().for_each(|object| adapt(object, self.pace(), self.seldon()));
+            let (pace, seldon, images) = (self.pace(), self.seldon(), self.own_images());
+            objects.iter_mut().for_each(|object| adapt(object, pace, seldon, images));
         }
         self.apply_all(&objects).await
     }
@@ -187,13 +198,13 @@ pub(super) fn parts(mesh: &Mesh, installed: &InstalledMesh, seldon: &Seldon, kub
 
 /// Makes of an object of ours what is applied where the kubelet is a real one: what its pods wait for shrinks with the
 /// pace, and they run from images under our own names.
-pub(super) fn adapt(object: &mut Value, pace: Pace, seldon: &Seldon) {
+pub(super) fn adapt(object: &mut Value, pace: Pace, seldon: &Seldon, images: &OwnImages) {
     let behind = match seldon {
         Seldon::StandIn => Behind::StandIns,
         Seldon::Charts(_) => Behind::Seldons,
     };
     hasten(object, pace);
-    own_images::name(object, behind);
+    own_images::name(object, behind, images);
 }
 
 /// What stands around a mesh: namespaces, the artefact store and how it is reached, visitors.

@@ -6,8 +6,8 @@ use clusters::{Condition, Plan, transcript};
 use pace::Pace;
 use serde_json::{Value, json};
 
-use super::Mesh;
 use super::install::{Kubelet, Making, Part, adapt, installed, makings, parts};
+use super::{Mesh, OwnImages};
 use crate::given::{end_of_case, labelled_for_run, rehearsed_run};
 use crate::look::PodQuery;
 use crate::namespaces::Namespaces;
@@ -43,6 +43,8 @@ pub struct Rehearsal<'a> {
     pub reached: &'a Reached,
     /// Where helm's files go.
     pub directory: &'a Path,
+    /// Where nodes have our images from.
+    pub images: &'a OwnImages,
     /// Factor for long timers.
     pub pace: Pace,
     /// Upper ends of waits.
@@ -123,7 +125,7 @@ impl Rehearsal<'_> {
             Setting::Alone | Setting::AloneWithKubelet => object.clone(),
         };
         if self.kubelet() == Kubelet::Real {
-            adapt(&mut object, self.pace, self.seldon);
+            adapt(&mut object, self.pace, self.seldon, self.images);
         }
         object
     }

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use harness::clusters::RegistryPlace;
+use harness::mesh::OwnImages;
 use harness::seldon::SeldonSource;
 
 use super::Cni;
@@ -42,6 +44,17 @@ pub(crate) struct GivenOptions {
     /// Let the harness make objects without a namespace there (definitions, roles) and label kube-system.
     #[arg(long, requires = "context")]
     pub(crate) allow_cluster_scope: bool,
+    /// Where nodes pull our images from, HOST[:PORT][/PATH]: `images push` has put them there. Without it they are
+    /// imported on every node, and never pulled.
+    #[arg(long, value_name = "REGISTRY", requires = "context")]
+    pub(crate) registry: Option<RegistryPlace>,
+}
+
+impl GivenOptions {
+    /// Where nodes have our images from.
+    pub(crate) fn images(&self) -> OwnImages {
+        self.registry.clone().map_or(OwnImages::Imported, OwnImages::PulledFrom)
+    }
 }
 
 #[derive(Debug, Args)]

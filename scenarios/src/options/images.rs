@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::Subcommand;
+use clap::{Args, Subcommand};
+use harness::clusters::RegistryPlace;
 use harness::seldon::SeldonSource;
 
 use super::PaceOption;
@@ -13,11 +14,28 @@ pub(crate) enum ImagesAction {
     Write {
         /// The file.
         file: PathBuf,
-        /// Which Seldon they are for: with charts, Seldon's own images are pulled.
-        #[arg(long, value_name = "SELDON", default_value = "standin")]
-        seldon: SeldonSource,
-        /// Whether the long timers of stand-ins shrink.
-        #[arg(long, value_enum, default_value = "fast")]
-        pace: PaceOption,
+        #[command(flatten)]
+        what: ImagesOptions,
     },
+    /// Make them and put them into a registry, from which `--registry` lets the nodes of a given cluster pull them.
+    Push {
+        /// Where: HOST[:PORT][/PATH]. Docker's own login there is used.
+        registry: RegistryPlace,
+        /// It speaks HTTP, without TLS.
+        #[arg(long)]
+        plain_http: bool,
+        #[command(flatten)]
+        what: ImagesOptions,
+    },
+}
+
+/// Which images.
+#[derive(Debug, Args)]
+pub(crate) struct ImagesOptions {
+    /// Which Seldon they are for: with charts, Seldon's own images are pulled.
+    #[arg(long, value_name = "SELDON", default_value = "standin")]
+    pub(crate) seldon: SeldonSource,
+    /// Whether the long timers of stand-ins shrink.
+    #[arg(long, value_enum, default_value = "fast")]
+    pub(crate) pace: PaceOption,
 }

@@ -1,6 +1,7 @@
 //! Images that nobody but the harness has: which nodes have them, and what becomes of cases where one is missing.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
@@ -96,4 +97,38 @@ fn a_file_that_cannot_be_written_is_named() {
     let answer = Answer::of(&mut without_cargo(&place, &words)).expect(3);
     let said = "cannot write the image archive nowhere/ours.tar: ";
     assert!(answer.sentence().starts_with(said), "{}", answer.err);
+}
+
+#[test]
+fn a_registry_that_is_not_there_is_named() {
+    let place = Place::new();
+    // Nobody listens on a port that was just let go of.
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let registry = format!("{nobody}/team");
+    let words = ["images", "push", &registry, "--plain-http", "--seldon", "2.9.1"];
+    let mut push = without_cargo(&place, &words);
+    let answer = Answer::of(push.env("HOME", place.directory()).env_remove("DOCKER_CONFIG")).expect(3);
+    let said = format!("cannot push {registry}/seldon-conformance/toolbox:1: ");
+    assert!(answer.sentence().starts_with(&said), "{}", answer.err);
+    assert!(answer.sentence().contains("A registry without TLS wants --plain-http"), "{}", answer.err);
+}
+
+#[test]
+fn pods_run_from_the_registry_where_the_images_were_pushed() {
+    let words =
+        ["run", "ready model", "--cluster", "given", "--context", "theirs", "--cni", "flannel", "--dry-run"];
+    let said = Answer::of(&mut binary(
+        &Place::empty(),
+        &[&words[..], &["--registry", "r.example.com/team"]].concat(),
+    ));
+    let out = said.expect(0).out;
+    assert!(out.contains("# nodes pull our images from r.example.com/team\n"), "{out}");
+    let images: Vec<&str> =
+        out.lines().filter_map(|line| line.trim().trim_start_matches("- ").strip_prefix("image: ")).collect();
+    assert!(images.len() > 8, "{images:?}");
+    assert!(
+        images.iter().all(|image| image.starts_with("r.example.com/team/seldon-conformance/")),
+        "{images:?}"
+    );
+    assert!(!out.contains("imagePullPolicy: Never"), "{out}");
 }

@@ -23,6 +23,7 @@ const FILTERS: &[&str] =
 #[case::flag(&["run", "--retries", "3"], &["--retries"])]
 #[case::action(&["frobnicate"], &["frobnicate", "--help"])]
 #[case::no_action(&[], &["run", "list", "doctor", "cluster"])]
+#[case::registry(&["images", "push", "https://r.example.com"], &["names no registry", "HOST[:PORT][/PATH]"])]
 #[case::mesh(&["cluster", "up", "--mesh", "full"], &["none, per-namespace, cluster-wide"])]
 #[case::address(&["cluster", "up", "--host-address", "here"], &["here", "--host-address"])]
 #[case::port(&["cluster", "up", "--api-port", "70000"], &["70000"])]
