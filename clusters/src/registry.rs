@@ -11,7 +11,7 @@ use http::{HeaderValue, StatusCode};
 use image::{ArchivedImage, Blob, ImageError, parse_reference, read_archive};
 use oci_client::client::{ClientConfig, ClientProtocol};
 use oci_client::errors::OciDistributionError;
-use oci_client::manifest::IMAGE_MANIFEST_MEDIA_TYPE;
+use oci_client::manifest::OCI_IMAGE_MEDIA_TYPE;
 use oci_client::secrets::RegistryAuth;
 use oci_client::{Client, Reference, RegistryOperation};
 use tokio::fs::File;
@@ -140,7 +140,9 @@ async fn push_as(
         Transport::Https => ClientProtocol::Https,
         Transport::PlainHttp => ClientProtocol::Http,
     };
-    let client = Client::new(ClientConfig { protocol, ..ClientConfig::default() });
+    // Otherwise every few kilobytes of a stream are a request of their own.
+    let whole = ClientConfig { protocol, use_monolithic_push: true, ..ClientConfig::default() };
+    let client = Client::new(whole);
     for image in images {
         let name = place.name_of(image.reference.trim_start_matches("docker.io/"));
         progress(&format!("pushing {name}"));
@@ -194,7 +196,7 @@ async fn push(
             pushed.map_err(refused)?;
         }
     }
-    let kind = HeaderValue::from_static(IMAGE_MANIFEST_MEDIA_TYPE);
+    let kind = HeaderValue::from_static(OCI_IMAGE_MEDIA_TYPE);
     client.push_manifest_raw(&reference, image.manifest.clone(), kind).await.map_err(refused)?;
     Ok(())
 }

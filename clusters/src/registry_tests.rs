@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -40,8 +41,9 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 impl Shelves {
-    fn answer(&mut self, method: &Method, path: &str, query: &str, body: &[u8]) -> (StatusCode, String) {
-        let Some(path) = path.strip_prefix("/v2/").filter(|path| !path.is_empty()) else {
+    fn answer(&mut self, asked: &Parts, body: &[u8]) -> (StatusCode, String) {
+        let (method, query) = (&asked.method, asked.uri.query().unwrap_or_default());
+        let Some(path) = asked.uri.path().strip_prefix("/v2/").filter(|path| !path.is_empty()) else {
             return (StatusCode::OK, String::new());
         };
         if let Some((repository, tag)) = path.split_once("/manifests/") {
@@ -50,7 +52,9 @@ impl Shelves {
             let known = |part: &Value| {
                 self.blobs.contains_key(&format!("{repository}@{}", part["digest"].as_str().unwrap()))
             };
-            if !layers.iter().chain([&manifest["config"]]).all(known) {
+            // Distribution 3.0.0 refuses one that is said to be something else.
+            let told = asked.headers["content-type"].to_str().unwrap();
+            if told != manifest["mediaType"] || !layers.iter().chain([&manifest["config"]]).all(known) {
                 return (StatusCode::BAD_REQUEST, String::new());
             }
             self.manifests.insert(format!("{repository}:{tag}"), body.to_vec());
@@ -101,8 +105,7 @@ async fn registry(door: Door) -> (SocketAddr, Arc<Mutex<Shelves>>) {
                             response.status(401).header("www-authenticate", "Basic realm=\"shelves\"");
                         return Ok::<_, hyper::Error>(response.body(Full::default()).unwrap());
                     }
-                    let query = parts.uri.query().unwrap_or_default();
-                    let answer = kept.lock().unwrap().answer(&parts.method, parts.uri.path(), query, &body);
+                    let answer = kept.lock().unwrap().answer(&parts, &body);
                     let response = response.status(answer.0).header("location", answer.1);
                     Ok(response.header("range", "0-0").body(Full::<Bytes>::default()).unwrap())
                 }
