@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use embedded::{
-    Access, ClusterError, ClusterSpec, ContainerName, DeniedPackets, HostPorts, Profile, ProgramImage,
-    SupervisedCluster, UpstreamMode,
+    Access, ClusterError, ClusterSpec, Connections, ContainerName, DeniedPackets, HostPorts, LinkState,
+    PodName, Profile, ProgramImage, SupervisedCluster, UpstreamMode,
 };
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -131,6 +131,30 @@ impl Cluster {
             Cluster::Embedded(cluster) => Ok(cluster.kill(container).await?),
             Cluster::Given(_) => Err(LeverError::NotHere("node")),
             Cluster::Kubernetes(_, cluster) => Ok(cluster.supervised().kill(container).await?),
+        }
+    }
+
+    /// Takes the node's end of a pod's link down, or up again.
+    ///
+    /// # Errors
+    /// [`LeverError`] when one is to be taken down that is not there, or the cluster is given.
+    pub async fn set_link(&self, pod: PodName, state: LinkState) -> Result<(), LeverError> {
+        match self {
+            Cluster::Embedded(cluster) => Ok(cluster.set_link(pod, state).await?),
+            Cluster::Given(_) => Err(LeverError::NotHere("node")),
+            Cluster::Kubernetes(_, cluster) => Ok(cluster.supervised().set_link(pod, state).await?),
+        }
+    }
+
+    /// Lets the node forget connections that it tracks.
+    ///
+    /// # Errors
+    /// [`LeverError`] when it tracks no such connection, or the cluster is given.
+    pub async fn forget(&self, connections: Connections) -> Result<(), LeverError> {
+        match self {
+            Cluster::Embedded(cluster) => Ok(cluster.forget(connections).await?),
+            Cluster::Given(_) => Err(LeverError::NotHere("node")),
+            Cluster::Kubernetes(_, cluster) => Ok(cluster.supervised().forget(connections).await?),
         }
     }
 

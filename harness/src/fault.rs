@@ -12,7 +12,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use clusters::{Cluster, ContainerName, UpstreamMode};
+use clusters::{Cluster, Connections, ContainerName, LinkState, PodName, UpstreamMode};
 use reports::{Event, Phase};
 use serde_json::Value;
 
@@ -36,6 +36,10 @@ pub(crate) enum Change {
     },
     /// This container's process is killed on its node.
     Kill(ContainerName),
+    /// This pod's link is taken down on its node.
+    LinkDown(PodName),
+    /// The node forgets these connections.
+    Forget(Connections),
 }
 
 /// Something to break.
@@ -132,6 +136,16 @@ impl World {
             Change::Kill(container) => {
                 self.cluster().kill(container.clone()).await?;
                 // The kubelet undoes it.
+                Ok(Vec::new())
+            }
+            Change::LinkDown(pod) => {
+                let undo = self.undo_later(Undo::Link(pod.clone()));
+                self.cluster().set_link(pod.clone(), LinkState::Down).await?;
+                Ok(vec![undo])
+            }
+            Change::Forget(connections) => {
+                self.cluster().forget(connections.clone()).await?;
+                // Who is still admitted is remembered with the next packet.
                 Ok(Vec::new())
             }
             Change::Upstream { mode, namespaces } => match (self.cluster(), self.foothold()) {

@@ -147,11 +147,13 @@ fn envoy(reference: String, programs: &Programs, pace: Pace) -> ProgramImage {
     image
 }
 
-/// The bootstrap. Its waits follow the pace: 15 s for a first answer, 5 s between look-ups, 0.5 s to 30 s between
-/// connection attempts are Envoy's defaults, written out so that they can shrink.
+/// The bootstrap. Its waits follow the pace: 60 s of silence before the scheduler is asked whether it still hears; 15 s for a
+/// first answer, 5 s between look-ups, 0.5 s to 30 s between connection attempts, which are Envoy's defaults, written out so
+/// that they can shrink.
 fn envoy_bootstrap(pace: Pace) -> String {
     let seconds = |real: Duration| format!("{:.3}s", pace.wait(real).as_secs_f64());
     include_str!("images/envoy.yaml")
+        .replace("${KEEPALIVE}", &seconds(Duration::from_secs(60)))
         .replace("${FIRST_ANSWER}", &seconds(Duration::from_secs(15)))
         .replace("${DNS_REFRESH}", &seconds(Duration::from_secs(5)))
         .replace("${RETRY_BASE}", &seconds(Duration::from_millis(500)))
@@ -254,8 +256,9 @@ mod tests {
 
     #[test]
     fn the_bootstrap_follows_the_pace() {
-        assert!(envoy_bootstrap(Pace::REAL).contains("initial_fetch_timeout: 15.000s"));
-        let fast = envoy_bootstrap(Pace::FAST);
+        let (real, fast) = (envoy_bootstrap(Pace::REAL), envoy_bootstrap(Pace::FAST));
+        assert!(real.contains("initial_fetch_timeout: 15.000s"), "{real}");
+        assert!(real.contains("interval: 60.000s") && fast.contains("interval: 1.200s"), "{fast}");
         assert!(fast.contains("initial_fetch_timeout: 0.300s") && !fast.contains("${"), "{fast}");
     }
 }

@@ -132,6 +132,14 @@ impl AppliedModel {
         })
     }
 
+    /// Nobody has said anything of it yet.
+    pub fn has_no_condition(&self) -> Claim {
+        Claim::new(format!("{} has no condition", self.object), Look::Object(self.object.clone()), |seen| {
+            let Seen::Object(found) = seen else { return false };
+            found["status"]["conditions"].as_array().is_none_or(Vec::is_empty)
+        })
+    }
+
     /// The Model.
     pub fn object(&self) -> &ObjectRef {
         &self.object

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use clusters::UpstreamMode;
+use clusters::{LinkState, PodName, UpstreamMode};
 use serde_json::Value;
 
 use crate::object::{self, ObjectRef};
@@ -41,6 +41,8 @@ pub enum Undo {
     },
     /// Let the name server outside answer as before.
     Upstream(UpstreamMode),
+    /// Take a pod's link up again on its node, if the pod is still there.
+    Link(PodName),
 }
 
 impl fmt::Display for Undo {
@@ -51,6 +53,7 @@ impl fmt::Display for Undo {
             Undo::Merge { object, .. } | Undo::Cut { object, .. } => {
                 write!(formatter, "take back the change of {object}")
             }
+            Undo::Link(pod) => write!(formatter, "take the link of pod {pod} up again"),
             Undo::Upstream(_) => formatter.write_str("let the outside's name server answer as before"),
         }
     }
@@ -74,6 +77,7 @@ impl Undo {
             Undo::Merge { object, patch, ours } => object.take_back(world.client(), patch, ours).await,
             Undo::Cut { object, key, text } => object.cut(world.client(), key, text).await,
             Undo::Upstream(mode) => world.set_upstream(mode.clone()).await,
+            Undo::Link(pod) => Ok(world.cluster().set_link(pod.clone(), LinkState::Up).await?),
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::prelude::*;
 
 /// A policy on 9004 between the controller and its scheduler, and no other flow.
-fn denies_controller(cause: &Cause) -> bool {
+pub(crate) fn denies_controller(cause: &Cause) -> bool {
     matches!(cause, Cause::PolicyDenies { policies, from, to, port: 9004 }
         if from == "controller" && to == "scheduler"
             && policies.len() == 1 && policies[0].ends_with("/scheduler-without-its-api"))

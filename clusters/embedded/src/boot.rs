@@ -8,7 +8,9 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use embedded_api::{ApiServer, Authorization, Config, TlsIdentity};
 use embedded_dns::Denials;
-use embedded_node::{CONTAINER_INIT, NFT_ARGUMENTS, Node, NodeSettings, Program, ProgramImage, first_rules};
+use embedded_node::{
+    CONTAINER_INIT, LinkState, NFT_ARGUMENTS, Node, NodeSettings, Program, ProgramImage, first_rules,
+};
 use futures::future::BoxFuture;
 use outside::Upstream;
 use serde_json::Value;
@@ -17,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::border::Border;
-use crate::levers::{ContainerName, DeniedPackets, Levers};
+use crate::levers::{Connections, ContainerName, DeniedPackets, Levers, PodName};
 use crate::readiness::{self, until_ready};
 use crate::serve::Booted;
 use crate::wire::{Access, ClusterSpec, HostPorts};
@@ -81,6 +83,23 @@ impl Levers for Node {
         let killed = self.kill(namespace, pod, container);
         Box::pin(async move {
             killed.with_context(|| format!("container {container} of {namespace}/{pod} does not run"))
+        })
+    }
+
+    fn set_link<'a>(&'a self, pod: &'a PodName, state: LinkState) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(async move {
+            match (self.set_link(&pod.namespace, &pod.pod, state).await?, state) {
+                (Some(()), _) | (None, LinkState::Up) => Ok(()),
+                (None, LinkState::Down) => bail!("pod {pod} has no link on the node"),
+            }
+        })
+    }
+
+    fn forget<'a>(&'a self, connections: &'a Connections) -> BoxFuture<'a, anyhow::Result<usize>> {
+        Box::pin(async move {
+            let Connections { to, port } = connections;
+            let forgotten = self.forget(&to.namespace, &to.pod, *port).await?;
+            forgotten.with_context(|| format!("pod {to} is not on the node"))
         })
     }
 

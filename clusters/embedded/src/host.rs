@@ -8,6 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Stdio};
 
+use embedded_node::LinkState;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use outside::{Mode, Question};
@@ -17,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::conversation::Conversation;
 use crate::dispatch;
-use crate::levers::{ContainerName, DeniedPackets};
+use crate::levers::{Connections, ContainerName, DeniedPackets, PodName};
 use crate::wire::{Access, ClusterSpec, Command, Reply};
 
 /// Why there is no cluster, or why it did not obey.
@@ -154,6 +155,23 @@ impl SupervisedCluster {
     /// [`ClusterError::Refused`] when it does not run, [`ClusterError::Gone`] when the cluster has ended.
     pub async fn kill(&self, container: ContainerName) -> Result<(), ClusterError> {
         self.expect_done(&Order::Kill(container)).await
+    }
+
+    /// Takes the node's end of a pod's link down, or up again.
+    ///
+    /// # Errors
+    /// [`ClusterError::Refused`] when one is to be taken down that is not there, [`ClusterError::Gone`] when the cluster
+    /// has ended.
+    pub async fn set_link(&self, pod: PodName, state: LinkState) -> Result<(), ClusterError> {
+        self.expect_done(&Order::Link(pod, state)).await
+    }
+
+    /// Lets the node forget connections that it tracks.
+    ///
+    /// # Errors
+    /// [`ClusterError::Refused`] when it tracks no such connection, [`ClusterError::Gone`] when the cluster has ended.
+    pub async fn forget(&self, connections: Connections) -> Result<(), ClusterError> {
+        self.expect_done(&Order::Forget(connections)).await
     }
 
     /// What the node's rules that deny have counted so far.

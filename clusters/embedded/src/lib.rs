@@ -25,9 +25,9 @@ mod wire;
 pub use boot::{Ingredients, ingredients};
 pub use builtin::Builtin;
 pub use dispatch::{intercept, try_namespaces};
-pub use embedded_node::{Program, ProgramImage};
+pub use embedded_node::{LinkState, Program, ProgramImage};
 pub use host::{ClusterError, SupervisedCluster};
-pub use levers::{ContainerName, DeniedPackets, Levers};
+pub use levers::{Connections, ContainerName, DeniedPackets, Levers, PodName};
 pub use namespaces::NamespaceError;
 pub use netmodel::Profile;
 pub use outside::{Mode as UpstreamMode, Question as UpstreamQuestion};
@@ -43,6 +43,6 @@ pub mod supervision {
     pub use crate::serve::{Booted, NotUp, serve};
     pub use crate::supervisor::supervise;
     pub use embedded_dns::Denials;
-    pub use embedded_node::{NODE_ADDRESS, NodeLan};
+    pub use embedded_node::{NODE_ADDRESS, NodeLan, forget_connections, set_link};
     pub use outside::Upstream;
 }

@@ -9,7 +9,7 @@ use outside::Upstream;
 use serde::de::DeserializeOwned;
 use tracing::info;
 
-use crate::levers::Levers;
+use crate::levers::{Connections, Levers};
 use crate::wire::{Access, Command, Reply, Wire};
 
 /// How long the node may take to do what it is told.
@@ -38,6 +38,14 @@ async fn obeyed<T>(order: impl Future<Output = anyhow::Result<T>>, done: impl Fn
         Ok(Ok(answer)) => done(answer),
         Ok(Err(error)) => Reply::Failed(format!("{error:#}")),
         Err(_) => Reply::Failed(format!("the node did not do it within {} s", ORDER.as_secs())),
+    }
+}
+
+/// A node that tracks no such connection has done nothing.
+fn forgotten(count: usize, connections: &Connections) -> Reply {
+    match count {
+        0 => Reply::Failed(format!("the node tracks no {connections}")),
+        _ => Reply::Done,
     }
 }
 
@@ -79,6 +87,10 @@ pub async fn serve<S: DeserializeOwned>(
             }
             Command::UpstreamQuestions => Reply::Questions(running.upstream.questions()),
             Command::Kill(container) => obeyed(running.levers.kill(&container), |()| Reply::Done).await,
+            Command::Link(pod, state) => obeyed(running.levers.set_link(&pod, state), |()| Reply::Done).await,
+            Command::Forget(connections) => {
+                obeyed(running.levers.forget(&connections), |count| forgotten(count, &connections)).await
+            }
             Command::DeniedPackets => obeyed(running.levers.denials(), Reply::DeniedPackets).await,
             Command::Stop => {
                 wire.send(&Reply::Done).await?;

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use embedded_node::ProgramImage;
+use embedded_node::{LinkState, ProgramImage};
 use netmodel::Profile;
 use outside::{Mode, Question};
 use pace::Pace;
@@ -12,7 +12,7 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 
-use crate::levers::{ContainerName, DeniedPackets};
+use crate::levers::{Connections, ContainerName, DeniedPackets, PodName};
 
 /// What listens on the host besides the API server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,6 +60,10 @@ pub(crate) enum Command<S> {
     UpstreamQuestions,
     /// Kill a container's first process.
     Kill(ContainerName),
+    /// Take a pod's link down, or up again.
+    Link(PodName, LinkState),
+    /// Forget connections that the node tracks.
+    Forget(Connections),
     /// Read what the rules that deny have counted.
     DeniedPackets,
     /// End the cluster.

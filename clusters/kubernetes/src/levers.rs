@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::net::Ipv4Addr;
 
-use anyhow::Context;
-use embedded::{ContainerName, DeniedPackets, Levers};
+use anyhow::{Context, bail};
+use embedded::supervision::{forget_connections, set_link};
+use embedded::{Connections, ContainerName, DeniedPackets, Levers, LinkState, PodName};
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
+use tokio::task::spawn_blocking;
 
+use crate::attachments::link_of;
 use crate::parts::ctr;
 use crate::process::Launcher;
 use crate::spec::Network;
@@ -42,6 +45,13 @@ impl NodeLevers {
         })
     }
 
+    async fn address(&self, name: &PodName) -> anyhow::Result<Ipv4Addr> {
+        let pods: Api<Pod> = Api::namespaced(self.client.clone(), &name.namespace);
+        let address = pods.get(&name.pod).await?.status.and_then(|status| status.pod_ip);
+        let address = address.with_context(|| format!("pod {name} has no address yet"))?;
+        address.parse().with_context(|| format!("{address} of pod {name} is no IPv4 address"))
+    }
+
     /// Pods with a link on the node, by that link's name.
     async fn pods_by_link(&self) -> anyhow::Result<BTreeMap<String, String>> {
         let routes =
@@ -67,6 +77,23 @@ impl Levers for NodeLevers {
             let task = self.task(container).await?;
             let kill = ctr().args(["tasks", "kill", "--signal", "SIGKILL", &task]);
             self.launcher.run("kill", &kill).await.map(drop)
+        })
+    }
+
+    fn set_link<'a>(&'a self, pod: &'a PodName, state: LinkState) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(async move {
+            match (link_of(pod)?, state) {
+                (Some(link), _) => Ok(spawn_blocking(move || set_link(&link, state)).await??),
+                (None, LinkState::Up) => Ok(()),
+                (None, LinkState::Down) => bail!("pod {pod} has no link on the node"),
+            }
+        })
+    }
+
+    fn forget<'a>(&'a self, connections: &'a Connections) -> BoxFuture<'a, anyhow::Result<usize>> {
+        Box::pin(async move {
+            let (address, port) = (self.address(&connections.to).await?, connections.port);
+            Ok(spawn_blocking(move || forget_connections(address, port)).await??)
         })
     }
 

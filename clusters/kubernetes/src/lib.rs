@@ -16,6 +16,7 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod attachments;
 mod boot;
 mod calico;
 pub mod cgroups;

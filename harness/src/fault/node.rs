@@ -1,16 +1,21 @@
 //! Faults of the node, where it is ours.
 
-use clusters::ContainerName;
+use clusters::{Connections, ContainerName, PodName};
+use netmodel::OutcomeClass;
 use serde_json::Value;
 
+use super::policy::dial_ends;
 use super::{Change, Fault};
 use crate::claim::Claim;
 use crate::look::{Look, PodQuery, Seen};
+use crate::mesh::InstalledMesh;
 use crate::object::Kind;
 use crate::world::World;
 
 /// What a process that SIGKILL has ended is said to have exited with.
 const KILLED: u64 = 128 + 9;
+/// What grpc-go says of a connection on which nobody answers any more.
+const SILENCE: &str = "keepalive ping failed to receive ACK within timeout";
 
 /// The container that `query` means is killed on its node, as when memory runs out. The kubelet starts it again.
 ///
@@ -48,4 +53,75 @@ pub async fn killed(world: &World, query: &PodQuery) -> anyhow::Result<Fault> {
         }),
         change: Change::Kill(name),
     })
+}
+
+/// The link of the pod that `query` means is taken down on its node: its program runs on, and nobody reaches it.
+///
+/// Seen of a real kubelet, kube-proxy and Calico: the probes of the node fail, the Service that has lost its only endpoint
+/// refuses, and when the link is up again felix routes to it by itself; the same behind a bridge of the reference plugins.
+///
+/// # Errors
+/// When there is no such pod.
+pub async fn link_down(world: &World, query: &PodQuery) -> anyhow::Result<Fault> {
+    let pod = named(world, query).await?;
+    let ready = |status: &'static str| {
+        let look = Look::Objects {
+            kind: Kind::Pod,
+            namespace: query.namespace.clone(),
+            labels: query.labels.clone(),
+        };
+        let name = pod.pod.clone();
+        Claim::new(format!("{} has Ready={status}", query.name), look, move |seen| {
+            let Seen::Objects(pods) = seen else { return false };
+            let conditions = pods
+                .iter()
+                .filter(|pod| pod["metadata"]["name"] == name.as_str())
+                .filter_map(|pod| pod["status"]["conditions"].as_array());
+            conditions.flatten().any(|it| it["type"] == "Ready" && it["status"] == status)
+        })
+    };
+    Ok(Fault {
+        breaks: format!("the link of {}'s pod is taken down on its node", query.name),
+        bites: ready("False"),
+        gone: ready("True"),
+        change: Change::LinkDown(pod),
+    })
+}
+
+/// A visitor who dials the mesh is turned away: nobody stands behind its Service.
+pub fn visitors_are_refused(mesh: &InstalledMesh) -> Claim {
+    dial_ends(&mesh.visitor(), &format!("seldon-mesh.{}", mesh.tenant()), 80, &[OutcomeClass::Refused])
+}
+
+/// The node forgets the connections to the scheduler's port 9004, as when its table of connections is flushed: what comes
+/// next on them is judged as if it came first. To be injected where a policy denies that.
+///
+/// Seen of a real Calico, and of the embedded cluster's rules on both networks: neither end hears anything, and its packets
+/// are counted by the rule that denies. That kube-router does the same is derived from its rules: they accept what belongs
+/// to a known connection and judge all the rest.
+///
+/// # Errors
+/// When there is no scheduler's pod.
+pub async fn forgotten(world: &World, mesh: &InstalledMesh) -> anyhow::Result<Fault> {
+    let controller = mesh.controller();
+    let times = |seen: &Seen| match seen {
+        Seen::Log(log) => log.matches(SILENCE).count(),
+        _ => 0,
+    };
+    let look = Look::Log(controller.clone());
+    let before = times(&world.look(&look).await);
+    let to = named(world, &mesh.scheduler()).await?;
+    Ok(Fault {
+        breaks: "the node forgets the connections to the scheduler's port 9004".into(),
+        bites: Claim::new("the controller's pings on them are not answered", look, move |seen| {
+            times(seen) > before
+        }),
+        gone: dial_ends(&controller, &mesh.scheduler_name(), 9004, &[OutcomeClass::Open]),
+        change: Change::Forget(Connections { to, port: 9004 }),
+    })
+}
+
+async fn named(world: &World, query: &PodQuery) -> anyhow::Result<PodName> {
+    let pod = world.pod(query).await?.metadata.name.unwrap_or_default();
+    Ok(PodName { namespace: query.namespace.clone(), pod })
 }

@@ -82,9 +82,11 @@ pub(super) fn order(entries: &[Undo]) -> Order<'_> {
             Undo::Delete(object) if object.kind == Kind::Namespace => order.namespaces.push((undo, object)),
             Undo::Delete(object) if object.namespace.is_empty() => order.unscoped.push((undo, object)),
             Undo::Delete(object) => order.lent.push((undo, object)),
-            Undo::Restore { .. } | Undo::Merge { .. } | Undo::Cut { .. } | Undo::Upstream(_) => {
-                order.changes.push(undo);
-            }
+            Undo::Restore { .. }
+            | Undo::Merge { .. }
+            | Undo::Cut { .. }
+            | Undo::Upstream(_)
+            | Undo::Link(_) => order.changes.push(undo),
         }
     }
     order.lent.sort_by_key(|(_, object)| object.kind != Kind::NetworkPolicy);
@@ -109,7 +111,7 @@ pub(super) async fn sweep(client: &Client, run: &str, entries: &[Undo], awaited:
             }
             Undo::Cut { object, key, text } => left.note(undo, object.cut(client, key, text).await),
             // Nothing of a given cluster; and what is deleted is not among the changes.
-            Undo::Upstream(_) | Undo::Delete(_) => {}
+            Undo::Upstream(_) | Undo::Link(_) | Undo::Delete(_) => {}
         }
     }
     for (undo, object) in lent {

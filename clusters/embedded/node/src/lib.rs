@@ -19,7 +19,9 @@ mod settings;
 mod shared;
 
 pub use container::{CONTAINER_INIT, Program, container_init};
-pub use links::{BRIDGE_ADDRESS, GATEWAY, LinkError, NODE_ADDRESS, NodeLan};
+pub use links::{
+    BRIDGE_ADDRESS, GATEWAY, LinkError, LinkState, NODE_ADDRESS, NodeLan, forget_connections, set_link,
+};
 pub use node::{Node, StartError};
 pub use proxy::{NFT_ARGUMENTS, NftError, RulesState, first_rules};
 pub use settings::{NodeSettings, ProgramImage, TokenIssuer};

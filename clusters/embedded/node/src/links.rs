@@ -3,17 +3,21 @@
 //! Everything is set by netlink and by writes under `/proc/sys/net`; nothing here forks or runs a program.
 
 mod addresses;
+mod conntrack;
 mod namespace;
 mod netlink;
 mod node;
 mod pod;
+mod state;
 mod sysctl;
 
 pub(crate) use addresses::Addresses;
+pub use conntrack::forget_connections;
 pub use netlink::LinkError;
 pub use node::NodeLan;
 pub(crate) use node::{Bridging, NodeLinks};
 pub(crate) use pod::PodLink;
+pub use state::{LinkState, set_link};
 
 use std::net::Ipv4Addr;
 

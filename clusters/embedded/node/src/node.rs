@@ -13,7 +13,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::images::Images;
 use crate::kubelet::{self, Events};
-use crate::links::{Addresses, BRIDGE_ADDRESS, LinkError, NodeLinks};
+use crate::links::{self, Addresses, BRIDGE_ADDRESS, LinkError, LinkState, NodeLinks, forget_connections};
 use crate::proxy::{self, NftError, RulesState};
 use crate::requests;
 use crate::settings::NodeSettings;
@@ -110,6 +110,34 @@ impl Node {
         let running = self.shared.pod(namespace, pod)?.running(container)?;
         running.process.signal(Signal::SIGKILL);
         Some(())
+    }
+
+    /// Takes a pod's link down, or up again; `None` when the node has no such pod with a link of its own.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn set_link(
+        &self,
+        namespace: &str,
+        pod: &str,
+        state: LinkState,
+    ) -> Result<Option<()>, LinkError> {
+        match self.shared.pod(namespace, pod).and_then(|pod| pod.link()) {
+            Some(link) => link.set(state).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Forgets the connections to a port of a pod, as [`crate::forget_connections`] does; `None` when the node has no such
+    /// pod.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub async fn forget(&self, namespace: &str, pod: &str, port: u16) -> Result<Option<usize>, LinkError> {
+        match self.shared.pod(namespace, pod).and_then(|pod| pod.address()) {
+            Some(address) => links::blocking(move || forget_connections(address, port)).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// What the rules that deny have counted since they were loaded, by the words in their comments. A change of the rules

@@ -3,7 +3,8 @@
 use std::io;
 
 use rtnetlink::packet_core::{
-    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
+    NLM_F_ACK, NLM_F_CREATE, NLM_F_EXCL, NLM_F_REPLACE, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload,
 };
 use rtnetlink::packet_route::address::AddressMessage;
 use rtnetlink::packet_route::link::LinkMessage;
@@ -49,6 +50,11 @@ impl Batch {
 
     pub(super) fn add_route(&mut self, step: impl Into<String>, route: RouteMessage) -> &mut Batch {
         self.push(step, NLM_F_CREATE | NLM_F_EXCL, RouteNetlinkMessage::NewRoute(route))
+    }
+
+    /// The same, also where there is such a route already.
+    pub(super) fn put_route(&mut self, step: impl Into<String>, route: RouteMessage) -> &mut Batch {
+        self.push(step, NLM_F_CREATE | NLM_F_REPLACE, RouteNetlinkMessage::NewRoute(route))
     }
 
     /// Lets an interface answer ARP for others at once, where the kernel waits up to 0.8 s. By netlink, because user

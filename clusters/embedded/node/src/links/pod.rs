@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use netmodel::profile::Attachment;
 use rtnetlink::packet_route::link::{InfoData, InfoVeth, LinkAttribute};
-use rtnetlink::packet_route::route::RouteScope;
+use rtnetlink::packet_route::route::{RouteMessage, RouteScope};
 use rtnetlink::{
     AddressMessageBuilder, LinkBridgePort, LinkMessageBuilder, LinkUnspec, LinkVeth, RouteMessageBuilder,
 };
@@ -14,6 +14,7 @@ use rtnetlink::{
 use super::namespace::Namespace;
 use super::netlink::{Batch, LinkError, Netlink};
 use super::node::{BRIDGE, Bridging, LOOPBACK, NodeLinks};
+use super::state::{LinkState, set_link};
 use super::{BRIDGE_ADDRESS, NODE_ADDRESS, POD_MTU, ROUTED_GATEWAY};
 
 /// Interface numbers on the node's side, never used twice: a number that came again could be mixed up with a dying link.
@@ -25,8 +26,39 @@ const ETH0: u32 = 2;
 #[derive(Debug)]
 pub(crate) struct PodLink {
     namespace: Namespace,
+    end: NodeEnd,
     /// The pod's address.
     pub(crate) address: Ipv4Addr,
+}
+
+/// A pod's link, as the node sees it.
+#[derive(Debug, Clone)]
+struct NodeEnd {
+    interface: String,
+    index: u32,
+    attachment: Attachment,
+}
+
+impl NodeEnd {
+    fn set(&self, address: Ipv4Addr, state: LinkState) -> Result<(), LinkError> {
+        set_link(&self.interface, state)?;
+        if (state, self.attachment) == (LinkState::Up, Attachment::Routed) {
+            // The kernel removed it when the link went down; felix puts its own back, too.
+            let mut batch = Batch::default();
+            batch.put_route(format!("route {address} to its pod again"), self.route(address));
+            Netlink::open()?.apply(batch)?;
+        }
+        Ok(())
+    }
+
+    fn route(&self, address: Ipv4Addr) -> RouteMessage {
+        RouteMessageBuilder::<Ipv4Addr>::new()
+            .destination_prefix(address, 32)
+            .output_interface(self.index)
+            .scope(RouteScope::Link)
+            .pref_source(NODE_ADDRESS)
+            .build()
+    }
 }
 
 impl PodLink {
@@ -43,22 +75,23 @@ impl PodLink {
             let namespace = Namespace::create()?;
             node.apply(node_side(&interface, index, &namespace, attachment, bridging))?;
             namespace.netlink.apply(pod_side(address, attachment))?;
+            let end = NodeEnd { interface, index, attachment };
             if attachment == Attachment::Routed {
                 let mut batch = Batch::default();
-                let route = RouteMessageBuilder::<Ipv4Addr>::new()
-                    .destination_prefix(address, 32)
-                    .output_interface(index)
-                    .scope(RouteScope::Link)
-                    .pref_source(NODE_ADDRESS)
-                    .build();
                 batch
-                    .add_route(format!("route {address} to its pod"), route)
-                    .answer_arp_at_once(&interface, index);
+                    .add_route(format!("route {address} to its pod"), end.route(address))
+                    .answer_arp_at_once(&end.interface, index);
                 node.apply(batch)?;
             }
-            Ok(PodLink { namespace, address })
+            Ok(PodLink { namespace, end, address })
         })
         .await
+    }
+
+    /// Takes the node's end of the link down, or up again.
+    pub(crate) async fn set(&self, state: LinkState) -> Result<(), LinkError> {
+        let (end, address) = (self.end.clone(), self.address);
+        super::blocking(move || end.set(address, state)).await
     }
 
     /// The namespace, to be entered by the pod's processes.

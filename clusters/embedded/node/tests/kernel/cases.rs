@@ -2,6 +2,7 @@
 
 mod containers;
 pub(crate) mod killed;
+mod levers;
 mod packets;
 mod pods;
 
@@ -43,5 +44,9 @@ cases![
     packets::flannel_routes_and_polices_without_br_netfilter,
     packets::calico_routes_and_polices,
     packets::a_port_is_forwarded,
+    levers::flannel_link_goes_down_and_up,
+    levers::calico_link_goes_down_and_up,
+    levers::flannel_forgotten_connection_meets_the_policy,
+    levers::calico_forgotten_connection_meets_the_policy,
     killed::to_be_killed,
 ];

@@ -18,7 +18,7 @@ while True:
     c, a = s.accept(); c.sendall(a[0].encode()); c.close()'";
 
 /// Dials once, with a second's patience: the address seen, or the errno's name.
-async fn dial(world: &World, from: &str, address: &str, port: u16) -> String {
+pub(super) async fn dial(world: &World, from: &str, address: &str, port: u16) -> String {
     let script = format!(
         "python3 -c '
 import socket, errno
@@ -31,25 +31,30 @@ except OSError as e: print(errno.errorcode[e.errno], end=\"\")'"
     world.exec(from, &script).await
 }
 
-async fn serving(profile: Profile) -> (World, String) {
+pub(super) async fn serving(profile: Profile) -> (World, String) {
     let world = World::start(profile).await;
     let server = json!({"containers": [container("main", SERVER)]});
     world.create("server", server).await;
     world.shell("client", "exec sleep 600").await;
-    create(&world.client, json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "s"},
-        "spec": {"clusterIP": "10.43.7.7", "ports": [{"port": 80, "targetPort": 9004}], "selector": {"app": "server"}}})).await;
     world.log_with("server", "up").await;
     let address = world.ready("server").await["status"]["podIP"].as_str().unwrap().to_owned();
     world.ready("client").await;
-    create(&world.client, json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
-        "metadata": {"name": "s-1", "labels": {"kubernetes.io/service-name": "s"}},
-        "endpoints": [{"addresses": [address], "conditions": {"ready": true, "serving": true, "terminating": false}}],
-        "ports": [{"port": 9004, "protocol": "TCP"}]})).await;
+    expose(&world, "server", "10.43.7.7", &address, 9004).await;
     (world, address)
 }
 
+/// Gives the pod `app` a Service, whose port 80 leads to `port` of the pod.
+pub(super) async fn expose(world: &World, app: &str, service: &str, address: &str, port: u16) {
+    create(&world.client, json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": app},
+        "spec": {"clusterIP": service, "ports": [{"port": 80, "targetPort": port}], "selector": {"app": app}}})).await;
+    create(&world.client, json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "addressType": "IPv4",
+        "metadata": {"name": format!("{app}-1"), "labels": {"kubernetes.io/service-name": app}},
+        "endpoints": [{"addresses": [address], "conditions": {"ready": true, "serving": true, "terminating": false}}],
+        "ports": [{"port": port, "protocol": "TCP"}]})).await;
+}
+
 /// Waits until the policy (or its absence) is in the kernel.
-async fn in_force(world: &World, name: &str, wanted: bool) {
+pub(super) async fn in_force(world: &World, name: &str, wanted: bool) {
     let key = format!("default/{name}");
     let mut rules = world.node.rules();
     let state = tokio::time::timeout(
@@ -59,7 +64,7 @@ async fn in_force(world: &World, name: &str, wanted: bool) {
     assert_eq!(state.await.expect("rules are applied").unwrap().error, None);
 }
 
-async fn reaches(world: &World, from: &str, address: &str, port: u16) -> String {
+pub(super) async fn reaches(world: &World, from: &str, address: &str, port: u16) -> String {
     // The Service counts a few milliseconds after its endpoints were written.
     for _ in 0..50 {
         let seen = dial(world, from, address, port).await;
@@ -88,7 +93,7 @@ async fn polices(profile: Profile, denied: &str) {
     stream.read_to_string(&mut seen).await.unwrap();
     assert_eq!(seen, if profile == Profile::Flannel { "10.42.0.1" } else { "192.168.50.10" }, "node to pod");
 
-    create(&world.client, policy()).await;
+    create(&world.client, policy("server")).await;
     in_force(&world, "deny", true).await;
     assert_eq!(dial(&world, "client", &server, 9004).await, denied);
     assert_eq!(dial(&world, "client", "10.43.7.7", 80).await, denied);
@@ -106,9 +111,10 @@ async fn polices(profile: Profile, denied: &str) {
     assert_eq!(dial(&world, "client", &server, 9004).await, client, "repaired");
 }
 
-fn policy() -> Value {
+/// Nobody is admitted to the pod `app`.
+pub(super) fn policy(app: &str) -> Value {
     json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "deny"},
-        "spec": {"podSelector": {"matchLabels": {"app": "server"}}, "policyTypes": ["Ingress"]}})
+        "spec": {"podSelector": {"matchLabels": {"app": app}}, "policyTypes": ["Ingress"]}})
 }
 
 pub(crate) async fn flannel_routes_and_polices() {
