@@ -21,7 +21,8 @@ const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Does what `action` says.
 pub(crate) fn run(action: &ImagesAction) -> Result<ExitCode, Failure> {
-    let ImagesAction::Write { file, seldon, pace } = action;
+    let ImagesAction::Write { file, seldon, model_server, pace } = action;
+    let seldon = &model_server.of(seldon)?;
     let cache = Cache::from_environment().map_err(Failure::machine)?;
     make(seldon, (*pace).into(), &cache, file)?;
     say(format!("{} holds:", file.display()));
@@ -90,7 +91,7 @@ fn ingredients(
 
 /// The images of them.
 pub(crate) fn images(programs: &Programs, seldon: &SeldonSource, pace: Pace) -> Vec<ProgramImage> {
-    let mut images = own(programs, pace);
+    let mut images = own(programs, pace, seldon.model_server());
     images.retain(|image| needed(seldon).contains(&image.reference.as_str()));
     images
 }

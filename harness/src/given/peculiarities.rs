@@ -88,7 +88,7 @@ mod tests {
     use crate::given::tests::lab::Lab;
     use crate::given::{ClusterScope, Finding, survey};
     use crate::object;
-    use crate::seldon::SeldonSource;
+    use crate::seldon::{ModelServer, SeldonSource};
     use rstest::rstest;
     use serde_json::{Value, json};
 
@@ -149,7 +149,10 @@ mod tests {
             });
             object::apply(&lab.client(), &manifest).await.unwrap();
         }
-        let found = survey(&lab.client(), ClusterScope::Allowed, &SeldonSource::StandIn).await.unwrap();
+        let found =
+            survey(&lab.client(), ClusterScope::Allowed, &SeldonSource::StandIn(ModelServer::MlServer))
+                .await
+                .unwrap();
         let lacks = |begins: &str| {
             found.iter().any(|finding| matches!(finding, Finding::Lacks(what) if what.starts_with(begins)))
         };

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lease::Held;
 use super::*;
-use crate::seldon::SeldonSource;
+use crate::seldon::{ModelServer, SeldonSource};
 use lab::Lab;
 
 fn config_map(namespace: &str) -> Value {
@@ -173,7 +173,9 @@ async fn a_narrow_account_is_told_each_verb_that_it_lacks() {
             })
             .collect()
     };
-    let said = missing(survey(&guest, ClusterScope::Allowed, &SeldonSource::StandIn).await.unwrap());
+    let said = missing(
+        survey(&guest, ClusterScope::Allowed, &SeldonSource::StandIn(ModelServer::MlServer)).await.unwrap(),
+    );
     assert!(said.contains(&"you may not create, delete, get, list, patch pods".to_owned()), "{said:?}");
     assert!(
         said.contains(&"you may not create, delete clusterrolebindings.rbac.authorization.k8s.io".to_owned()),
@@ -191,9 +193,15 @@ async fn a_narrow_account_is_told_each_verb_that_it_lacks() {
     for document in [role, binding] {
         object::apply(&lab.client(), &document).await.unwrap();
     }
-    let said = missing(survey(&guest, ClusterScope::Allowed, &SeldonSource::StandIn).await.unwrap());
+    let said = missing(
+        survey(&guest, ClusterScope::Allowed, &SeldonSource::StandIn(ModelServer::MlServer)).await.unwrap(),
+    );
     assert!(said.contains(&"you may not delete, patch pods".to_owned()), "{said:?}");
-    let owner = missing(survey(&lab.client(), ClusterScope::Allowed, &SeldonSource::StandIn).await.unwrap());
+    let owner = missing(
+        survey(&lab.client(), ClusterScope::Allowed, &SeldonSource::StandIn(ModelServer::MlServer))
+            .await
+            .unwrap(),
+    );
     assert!(owner.iter().all(|what| !what.starts_with("you may not")), "{owner:?}");
 }
 
