@@ -9,7 +9,7 @@ use std::time::Duration;
 use clusters::{Cache, Program, ProgramImage, Programs};
 use pace::Pace;
 
-use crate::seldon::SeldonSource;
+use crate::seldon::{ModelServer, SeldonSource};
 
 /// Built-in programs that this crate's images name. A binary hands them to [`clusters::intercept`].
 pub use standin_programs::BUILTINS;
@@ -24,6 +24,9 @@ pub const SUITE: &str = "seldon-conformance/suite:1";
 pub const SUITE_PROGRAM: &str = "suite";
 /// Image of the artefact store.
 pub const STORE: &str = "seldon-conformance/store:1";
+
+/// Image of the stand-in for MLServer.
+pub const MODEL_SERVER: &str = "seldon-conformance/model-server:1";
 
 /// How the names of Seldon's images begin.
 const SELDONS: &str = "docker.io/seldonio/";
@@ -42,10 +45,23 @@ pub const REFERENCES: [&str; 8] = [
     STORE,
 ];
 
+/// The same where models are loaded into the stand-in for MLServer.
+pub const REFERENCES_WITHOUT_MLSERVER: [&str; 8] = [
+    "seldon-conformance/seldonv2-controller:2.9.1",
+    "seldon-conformance/seldon-scheduler:2.9.1",
+    "seldon-conformance/seldon-agent:2.9.1",
+    "seldon-conformance/seldon-envoy:2.9.1",
+    "seldon-conformance/seldon-rclone:2.9.1",
+    MODEL_SERVER,
+    TOOLBOX,
+    STORE,
+];
+
 /// Those of them that a mesh of `seldon` needs on a node: where it is Seldon's charts', its images are pulled.
 pub fn needed(seldon: &SeldonSource) -> &'static [&'static str] {
     match seldon {
-        SeldonSource::StandIn => &REFERENCES,
+        SeldonSource::StandIn(ModelServer::MlServer) => &REFERENCES,
+        SeldonSource::StandIn(ModelServer::StandIn) => &REFERENCES_WITHOUT_MLSERVER,
         SeldonSource::Release(_) | SeldonSource::Charts(_) => &[TOOLBOX, STORE],
     }
 }
@@ -61,8 +77,8 @@ pub(crate) fn is_own(reference: &str) -> bool {
     reference.starts_with(OWN)
 }
 
-/// Our images under our own names, for `programs` at `pace`.
-pub fn own(programs: &Programs, pace: Pace) -> Vec<ProgramImage> {
+/// Our images under our own names, for `programs` at `pace`, and with them what models are loaded into.
+pub fn own(programs: &Programs, pace: Pace, server: ModelServer) -> Vec<ProgramImage> {
     let tagged = |name: &str| format!("{OWN}{name}:2.9.1");
     let mut images = vec![
         builtin(tagged("seldonv2-controller"), "/manager", "standin-controller"),
@@ -70,7 +86,10 @@ pub fn own(programs: &Programs, pace: Pace) -> Vec<ProgramImage> {
         builtin(tagged("seldon-agent"), "/bin/agent", "standin-agent"),
         envoy(tagged("seldon-envoy"), programs, pace),
         rclone(tagged("seldon-rclone"), programs),
-        mlserver(programs),
+        match server {
+            ModelServer::MlServer => mlserver(programs),
+            ModelServer::StandIn => builtin(MODEL_SERVER.into(), "/model-server", "standin-mlserver"),
+        },
         builtin(TOOLBOX.into(), "/toolbox", "toolbox"),
         store(programs),
     ];
@@ -83,9 +102,10 @@ pub fn own(programs: &Programs, pace: Pace) -> Vec<ProgramImage> {
 }
 
 /// The same, and the stand-ins under Seldon's names, too: for clusters of ours, whose nodes have and get no others.
-pub fn table(programs: &Programs, pace: Pace) -> Vec<ProgramImage> {
-    let images = own(programs, pace);
-    let stand_ins = images.iter().filter(|image| ![TOOLBOX, STORE].contains(&image.reference.as_str()));
+pub fn table(programs: &Programs, pace: Pace, server: ModelServer) -> Vec<ProgramImage> {
+    let images = own(programs, pace, server);
+    let stand_ins =
+        images.iter().filter(|image| ![MODEL_SERVER, TOOLBOX, STORE].contains(&image.reference.as_str()));
     let named = stand_ins.map(|image| {
         let reference = image.reference.replacen(OWN, SELDONS, 1);
         ProgramImage { reference, ..image.clone() }
@@ -95,8 +115,8 @@ pub fn table(programs: &Programs, pace: Pace) -> Vec<ProgramImage> {
 }
 
 /// The table with [`SUITE`] in it, for a cluster that lends its processors to others.
-pub fn table_with_suite(programs: &Programs, pace: Pace) -> Vec<ProgramImage> {
-    let mut images = table(programs, pace);
+pub fn table_with_suite(programs: &Programs, pace: Pace, server: ModelServer) -> Vec<ProgramImage> {
+    let mut images = table(programs, pace, server);
     images.push(suite(programs));
     images
 }
@@ -219,6 +239,7 @@ fn store(programs: &Programs) -> ProgramImage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rstest::rstest;
 
     fn nowhere() -> Programs {
         let nowhere = || std::path::PathBuf::from("/nowhere");
@@ -235,16 +256,31 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_references_are_our_images() {
-        let own = own(&nowhere(), Pace::FAST);
+    #[rstest]
+    #[case::mlserver(ModelServer::MlServer, REFERENCES)]
+    #[case::stand_in(ModelServer::StandIn, REFERENCES_WITHOUT_MLSERVER)]
+    fn the_references_are_our_images(#[case] server: ModelServer, #[case] references: [&str; 8]) {
+        let own = own(&nowhere(), Pace::FAST, server);
         let named: Vec<&str> = own.iter().map(|image| image.reference.as_str()).collect();
-        assert_eq!(named, REFERENCES);
+        assert_eq!(named, references);
+        assert_eq!(needed(&SeldonSource::StandIn(server)), references);
+    }
+
+    #[test]
+    fn without_mlserver_nothing_of_python_is_in_an_image() {
+        let programs =
+            Programs { python: "/python".into(), mlserver_packages: "/packages".into(), ..nowhere() };
+        let python = |server| {
+            let table = table(&programs, Pace::FAST, server);
+            table.iter().filter(|image| format!("{image:?}").contains("/packages")).count()
+        };
+        assert_eq!(python(ModelServer::StandIn), 0);
+        assert_eq!(python(ModelServer::MlServer), 2, "under either name");
     }
 
     #[test]
     fn what_charts_and_configurations_name_is_in_the_table_under_either_name() {
-        let table = table(&nowhere(), Pace::FAST);
+        let table = table(&nowhere(), Pace::FAST, ModelServer::MlServer);
         let has = |name: &str| table.iter().any(|image| image.reference == name);
         let seldons: Vec<&str> =
             table.iter().map(|image| image.reference.as_str()).filter(|name| !is_own(name)).collect();

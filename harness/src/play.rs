@@ -149,7 +149,7 @@ pub fn rehearse_play(wanted: &Play) -> anyhow::Result<ClusterTranscript> {
             (rehearse_embedded(wanted.embedded_request(), &wanted.programs)?, Setting::Alone)
         }
         PlayKind::Kubernetes { programs, cache, own } => {
-            let images = images::table(&wanted.programs, wanted.pace);
+            let images = images::table(&wanted.programs, wanted.pace, wanted.seldon.model_server());
             let logs = wanted.logs();
             let request = wanted.kubernetes_request(programs, own.clone(), &images, &logs);
             (rehearse_kubernetes(&request, cache)?, Setting::AloneWithKubelet)
@@ -179,7 +179,7 @@ async fn start(wanted: &Play) -> anyhow::Result<Cluster> {
             Ok(Cluster::start_embedded(wanted.embedded_request(), &wanted.programs, Some(&log)).await?)
         }
         PlayKind::Kubernetes { programs, cache, own } => {
-            let images = images::table(&wanted.programs, wanted.pace);
+            let images = images::table(&wanted.programs, wanted.pace, wanted.seldon.model_server());
             let logs = wanted.logs();
             let request = wanted.kubernetes_request(programs, own.clone(), &images, &logs);
             let cluster = KubernetesCluster::start(request, cache, &|_| {}).await?;
@@ -195,7 +195,7 @@ impl Play {
             name: "play".into(),
             profile: self.profile,
             pace: self.pace,
-            images: images::table_with_suite(&self.programs, self.pace),
+            images: images::table_with_suite(&self.programs, self.pace, self.seldon.model_server()),
             host_address: self.host_address,
             api_port: self.api_port,
             host_ports: self.host_ports,

@@ -24,7 +24,7 @@ use crate::namespaces::Namespaces;
 use crate::object::{Kind, ObjectRef};
 use crate::patience::Patience;
 use crate::progress::Progress;
-use crate::seldon::Seldon;
+use crate::seldon::{ModelServer, Seldon};
 use crate::world::{K3S_NAME_SERVER, Parts, Topology, World};
 
 pub use unjudged::{Lacking, Unjudgeable};
@@ -173,12 +173,17 @@ pub async fn run_case(
 }
 
 /// The embedded cluster that a case has for itself.
-pub fn request_of_case(profile: Profile, pace: Pace, programs: &Programs) -> ClusterRequest {
+pub fn request_of_case(
+    profile: Profile,
+    pace: Pace,
+    programs: &Programs,
+    server: ModelServer,
+) -> ClusterRequest {
     ClusterRequest {
         name: "case".into(),
         profile,
         pace,
-        images: images::table(programs, pace),
+        images: images::table(programs, pace, server),
         host_address: Ipv4Addr::LOCALHOST,
         api_port: 0,
         host_ports: HostPorts::Closed,
@@ -206,7 +211,7 @@ async fn gate(
             return on_given(settings, spec, foothold, cluster, (journal, progress)).await;
         }
     };
-    let request = request_of_case(spec.profile, settings.pace, programs);
+    let request = request_of_case(spec.profile, settings.pace, programs, settings.seldon.model_server());
     let log = cluster_log(&journal);
     let started = tokio::select! {
         started = tokio::time::timeout(

@@ -7,6 +7,7 @@ mod charts;
 mod image;
 mod install;
 mod label;
+mod model_server;
 mod rehearsal;
 mod release;
 mod uninstall;
@@ -21,6 +22,7 @@ use clusters::Builtin;
 pub use charts::{Charts, SeldonError};
 pub use image::{Component, ImageOverride};
 use label::PROGRAM as LABELLER;
+pub use model_server::ModelServer;
 pub use rehearsal::Reached;
 pub(crate) use rehearsal::rehearse;
 pub use release::{Chart, Installation, Plan, Step};
@@ -34,8 +36,8 @@ pub const BUILTIN: Builtin = Builtin { name: LABELLER, main: label::main };
 /// Where Seldon comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SeldonSource {
-    /// This house's stand-ins, by their manifests.
-    StandIn,
+    /// This house's stand-ins, by their manifests, and what they load models into.
+    StandIn(ModelServer),
     /// A release, from Seldon's chart repository.
     Release(Release),
     /// Chart directories below this one, called as in Seldon's repository.
@@ -82,7 +84,7 @@ impl FromStr for SeldonSource {
 
     fn from_str(text: &str) -> Result<SeldonSource, UnknownSeldon> {
         if text == "standin" {
-            return Ok(SeldonSource::StandIn);
+            return Ok(SeldonSource::StandIn(ModelServer::MlServer));
         }
         if let Some(directory) = text.strip_prefix("charts:").filter(|directory| !directory.is_empty()) {
             return Ok(SeldonSource::Charts(directory.into()));
@@ -95,9 +97,19 @@ impl FromStr for SeldonSource {
 impl fmt::Display for SeldonSource {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SeldonSource::StandIn => formatter.write_str("standin"),
+            SeldonSource::StandIn(_) => formatter.write_str("standin"),
             SeldonSource::Release(release) => formatter.write_str(release.version()),
             SeldonSource::Charts(directory) => write!(formatter, "charts:{}", directory.display()),
+        }
+    }
+}
+
+impl SeldonSource {
+    /// What models are loaded into: charts know nothing but MLServer.
+    pub fn model_server(&self) -> ModelServer {
+        match self {
+            SeldonSource::StandIn(server) => *server,
+            SeldonSource::Release(_) | SeldonSource::Charts(_) => ModelServer::MlServer,
         }
     }
 }
@@ -105,10 +117,20 @@ impl fmt::Display for SeldonSource {
 /// Seldon as a run installs it.
 #[derive(Debug, Clone)]
 pub enum Seldon {
-    /// The stand-ins' manifests, applied one by one.
-    StandIn,
+    /// The stand-ins' manifests, applied one by one, and what they load models into.
+    StandIn(ModelServer),
     /// Charts.
     Charts(Box<Charts>),
+}
+
+impl Seldon {
+    /// As [`SeldonSource::model_server`].
+    pub fn model_server(&self) -> ModelServer {
+        match self {
+            Seldon::StandIn(server) => *server,
+            Seldon::Charts(_) => ModelServer::MlServer,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -117,7 +139,7 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
-    #[case::stand_in("standin", SeldonSource::StandIn)]
+    #[case::stand_in("standin", SeldonSource::StandIn(ModelServer::MlServer))]
     #[case::release("2.9.0", SeldonSource::Release(Release::V2_9_0))]
     #[case::newer("2.10.2", SeldonSource::Release(Release::V2_10_2))]
     #[case::directory("charts:a/b", SeldonSource::Charts("a/b".into()))]

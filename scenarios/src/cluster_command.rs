@@ -33,7 +33,7 @@ pub(crate) fn up(options: UpOptions) -> Result<ExitCode, Failure> {
         options.cluster,
         &options.name,
         options.cni.into(),
-        &options.seldon.seldon,
+        &options.seldon.source()?,
         &cache,
     )? {
         return real_command::up(&options, &request, &cache);
@@ -177,6 +177,8 @@ fn hold_arguments(options: &UpOptions) -> Vec<String> {
         options.api_port.to_string(),
         "--seldon".into(),
         options.seldon.seldon.to_string(),
+        "--model-server".into(),
+        options.seldon.model_server.word().into(),
     ]
     .to_vec();
     for image in &options.seldon.seldon_image {

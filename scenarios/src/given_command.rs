@@ -69,7 +69,8 @@ pub(crate) fn take(
     }
     let foothold = connected_foothold(&options.given.at, scope(&options.given), seed, cache, stop)?;
     let foothold = foothold.with_images(options.given.images());
-    runtime()?.block_on(foothold.look_for_images(&options.seldon.seldon, stop));
+    let seldon = options.seldon.source()?;
+    runtime()?.block_on(foothold.look_for_images(&seldon, stop));
     Ok(Arc::new(foothold))
 }
 
@@ -94,12 +95,13 @@ pub(crate) fn take_ours(
     cache: &Cache,
     stop: &CancellationToken,
 ) -> Result<Arc<Foothold>, Failure> {
+    let seldon = options.seldon.source()?;
     runtime()?.block_on(async {
         let cluster = GivenCluster::connect(Some(real.kubeconfig()), real.context()).await;
         let seed = options.seed.unwrap_or_else(rand::random);
         let cluster = cluster.map_err(Failure::machine)?;
         let foothold = settle(cluster, ClusterScope::Allowed, seed, cache, stop).await?;
-        foothold.look_for_images(&options.seldon.seldon, stop).await;
+        foothold.look_for_images(&seldon, stop).await;
         Ok(Arc::new(foothold))
     })
 }
@@ -168,6 +170,7 @@ pub(crate) fn undo(options: &ContextOptions) -> Result<ExitCode, Failure> {
 
 /// `doctor --context`.
 pub(crate) fn examine(options: &DoctorOptions) -> Result<ExitCode, Failure> {
+    let seldon = options.model_server.of(&options.seldon)?;
     runtime()?.block_on(async {
         let cluster = connect(&options.given.at).await?;
         say(format!(
@@ -180,7 +183,7 @@ pub(crate) fn examine(options: &DoctorOptions) -> Result<ExitCode, Failure> {
             Some(namespace) => survey_lent(&cluster, namespace).await,
             None => {
                 let client = cluster.client().map_err(Failure::machine)?;
-                survey(&client, scope(&options.given), &options.seldon, &options.given.images()).await
+                survey(&client, scope(&options.given), &seldon, &options.given.images()).await
             }
         };
         let findings = findings.map_err(|error| Failure::machine(format!("{error:#}")))?;

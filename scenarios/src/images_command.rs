@@ -29,9 +29,10 @@ pub(crate) fn run(action: &ImagesAction) -> Result<ExitCode, Failure> {
     let cache = Cache::from_environment().map_err(Failure::machine)?;
     match action {
         ImagesAction::Write { file, what } => {
-            make(&what.seldon, what.pace.into(), &cache, file)?;
+            let seldon = what.source()?;
+            make(&seldon, what.pace.into(), &cache, file)?;
             say(format!("{} holds:", file.display()));
-            needed(&what.seldon).iter().for_each(|image| say(format!("  {image}")));
+            needed(&seldon).iter().for_each(|image| say(format!("  {image}")));
         }
         ImagesAction::Push { registry, plain_http, what } => {
             let transport = if *plain_http { Transport::PlainHttp } else { Transport::Https };
@@ -48,7 +49,8 @@ fn push(
     what: &ImagesOptions,
     cache: &Cache,
 ) -> Result<(), Failure> {
-    let archive = kept(&what.seldon, what.pace.into(), cache)?;
+    let seldon = what.source()?;
+    let archive = kept(&seldon, what.pace.into(), cache)?;
     let stop = stop_on_interrupt()?;
     runtime()?.block_on(async {
         tokio::select! {
@@ -57,7 +59,7 @@ fn push(
         }
     })?;
     say(format!("{registry} has:"));
-    needed(&what.seldon).iter().for_each(|image| say(format!("  {}", registry.name_of(image))));
+    needed(&seldon).iter().for_each(|image| say(format!("  {}", registry.name_of(image))));
     Ok(())
 }
 
@@ -122,7 +124,7 @@ fn ingredients(
 
 /// The images of them.
 pub(crate) fn images(programs: &Programs, seldon: &SeldonSource, pace: Pace) -> Vec<ProgramImage> {
-    let mut images = own(programs, pace);
+    let mut images = own(programs, pace, seldon.model_server());
     images.retain(|image| needed(seldon).contains(&image.reference.as_str()));
     images
 }

@@ -13,6 +13,7 @@ use harness::given::{ClusterScope, Foothold};
 use harness::ground::{Ground, Policies};
 use harness::images;
 use harness::own_program::own_program;
+use harness::seldon::ModelServer;
 use harness::{Pace, Profile};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -73,12 +74,13 @@ fn request<'a>(
 pub(crate) fn rehearse(
     profile: Profile,
     pace: Pace,
+    server: ModelServer,
     records: &Path,
     cache: &Cache,
 ) -> Result<ClusterTranscript, Failure> {
     let programs = unprovisioned(cache).map_err(Failure::machine)?;
     let node = unprovisioned_kubernetes(cache, with_calico(profile)).map_err(Failure::machine)?;
-    let (table, logs) = (images::table(&programs, pace), logs(records, profile));
+    let (table, logs) = (images::table(&programs, pace, server), logs(records, profile));
     let request = request(profile, pace, &node, &table, None, &logs);
     rehearse_kubernetes(&request, cache).map_err(|error| Failure::machine(format!("{error:#}")))
 }
@@ -118,7 +120,7 @@ impl StartedCluster {
             .enable_all()
             .build()
             .map_err(Failure::machine)?;
-        let table = images::table(&programs, options.pace.into());
+        let table = images::table(&programs, options.pace.into(), options.seldon.source()?.model_server());
         let logs = logs(records, profile);
         let request = request(profile, options.pace.into(), &node, &table, own_executable(&tell), &logs);
         remark(format!("starting a Kubernetes with {profile}; its logs: {}", logs.display()));

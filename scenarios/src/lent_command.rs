@@ -1,7 +1,7 @@
 //! `run --namespace`: cases on a mesh that somebody lends.
 
 use harness::given::LentMesh;
-use harness::seldon::SeldonSource;
+use harness::seldon::{ModelServer, SeldonSource};
 use scenarios::{Case, on_lent_mesh};
 
 use crate::given_command::{connect, runtime};
@@ -27,8 +27,9 @@ pub(crate) fn check(options: &RunOptions) -> Result<(), Failure> {
         (!options.selection.topology.is_empty(), "--topology: it has the layout that it has"),
         (options.selection.shard.is_some(), "--shard: its cases run one after the other"),
         (
-            options.seldon.seldon != SeldonSource::StandIn || !options.seldon.seldon_image.is_empty(),
-            "--seldon and --seldon-image: nothing is installed",
+            options.seldon.source()? != SeldonSource::StandIn(ModelServer::MlServer)
+                || !options.seldon.seldon_image.is_empty(),
+            "--seldon, --model-server and --seldon-image: nothing is installed",
         ),
     ];
     match senseless.into_iter().find(|(said, _)| *said) {

@@ -4,6 +4,7 @@ mod given;
 mod images;
 mod merging;
 mod mirror;
+mod model_server;
 mod reporting;
 mod shards;
 
@@ -18,6 +19,7 @@ use harness::{Pace, Profile, Topology};
 pub(crate) use images::{ImagesAction, ImagesOptions};
 pub(crate) use merging::{MergeOptions, ReportsAction};
 pub(crate) use mirror::MirrorAction;
+pub(crate) use model_server::ModelServerOption;
 pub(crate) use reporting::{ReportFiles, ReportOptions};
 use reports::ExitCode;
 use scenarios::Shard;
@@ -135,6 +137,9 @@ pub(crate) struct SeldonOptions {
     /// Which Seldon: `standin`; a release's charts, `2.9.1` or `2.9.0`; or `charts:DIR`, with the charts in DIR, as for 2.10.2.
     #[arg(long, value_name = "SELDON", default_value = "standin")]
     pub(crate) seldon: SeldonSource,
+    /// What models are loaded into, beside stand-ins.
+    #[arg(long, value_enum, default_value = "mlserver")]
+    pub(crate) model_server: ModelServerOption,
     /// An image of your own for a component of a chart: `agent=docker.io/library/seldon-agent:mine`.
     #[arg(long, value_name = "COMPONENT=REF")]
     pub(crate) seldon_image: Vec<ImageOverride>,
@@ -355,6 +360,7 @@ mod tests {
     #[case::cluster(&["run", "--cluster", "minikube"], &["minikube", "embedded", "given"])]
     #[case::shard(&["run", "--shard", "4/3"], &["4/3", "1/3 to 3/3"])]
     #[case::seldon(&["run", "--seldon", "2.8.0"], &["2.8.0", "standin, 2.9.1, 2.9.0, 2.10.2 or charts:DIR"])]
+    #[case::model_server(&["run", "--model-server", "triton"], &["triton", "mlserver, standin"])]
     #[case::image(&["run", "--seldon-image", "triton=a:1"], &["triton", "controller, scheduler"])]
     #[case::jobs(&["run", "--jobs", "0"], &["0", "1..=64"])]
     #[case::address(&["cluster", "up", "--host-address", "here"], &["here"])]

@@ -54,10 +54,11 @@ pub(crate) fn take(
     cache: &Cache,
     stop: &CancellationToken,
 ) -> Result<(Arc<Foothold>, RealCluster), Failure> {
-    let Some(request) = options.real.request(cluster, NAME, network, &options.seldon.seldon, cache)? else {
+    let seldon = options.seldon.source()?;
+    let Some(request) = options.real.request(cluster, NAME, network, &seldon, cache)? else {
         return Err(Failure::usage(format!("{} is started otherwise", cluster.word())));
     };
-    let request = with_images(request, &options.real, &options.seldon.seldon, options.pace.into(), cache)?;
+    let request = with_images(request, &options.real, &seldon, options.pace.into(), cache)?;
     let real = start(&request, &options.real, cache, stop)?;
     let foothold = given_command::take_ours(&real, options, cache, stop)?;
     Ok((foothold, real))
@@ -104,7 +105,7 @@ pub(crate) fn comes_up_empty(options: &UpOptions, request: &RealRequest) -> Resu
 /// `cluster up` of a cluster that stays until it has been idle for too long.
 pub(crate) fn up(options: &UpOptions, request: &RealRequest, cache: &Cache) -> Result<ExitCode, Failure> {
     comes_up_empty(options, request)?;
-    let (real, seldon) = (&options.real, &options.seldon.seldon);
+    let (real, seldon) = (&options.real, &options.seldon.source()?);
     let request = with_images(request.clone(), real, seldon, options.pace.into(), cache)?;
     let stop = crate::run_command::stop_on_interrupt()?;
     let cluster = start(&request, &real.outliving(), cache, &stop)?;

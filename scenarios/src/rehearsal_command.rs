@@ -12,7 +12,7 @@ use harness::own_program::own_build;
 use harness::patience::Patience;
 use harness::play::rehearse_play;
 use harness::run::request_of_case;
-use harness::seldon::{Reached, Seldon, SeldonError};
+use harness::seldon::{Reached, Seldon, SeldonError, SeldonSource};
 use harness::{Profile, Topology};
 use reports::ExitCode;
 
@@ -98,7 +98,7 @@ fn unknown(error: anyhow::Error) -> Failure {
 /// What is installed; how its charts are fetched is said.
 fn fetched(options: &SeldonOptions, cache: &Cache) -> Result<Seldon, Failure> {
     let (seldon, plan) =
-        Seldon::rehearse(&options.seldon, &options.seldon_image, cache).map_err(Failure::usage)?;
+        Seldon::rehearse(&options.source()?, &options.seldon_image, cache).map_err(Failure::usage)?;
     if !plan.steps().is_empty() {
         say(format!("#### Seldon {}\n\n{}", options.seldon, transcript(&plan)));
     }
@@ -114,10 +114,14 @@ fn stage(
     cache: &Cache,
 ) -> Result<Stage, Failure> {
     let pace = options.pace.into();
+    let seldon = options.seldon.source()?;
     match cluster {
         ClusterOption::Embedded => {
             let programs = unprovisioned(cache).map_err(Failure::machine)?;
-            let rehearsed = rehearse_embedded(request_of_case(network, pace, &programs), &programs);
+            let rehearsed = rehearse_embedded(
+                request_of_case(network, pace, &programs, seldon.model_server()),
+                &programs,
+            );
             let rehearsed = rehearsed.map_err(unknown)?;
             Ok(Stage {
                 title: "embedded cluster, one for each case".into(),
@@ -128,7 +132,8 @@ fn stage(
             })
         }
         ClusterOption::Kubernetes => {
-            let rehearsed = kubernetes_command::rehearse(network, pace, records, cache)?;
+            let rehearsed =
+                kubernetes_command::rehearse(network, pace, seldon.model_server(), records, cache)?;
             let (taken, left) = shared(Path::new("LEDGERS"), kubernetes_command::CONTEXT)?;
             Ok(Stage {
                 title: "kubernetes cluster, one for all cases of a network".into(),
@@ -140,8 +145,7 @@ fn stage(
         }
         ClusterOption::Given => given(options, cache),
         ClusterOption::K3d | ClusterOption::K3s => {
-            let seldon = &options.seldon.seldon;
-            let Some(request) = options.real.request(cluster, real_command::NAME, network, seldon, cache)?
+            let Some(request) = options.real.request(cluster, real_command::NAME, network, &seldon, cache)?
             else {
                 return Err(Failure::usage(format!("{} is started otherwise", cluster.word())));
             };
@@ -151,8 +155,8 @@ fn stage(
                 title: format!("{} cluster {}", request.provider, request.name),
                 up: format!(
                     "{}\n{taken}\n{}",
-                    real_up(&plans, &options.real, &options.seldon, pace, cache)?,
-                    looking(&options.seldon)
+                    real_up(&plans, &options.real, &seldon, pace, cache)?,
+                    transcript(&rehearse_looking(&seldon))
                 ),
                 setting: Setting::Shared,
                 reached: Reached::Theirs {
@@ -207,11 +211,6 @@ fn shared(ledgers: &Path, context: &str) -> Result<(String, String), Failure> {
     Ok((transcript(&taken), rehearse_leaving(ledgers).map_err(unknown)?))
 }
 
-/// How a run finds out whether nodes have the images that it needs.
-fn looking(seldon: &SeldonOptions) -> String {
-    transcript(&rehearse_looking(&seldon.seldon))
-}
-
 fn given(options: &RunOptions, cache: &Cache) -> Result<Stage, Failure> {
     let at = &options.given.at;
     let context = given_command::named(at)?;
@@ -232,7 +231,7 @@ fn given(options: &RunOptions, cache: &Cache) -> Result<Stage, Failure> {
             "{}# kubectl stands for this program's own client, in context {context}\n\n{scope}{taken}\n{}",
             file.unwrap_or_default(),
             match options.given.images() {
-                OwnImages::Imported => looking(&options.seldon),
+                OwnImages::Imported => transcript(&rehearse_looking(&options.seldon.source()?)),
                 OwnImages::PulledFrom(registry) => format!("# nodes pull our images from {registry}\n"),
             }
         ),
@@ -251,7 +250,7 @@ fn real_plans(request: &RealRequest, options: &RealOptions, cache: &Cache) -> Re
 fn real_up(
     plans: &Plans,
     options: &RealOptions,
-    seldon: &SeldonOptions,
+    seldon: &SeldonSource,
     pace: harness::Pace,
     cache: &Cache,
 ) -> Result<String, Failure> {
@@ -259,7 +258,7 @@ fn real_up(
         ImagesOption::Present => String::new(),
         ImagesOption::Own => {
             let programs = unprovisioned(cache).map_err(Failure::machine)?;
-            let table = images_command::images(&programs, &seldon.seldon, pace);
+            let table = images_command::images(&programs, seldon, pace);
             format!(
                 "{}\n# make {} of these\n{}\n",
                 own_program(),
@@ -275,7 +274,8 @@ fn real_up(
 pub(crate) fn up(options: &UpOptions, cache: &Cache) -> Result<ExitCode, Failure> {
     let network: Profile = options.cni.into();
     let name = &options.name;
-    let request = options.real.request(options.cluster, name, network, &options.seldon.seldon, cache)?;
+    let seldon = options.seldon.source()?;
+    let request = options.real.request(options.cluster, name, network, &seldon, cache)?;
     if let Some(request) = &request {
         real_command::comes_up_empty(options, request)?;
     } else if options.cluster == ClusterOption::Given {
@@ -286,7 +286,7 @@ pub(crate) fn up(options: &UpOptions, cache: &Cache) -> Result<ExitCode, Failure
             say_programs(&[options.cluster], &[network], &options.real, cache)?;
             let outliving = options.real.outliving();
             let plans = real_plans(&request, &outliving, cache)?;
-            let up = real_up(&plans, &outliving, &options.seldon, options.pace.into(), cache)?;
+            let up = real_up(&plans, &outliving, &seldon, options.pace.into(), cache)?;
             (format!("{} cluster {name}", request.provider), up, transcript(&plans.down))
         }
         None => {

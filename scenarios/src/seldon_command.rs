@@ -11,10 +11,11 @@ const STOOD_IN: Release = Release::V2_9_1;
 
 /// What makes no sense on these clusters.
 pub(crate) fn check(options: &SeldonOptions, clusters: &[ClusterOption]) -> Result<(), Failure> {
+    let source = options.source()?;
     if !clusters.contains(&ClusterOption::Embedded) {
         return Ok(());
     }
-    match &options.seldon {
+    match &source {
         SeldonSource::Release(release) if *release != STOOD_IN => Err(Failure::usage(format!(
             "an embedded cluster has no images of Seldon {}: it runs stand-ins under the names of {}'s; use --seldon \
              {0} on a cluster that pulls images",
@@ -25,13 +26,13 @@ pub(crate) fn check(options: &SeldonOptions, clusters: &[ClusterOption]) -> Resu
             let why = "an embedded cluster pulls no images: use --seldon-image on a cluster that does";
             Err(Failure::usage(why))
         }
-        SeldonSource::StandIn | SeldonSource::Release(_) | SeldonSource::Charts(_) => Ok(()),
+        SeldonSource::StandIn(_) | SeldonSource::Release(_) | SeldonSource::Charts(_) => Ok(()),
     }
 }
 
 /// Finds or fetches it.
 pub(crate) fn provide(options: &SeldonOptions, cache: &Cache) -> Result<Seldon, Failure> {
-    let provided = Seldon::provide(&options.seldon, &options.seldon_image, cache, &|line| remark(line));
+    let provided = Seldon::provide(&options.source()?, &options.seldon_image, cache, &|line| remark(line));
     provided.map_err(|error| match error {
         SeldonError::NoChart { .. } | SeldonError::ImagesOfStandIns => Failure::usage(error),
         _ => Failure::machine(error),

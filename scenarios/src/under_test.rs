@@ -7,7 +7,7 @@ use harness::clusters::{Cache, provision, try_namespaces};
 use harness::ground::Ground;
 use harness::patience::Patience;
 use harness::run::{Keep, Settings};
-use harness::seldon::Seldon;
+use harness::seldon::{ModelServer, Seldon};
 
 /// Fast pace, clusters that end with their case, records in `records`; programs are fetched when they are missing.
 ///
@@ -19,7 +19,7 @@ pub fn settings_under_test(records: PathBuf) -> anyhow::Result<Settings> {
     try_namespaces().map_err(anyhow::Error::msg)?;
     let programs = provision(&Cache::from_environment()?, &|line| eprintln!("{line}"))?;
     let ground = Ground::Embedded(programs);
-    let seldon = Seldon::StandIn;
+    let seldon = Seldon::StandIn(ModelServer::MlServer);
     Ok(Settings {
         ground,
         cluster: "embedded",

@@ -21,8 +21,8 @@ pub struct Values {
     pub namespace: String,
     /// Tag of every Seldon image, `2.9.1`.
     pub tag: String,
-    /// Tag of the MLServer image, `1.7.1`.
-    pub mlserver_tag: String,
+    /// Image of the server that models are loaded into, `docker.io/seldonio/mlserver:1.7.1`.
+    pub model_server: String,
     /// `scheduler.logLevel`; decisions are logged at `debug`.
     pub scheduler_log_level: String,
     /// `services.defaultServiceType`.
@@ -41,7 +41,7 @@ impl Values {
         Values {
             namespace: namespace.to_owned(),
             tag: "2.9.1".to_owned(),
-            mlserver_tag: "1.7.1".to_owned(),
+            model_server: "docker.io/seldonio/mlserver:1.7.1".to_owned(),
             scheduler_log_level: "debug".to_owned(),
             service_type: "ClusterIP".to_owned(),
             log_successful_requests: true,

@@ -20,7 +20,7 @@ use crate::object::{self, Kind, ObjectRef};
 use crate::patience::Patience;
 use crate::progress::Progress;
 use crate::run::case_id;
-use crate::seldon::Seldon;
+use crate::seldon::{ModelServer, Seldon};
 use crate::world::{Parts, Topology, World};
 
 /// Whether programs may be run inside the mesh's pods.
@@ -134,7 +134,7 @@ fn world(question: &Question, client: Client, profile: Profile) -> anyhow::Resul
         patience: Patience::default(),
         journal: Journal::open(&question.directory, case, "", &[])?,
         progress: Progress::silent(),
-        seldon: Seldon::StandIn,
+        seldon: Seldon::StandIn(ModelServer::MlServer),
     }))
 }
 

@@ -89,7 +89,7 @@ mod tests {
     use crate::given::{ClusterScope, Finding, survey};
     use crate::mesh::OwnImages;
     use crate::object;
-    use crate::seldon::SeldonSource;
+    use crate::seldon::{ModelServer, SeldonSource};
     use rstest::rstest;
     use serde_json::{Value, json};
 
@@ -150,10 +150,14 @@ mod tests {
             });
             object::apply(&lab.client(), &manifest).await.unwrap();
         }
-        let found =
-            survey(&lab.client(), ClusterScope::Allowed, &SeldonSource::StandIn, &OwnImages::Imported)
-                .await
-                .unwrap();
+        let found = survey(
+            &lab.client(),
+            ClusterScope::Allowed,
+            &SeldonSource::StandIn(ModelServer::MlServer),
+            &OwnImages::Imported,
+        )
+        .await
+        .unwrap();
         let lacks = |begins: &str| {
             found.iter().any(|finding| matches!(finding, Finding::Lacks(what) if what.starts_with(begins)))
         };

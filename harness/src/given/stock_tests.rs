@@ -15,7 +15,7 @@ use crate::object;
 use crate::patience::Patience;
 use crate::progress::Progress;
 use crate::run::{CaseSpec, Keep, Settings, case_id, run_case};
-use crate::seldon::Seldon;
+use crate::seldon::{ModelServer, Seldon};
 use crate::world::Topology;
 
 fn node(spec: Value, images: &[String]) -> Node {
@@ -118,7 +118,7 @@ async fn found_on_a_node_with(images: &[&str]) -> (Lab, Foothold) {
     let foothold = lab.foothold(7).await;
     let stop = CancellationToken::new();
     tokio::select! {
-        () = foothold.look_for_images(&SeldonSource::StandIn, &stop) => {}
+        () = foothold.look_for_images(&SeldonSource::StandIn(ModelServer::MlServer), &stop) => {}
         () = kubelet(lab.client(), images) => unreachable!("it works for ever"),
     }
     (lab, foothold)
@@ -142,7 +142,7 @@ async fn where_an_image_is_missing_each_case_is_skipped_by_name() {
     let settings = Settings {
         ground: Ground::Given(Arc::new(foothold)),
         cluster: "given",
-        seldon: Seldon::StandIn,
+        seldon: Seldon::StandIn(ModelServer::MlServer),
         pace: Pace::FAST,
         patience: Patience::default(),
         records: records.path().to_owned(),
@@ -170,13 +170,16 @@ async fn where_an_image_is_missing_each_case_is_skipped_by_name() {
 async fn who_may_not_list_nodes_is_told_so_and_tries_a_pod_anywhere() {
     let lab = Lab::new().await;
     let guest = lab.as_account("guest").await.client().unwrap();
-    let findings = findings(&guest, &SeldonSource::StandIn).await;
+    let findings = findings(&guest, &SeldonSource::StandIn(ModelServer::MlServer)).await;
     assert!(
         matches!(&findings[..], [Finding::Unsure(what)] if what.contains("may not be listed")),
         "{findings:?}"
     );
-    let doubts = doubts(shelves(&guest, &SeldonSource::StandIn).await, &SeldonSource::StandIn);
-    let all = needed(&SeldonSource::StandIn).to_vec();
+    let doubts = doubts(
+        shelves(&guest, &SeldonSource::StandIn(ModelServer::MlServer)).await,
+        &SeldonSource::StandIn(ModelServer::MlServer),
+    );
+    let all = needed(&SeldonSource::StandIn(ModelServer::MlServer)).to_vec();
     assert_eq!(doubts, [Doubt { node: None, images: all }]);
     assert!(pod("ns", 0, &doubts[0])["spec"].get("nodeName").is_none());
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::lease::Held;
 use super::*;
 use crate::mesh::OwnImages;
-use crate::seldon::SeldonSource;
+use crate::seldon::{ModelServer, SeldonSource};
 use lab::Lab;
 
 fn config_map(namespace: &str) -> Value {
@@ -175,7 +175,14 @@ async fn a_narrow_account_is_told_each_verb_that_it_lacks() {
             .collect()
     };
     let said = missing(
-        survey(&guest, ClusterScope::Allowed, &SeldonSource::StandIn, &OwnImages::Imported).await.unwrap(),
+        survey(
+            &guest,
+            ClusterScope::Allowed,
+            &SeldonSource::StandIn(ModelServer::MlServer),
+            &OwnImages::Imported,
+        )
+        .await
+        .unwrap(),
     );
     assert!(said.contains(&"you may not create, delete, get, list, patch pods".to_owned()), "{said:?}");
     assert!(
@@ -195,13 +202,25 @@ async fn a_narrow_account_is_told_each_verb_that_it_lacks() {
         object::apply(&lab.client(), &document).await.unwrap();
     }
     let said = missing(
-        survey(&guest, ClusterScope::Allowed, &SeldonSource::StandIn, &OwnImages::Imported).await.unwrap(),
+        survey(
+            &guest,
+            ClusterScope::Allowed,
+            &SeldonSource::StandIn(ModelServer::MlServer),
+            &OwnImages::Imported,
+        )
+        .await
+        .unwrap(),
     );
     assert!(said.contains(&"you may not delete, patch pods".to_owned()), "{said:?}");
     let owner = missing(
-        survey(&lab.client(), ClusterScope::Allowed, &SeldonSource::StandIn, &OwnImages::Imported)
-            .await
-            .unwrap(),
+        survey(
+            &lab.client(),
+            ClusterScope::Allowed,
+            &SeldonSource::StandIn(ModelServer::MlServer),
+            &OwnImages::Imported,
+        )
+        .await
+        .unwrap(),
     );
     assert!(owner.iter().all(|what| !what.starts_with("you may not")), "{owner:?}");
 }

@@ -14,7 +14,7 @@ use super::{InstalledMesh, Mesh, Runtime, Servers, other_tooling, store};
 use crate::claim::Claim;
 use crate::look::{Look, PodQuery, Seen};
 use crate::object::{ObjectRef, manifest};
-use crate::seldon::{Chart, Charts, Layout, Seldon};
+use crate::seldon::{Chart, Charts, Layout, ModelServer, Seldon};
 use crate::world::{Topology, World};
 use crate::{images, model, obstacles};
 
@@ -27,6 +27,9 @@ impl World {
         let began = Instant::now();
         let mesh = mesh.placed(self.namespaces());
         self.step(format!("install {mesh}"))?;
+        if self.seldon().model_server() == ModelServer::StandIn {
+            self.step("models are served by a stand-in for MLServer, which runs none".to_owned())?;
+        }
         for making in makings(&mesh, self.seldon(), self.kubelet())? {
             match making {
                 Making::Apply(objects) => self.apply_of(objects).await?,
@@ -133,7 +136,7 @@ pub(super) enum Kubelet {
 /// name servers remember for five that a name has no address, and the controller waits longer and longer: a Server
 /// that comes first has it try again ten seconds after there was a scheduler.
 fn server_comes_last(seldon: &Seldon, kubelet: Kubelet) -> bool {
-    matches!(seldon, Seldon::StandIn) && kubelet == Kubelet::Real
+    matches!(seldon, Seldon::StandIn(_)) && kubelet == Kubelet::Real
 }
 
 /// One thing that is made to install a mesh.
@@ -152,8 +155,8 @@ pub(super) fn makings<'a>(
 ) -> anyhow::Result<Vec<Making<'a>>> {
     let mut all = vec![Making::Apply(surroundings(mesh))];
     match seldon {
-        Seldon::StandIn => {
-            let mut objects = stand_ins(mesh)?;
+        Seldon::StandIn(server) => {
+            let mut objects = stand_ins(mesh, *server)?;
             if server_comes_last(seldon, kubelet) {
                 objects.retain(|object| object["kind"] != "Server");
             }
@@ -200,7 +203,7 @@ pub(super) fn parts(mesh: &Mesh, installed: &InstalledMesh, seldon: &Seldon, kub
 /// pace, and they run from images under our own names.
 pub(super) fn adapt(object: &mut Value, pace: Pace, seldon: &Seldon, images: &OwnImages) {
     let behind = match seldon {
-        Seldon::StandIn => Behind::StandIns,
+        Seldon::StandIn(_) => Behind::StandIns,
         Seldon::Charts(_) => Behind::Seldons,
     };
     hasten(object, pace);
@@ -222,10 +225,13 @@ fn surroundings(mesh: &Mesh) -> Vec<Value> {
     objects
 }
 
-/// The objects of the charts, for stand-ins.
-fn stand_ins(mesh: &Mesh) -> anyhow::Result<Vec<Value>> {
+/// The objects of the charts, for stand-ins that load models into `server`.
+fn stand_ins(mesh: &Mesh, server: ModelServer) -> anyhow::Result<Vec<Value>> {
     let (tenant, home) = (mesh.tenant.as_str(), mesh.home.as_str());
-    let values = Values::testable(home);
+    let mut values = Values::testable(home);
+    if server == ModelServer::StandIn {
+        values.model_server = images::MODEL_SERVER.into();
+    }
     let mut objects = Vec::new();
     for definition in seldon_crds::definitions::all() {
         objects.push(manifest(&definition)?);
@@ -238,7 +244,7 @@ fn stand_ins(mesh: &Mesh) -> anyhow::Result<Vec<Value>> {
         objects.push(manifest(&defaults::seldon_runtime(tenant))?);
     }
     if mesh.servers == Servers::One {
-        objects.push(server(tenant));
+        objects.push(self::server(tenant));
     }
     objects.extend(controller::manifests(&controller::Controller::new(home, reach(mesh))));
     Ok(objects)

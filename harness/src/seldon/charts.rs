@@ -192,7 +192,7 @@ impl Seldon {
             },
         )?;
         match seldon {
-            Seldon::StandIn => Ok((seldon, clusters::Plan::new())),
+            Seldon::StandIn(_) => Ok((seldon, clusters::Plan::new())),
             Seldon::Charts(_) => Ok((seldon, plan)),
         }
     }
@@ -205,8 +205,8 @@ impl Seldon {
         charts: impl FnOnce(Release, &Helm) -> Result<PathBuf, SeldonError>,
     ) -> Result<Seldon, SeldonError> {
         let (release, directory) = match source {
-            SeldonSource::StandIn if images.is_empty() => return Ok(Seldon::StandIn),
-            SeldonSource::StandIn => return Err(SeldonError::ImagesOfStandIns),
+            SeldonSource::StandIn(server) if images.is_empty() => return Ok(Seldon::StandIn(*server)),
+            SeldonSource::StandIn(_) => return Err(SeldonError::ImagesOfStandIns),
             SeldonSource::Charts(directory) => (None, complete(directory)?),
             SeldonSource::Release(release) => {
                 digests(*release)?;

@@ -9,6 +9,7 @@ use seldon_crds::defaults::controller::Reach;
 
 use super::*;
 use crate::patience::Patience;
+use crate::seldon::ModelServer;
 use crate::seldon::release::Installation;
 use crate::seldon::uninstall::{Removal, uninstall_steps};
 use crate::seldon::values::Layout;
@@ -125,7 +126,11 @@ fn a_directory_must_hold_all_four() {
 fn images_need_a_chart_to_stand_in() {
     let cache = Cache::at("/nowhere".into());
     let images = charts(None).images;
-    let error = Seldon::provide(&SeldonSource::StandIn, &images, &cache, &|_| {}).unwrap_err();
+    let error =
+        Seldon::provide(&SeldonSource::StandIn(ModelServer::MlServer), &images, &cache, &|_| {}).unwrap_err();
     assert!(error.to_string().contains("say which with --seldon"), "{error}");
-    assert!(matches!(Seldon::provide(&SeldonSource::StandIn, &[], &cache, &|_| {}), Ok(Seldon::StandIn)));
+    assert!(matches!(
+        Seldon::provide(&SeldonSource::StandIn(ModelServer::MlServer), &[], &cache, &|_| {}),
+        Ok(Seldon::StandIn(ModelServer::MlServer))
+    ));
 }

@@ -7,7 +7,7 @@ use harness::clusters::RegistryPlace;
 use harness::mesh::OwnImages;
 use harness::seldon::SeldonSource;
 
-use super::Cni;
+use super::{Cni, ModelServerOption};
 
 #[derive(Debug, Args)]
 pub(crate) struct ContextOptions {
@@ -62,11 +62,14 @@ pub(crate) struct DoctorOptions {
     #[command(flatten)]
     pub(crate) given: GivenOptions,
     /// A namespace with a mesh of yours that `run` would be told to break.
-    #[arg(long, value_name = "NAMESPACE", requires = "context", conflicts_with_all = ["allow_cluster_scope", "seldon"])]
+    #[arg(long, value_name = "NAMESPACE", requires = "context", conflicts_with_all = ["allow_cluster_scope", "seldon", "model_server"])]
     pub(crate) namespace: Option<String>,
     /// Which Seldon a run there would be told to install: its nodes need images for it.
     #[arg(long, value_name = "SELDON", default_value = "standin", requires = "context")]
     pub(crate) seldon: SeldonSource,
+    /// What models would be loaded into, beside stand-ins: one of these images is its.
+    #[arg(long, value_enum, default_value = "mlserver", requires = "context")]
+    pub(crate) model_server: ModelServerOption,
 }
 
 #[derive(Debug, Args)]

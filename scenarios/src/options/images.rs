@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use harness::clusters::RegistryPlace;
 use harness::seldon::SeldonSource;
 
-use super::PaceOption;
+use super::{Failure, ModelServerOption, PaceOption};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ImagesAction {
@@ -35,7 +35,20 @@ pub(crate) struct ImagesOptions {
     /// Which Seldon they are for: with charts, Seldon's own images are pulled.
     #[arg(long, value_name = "SELDON", default_value = "standin")]
     pub(crate) seldon: SeldonSource,
+    /// What models are loaded into, beside stand-ins: MLServer is most of what they hold.
+    #[arg(long, value_enum, default_value = "mlserver")]
+    pub(crate) model_server: ModelServerOption,
     /// Whether the long timers of stand-ins shrink.
     #[arg(long, value_enum, default_value = "fast")]
     pub(crate) pace: PaceOption,
+}
+
+impl ImagesOptions {
+    /// Which Seldon they are for.
+    ///
+    /// # Errors
+    /// Wrong usage, with what to say instead.
+    pub(crate) fn source(&self) -> Result<SeldonSource, Failure> {
+        self.model_server.of(&self.seldon)
+    }
 }

@@ -48,7 +48,11 @@ impl<'a> Scene<'a> {
 
     /// The same with a mesh of the cluster's owner on it.
     pub(crate) fn with(owner: &'a Place, name: &'static str, address: &str, mesh: &str) -> Scene<'a> {
-        let up = Up::new(owner, name, address, &["--mesh", mesh]);
+        Scene::of(Up::new(owner, name, address, &["--mesh", mesh]))
+    }
+
+    /// On a cluster that is up.
+    pub(crate) fn of(up: Up<'a>) -> Scene<'a> {
         let (config, guest) = (up.kubeconfig(), Place::empty());
         let scene = Scene { up, config, guest };
         scene.lend_to(&scene.guest);

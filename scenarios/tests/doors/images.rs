@@ -66,7 +66,7 @@ fn a_node_that_lacks_an_image_is_named_and_no_case_fails_for_it() {
 }
 
 /// The program, for which there is no cargo that builds a smaller executable for the images than this one.
-fn without_cargo(place: &Place, words: &[&str]) -> Command {
+pub(crate) fn without_cargo(place: &Place, words: &[&str]) -> Command {
     let cargo = place.directory().join("cargo");
     fs::write(&cargo, "#!/bin/sh\necho there is nothing to build here >&2\nexit 1\n").unwrap();
     fs::set_permissions(&cargo, fs::Permissions::from_mode(0o755)).unwrap();

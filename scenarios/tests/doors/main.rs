@@ -13,6 +13,7 @@ mod kubectl;
 mod kubernetes;
 mod lent;
 mod machine;
+mod model_server;
 mod place;
 mod real;
 mod refusals;

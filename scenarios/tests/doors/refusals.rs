@@ -36,6 +36,12 @@ const FILTERS: &[&str] =
 #[case::shards_among_others(&["shards", "--shards", "2", "--context", "x", "--records", "temporary/.."], &["temporary/.. holds files already", "--records"])]
 #[case::shared_and_kept(&["run", "serving", "--cluster", "kubernetes", "--keep", "failed"], &["on a cluster they share; leave out --keep"])]
 #[case::shared_and_at_once(&["run", "serving", "--cluster", "kubernetes", "--jobs", "2"], &["cases on a kubernetes cluster run one after the other"])]
+#[case::model_server(&["run", "serving", "--model-server", "triton"], &["mlserver, standin"])]
+#[case::model_server_of_a_release(&["run", "serving", "--cluster", "k3d", "--seldon", "2.9.1", "--model-server", "standin"], &["the charts of Seldon 2.9.1 load models into MLServer: leave out --model-server, or say --seldon standin"])]
+#[case::model_server_of_charts(&["cluster", "up", "--seldon", "charts:x", "--model-server", "standin"], &["the charts of Seldon charts:x load models into MLServer", "--seldon standin"])]
+#[case::images_of_a_release(&["images", "write", "x.tar", "--seldon", "2.9.1", "--model-server", "standin"], &["leave out --model-server"])]
+#[case::doctor_of_a_release(&["doctor", "--context", "c", "--seldon", "2.9.1", "--model-server", "standin"], &["leave out --model-server"])]
+#[case::doctor_without_a_context(&["doctor", "--model-server", "standin"], &["--context"])]
 #[case::records_where_nothing_is_written(&["run", "serving", "--records", "/proc/records"], &["/proc/records", "--records"])]
 fn a_wrong_command_line_is_answered_and_starts_nothing(#[case] arguments: &[&str], #[case] said: &[&str]) {
     let place = Place::empty();

@@ -144,7 +144,7 @@ fn mlserver(values: &Values) -> Value {
     let live = json!({"path": "/v2/health/live", "port": "server-http"});
     json!({
         "name": "mlserver",
-        "image": format!("docker.io/seldonio/mlserver:{}", values.mlserver_tag),
+        "image": values.model_server,
         "imagePullPolicy": "IfNotPresent",
         "env": environment.build(),
         "lifecycle": drain_first(),

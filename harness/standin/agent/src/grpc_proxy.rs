@@ -19,6 +19,7 @@ use seldon_proto::inference::{
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::metadata::{MetadataMap, MetadataValue};
 use tonic::{Code, Request, Response, Status, Streaming};
+use trailers::{Trailers, TrailersLayer};
 
 use crate::go_http;
 use crate::inference_server::{LARGEST_MESSAGE, client};
@@ -26,7 +27,6 @@ use crate::log::Log;
 use crate::names;
 use crate::request_id;
 use crate::residency::Residency;
-use crate::trailers::{Trailers, TrailersLayer};
 
 /// The proxy.
 #[derive(Clone)]

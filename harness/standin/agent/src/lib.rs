@@ -28,7 +28,6 @@ mod scheduler_link;
 mod settings;
 mod storage;
 mod sub_services;
-mod trailers;
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! What our own image holds: the stand-ins for Seldon's programs, and the toolbox.
+//! What our own image holds: the stand-ins for Seldon's programs and for MLServer, and the toolbox.
 
 use builtin::Builtin;
 
@@ -7,5 +7,6 @@ pub const BUILTINS: &[Builtin] = &[
     Builtin { name: "standin-controller", main: standin_controller::main },
     Builtin { name: "standin-scheduler", main: standin_scheduler::main },
     Builtin { name: "standin-agent", main: standin_agent::main },
+    Builtin { name: "standin-mlserver", main: standin_mlserver::main },
     Builtin { name: "toolbox", main: toolbox::main },
 ];

@@ -10,11 +10,11 @@ use tower::{Layer, Service};
 
 /// Fields to be sent behind the answer's message.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Trailers(pub(crate) HeaderMap);
+pub struct Trailers(pub HeaderMap);
 
 /// Sends the [`Trailers`] of responses.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct TrailersLayer;
+pub struct TrailersLayer;
 
 impl<S> Layer<S> for TrailersLayer {
     type Service = TrailersService<S>;
@@ -24,8 +24,9 @@ impl<S> Layer<S> for TrailersLayer {
     }
 }
 
+/// The service of [`TrailersLayer`].
 #[derive(Debug, Clone)]
-pub(crate) struct TrailersService<S> {
+pub struct TrailersService<S> {
     inner: S,
 }
 
@@ -54,7 +55,7 @@ where
 
 /// A body whose trailers frame carries more fields.
 #[derive(Debug)]
-pub(crate) struct TrailersBody<B> {
+pub struct TrailersBody<B> {
     inner: B,
     trailers: HeaderMap,
 }
