@@ -3,10 +3,10 @@
 //! What a chart is given (`values`) and what is asked of helm (`release`) are functions without effects; `install` and
 //! `uninstall` carry them out on a world's cluster.
 
+mod arrange;
 mod charts;
 mod image;
 mod install;
-mod label;
 mod model_server;
 mod rehearsal;
 mod release;
@@ -19,9 +19,9 @@ use std::str::FromStr;
 
 use clusters::Builtin;
 
+use arrange::PROGRAM as ARRANGER;
 pub use charts::{Charts, SeldonError};
 pub use image::{Component, ImageOverride};
-use label::PROGRAM as LABELLER;
 pub use model_server::ModelServer;
 pub use rehearsal::Reached;
 pub(crate) use rehearsal::rehearse;
@@ -30,8 +30,8 @@ pub use seldon_crds::defaults::controller::Reach;
 pub use uninstall::{Removal, uninstall, uninstall_steps};
 pub use values::{Layout, runtime_values, servers_values, setup_values};
 
-/// The program that labels what helm makes. A binary that installs charts hands it to [`clusters::intercept`].
-pub const BUILTIN: Builtin = Builtin { name: LABELLER, main: label::main };
+/// The program that arranges what helm makes. A binary that installs charts hands it to [`clusters::intercept`].
+pub const BUILTIN: Builtin = Builtin { name: ARRANGER, main: arrange::main };
 
 /// Where Seldon comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

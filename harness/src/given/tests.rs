@@ -165,25 +165,16 @@ async fn what_nobody_lets_go_of_is_named_after_the_next_case_and_none_follows() 
 async fn a_narrow_account_is_told_each_verb_that_it_lacks() {
     let lab = Lab::new().await;
     let guest = lab.as_account("guest").await.client().unwrap();
-    let missing = |findings: Vec<Finding>| -> Vec<String> {
-        findings
-            .into_iter()
-            .filter_map(|finding| match finding {
-                Finding::Lacks(what) => Some(what),
-                Finding::Touches(_) | Finding::Has(_) | Finding::Unsure(_) => None,
-            })
-            .collect()
+    let missing = async |client: &Client| -> Vec<String> {
+        let seldon = SeldonSource::StandIn(ModelServer::MlServer);
+        let findings = survey(client, ClusterScope::Allowed, &seldon, &OwnImages::Imported).await.unwrap();
+        let lacks = findings.into_iter().filter_map(|finding| match finding {
+            Finding::Lacks(what) => Some(what),
+            Finding::Touches(_) | Finding::Has(_) | Finding::Unsure(_) => None,
+        });
+        lacks.collect()
     };
-    let said = missing(
-        survey(
-            &guest,
-            ClusterScope::Allowed,
-            &SeldonSource::StandIn(ModelServer::MlServer),
-            &OwnImages::Imported,
-        )
-        .await
-        .unwrap(),
-    );
+    let said = missing(&guest).await;
     assert!(said.contains(&"you may not create, delete, get, list, patch pods".to_owned()), "{said:?}");
     assert!(
         said.contains(&"you may not create, delete clusterrolebindings.rbac.authorization.k8s.io".to_owned()),
@@ -201,27 +192,9 @@ async fn a_narrow_account_is_told_each_verb_that_it_lacks() {
     for document in [role, binding] {
         object::apply(&lab.client(), &document).await.unwrap();
     }
-    let said = missing(
-        survey(
-            &guest,
-            ClusterScope::Allowed,
-            &SeldonSource::StandIn(ModelServer::MlServer),
-            &OwnImages::Imported,
-        )
-        .await
-        .unwrap(),
-    );
+    let said = missing(&guest).await;
     assert!(said.contains(&"you may not delete, patch pods".to_owned()), "{said:?}");
-    let owner = missing(
-        survey(
-            &lab.client(),
-            ClusterScope::Allowed,
-            &SeldonSource::StandIn(ModelServer::MlServer),
-            &OwnImages::Imported,
-        )
-        .await
-        .unwrap(),
-    );
+    let owner = missing(&lab.client()).await;
     assert!(owner.iter().all(|what| !what.starts_with("you may not")), "{owner:?}");
 }
 

@@ -36,12 +36,13 @@ fn layout(home: &str, tenant: &str, reach: Reach) -> Layout {
 }
 
 /// What would be written and run, as a person would type it.
-fn transcript(charts: &Charts, layout: &Layout, label: Option<(&Path, &str)>) -> String {
+fn transcript(charts: &Charts, layout: &Layout, label: Option<&str>) -> String {
     let target = target();
     let how = Installation {
         target: &target,
         limit: Patience::default().mesh,
         directory: Path::new("/case"),
+        arranger: Path::new("/bin/seldon-conformance"),
         label,
     };
     let plan = charts.plan(&Chart::ALL, layout, &how).unwrap();
@@ -68,14 +69,14 @@ fn every_layout_has_its_commands(#[case] name: &str, #[case] layout: Layout) {
 
 #[test]
 fn on_somebody_elses_cluster_everything_is_labelled() {
-    let label = (Path::new("/bin/seldon-conformance"), "seldon-conformance/run=0000002a");
+    let label = "seldon-conformance/run=0000002a";
     let listed = Reach::Namespaces(vec!["ml-1".into()]);
     let said = transcript(&charts(None), &layout("system-1", "ml-1", listed), Some(label));
     let commands: Vec<&str> = said.lines().filter(|line| line.starts_with("$ ")).collect();
     assert!(
         commands[..4].iter().all(|line| line.contains(
             "--post-renderer /bin/seldon-conformance --post-renderer-args builtin --post-renderer-args \
-         label-manifests --post-renderer-args seldon-conformance/run=0000002a"
+         arrange-manifests --post-renderer-args seldon-conformance/run=0000002a"
         )),
         "{said}"
     );

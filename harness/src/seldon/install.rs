@@ -8,7 +8,7 @@ use anyhow::Context;
 use clusters::{Cluster, HelmTarget, kubeconfig};
 use serde_json::Value;
 
-use super::label::documents;
+use super::arrange::documents;
 use super::release::{Chart, Installation, Plan, Step};
 use super::values::Layout;
 use super::{Charts, uninstall, uninstall_steps};
@@ -36,13 +36,14 @@ impl World {
     ) -> anyhow::Result<()> {
         let directory = self.with_journal(|journal| journal.path().with_extension("helm"));
         let target = target(self.cluster(), &directory)?;
-        let labeller = std::env::current_exe().context("cannot find this program's own file")?;
+        let arranger = std::env::current_exe().context("cannot find this program's own file")?;
         let label = self.foothold().map(|foothold| run_label(foothold.run()));
         let how = Installation {
             target: &target,
             limit: self.patience().mesh,
             directory: &directory,
-            label: label.as_deref().map(|label| (labeller.as_path(), label)),
+            arranger: &arranger,
+            label: label.as_deref(),
         };
         let plan = source.plan(charts, layout, &how)?;
         if self.foothold().is_some() {

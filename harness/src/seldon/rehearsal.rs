@@ -52,12 +52,12 @@ pub(crate) fn rehearse(
 ) -> anyhow::Result<Rehearsed> {
     let target = reached.target(directory);
     let label = run.map(run_label);
-    let labeller = Path::new("seldon-conformance");
     let how = Installation {
         target: &target,
         limit: patience.mesh,
         directory,
-        label: label.as_deref().map(|label| (labeller, label)),
+        arranger: Path::new("seldon-conformance"),
+        label: label.as_deref(),
     };
     let mut up = clusters::Plan::new();
     if let (Reached::Ours, Some(file)) = (reached, &target.kubeconfig) {

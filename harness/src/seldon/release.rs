@@ -74,8 +74,10 @@ pub struct Installation<'a> {
     pub limit: Duration,
     /// Where files of values go.
     pub directory: &'a Path,
-    /// A label that everything gets, `key=value`, and the program that gives it.
-    pub label: Option<(&'a Path, &'a str)>,
+    /// The program that arranges what helm is about to make.
+    pub arranger: &'a Path,
+    /// A label that everything then gets, `key=value`.
+    pub label: Option<&'a str>,
 }
 
 impl Charts {
@@ -105,11 +107,9 @@ impl Charts {
             // Seldon's own Ready is waited for by who looks at the mesh: helm knows nothing of its kinds.
             let upgrade = [&upgrade[..], &common, &[file.display().to_string(), "--wait=false".to_owned()]];
             let mut command = self.helm().on(how.target, upgrade.concat(), how.limit);
-            if let Some((labeller, label)) = how.label {
-                command = command.arg("--post-renderer").arg(labeller);
-                for word in ["builtin", super::LABELLER, label] {
-                    command = command.arg("--post-renderer-args").arg(word);
-                }
+            command = command.arg("--post-renderer").arg(how.arranger);
+            for word in ["builtin", super::ARRANGER].into_iter().chain(how.label) {
+                command = command.arg("--post-renderer-args").arg(word);
             }
             let rendering =
                 self.helm().command().args(["template", chart.name(), &place]).args(common).arg(&file);
