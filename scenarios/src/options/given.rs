@@ -44,7 +44,7 @@ pub(crate) struct GivenOptions {
     /// Let the harness make objects without a namespace there (definitions, roles) and label kube-system.
     #[arg(long, requires = "context")]
     pub(crate) allow_cluster_scope: bool,
-    /// Where nodes pull our images from, HOST[:PORT][/PATH]: `images push` has put them there. Without it they are
+    /// Where nodes pull our images from, `HOST[:PORT][/PATH]`: `images push` has put them there. Without it they are
     /// imported on every node, and never pulled.
     #[arg(long, value_name = "REGISTRY", requires = "context")]
     pub(crate) registry: Option<RegistryPlace>,

@@ -19,7 +19,7 @@ pub(crate) enum ImagesAction {
     },
     /// Make them and put them into a registry, from which `--registry` lets the nodes of a given cluster pull them.
     Push {
-        /// Where: HOST[:PORT][/PATH]. Docker's own login there is used.
+        /// Where: `HOST[:PORT][/PATH]`. Docker's own login there is used.
         registry: RegistryPlace,
         /// It speaks HTTP, without TLS.
         #[arg(long)]
