@@ -1,9 +1,8 @@
-//! The DNS server of an embedded cluster, and the resolver of the outside that it forwards to.
+//! The DNS server of an embedded cluster.
 //!
 //! [`coredns`] is a program that reads a Corefile and answers as CoreDNS 1.12.1 does where k3s 1.33 uses it:
 //! server blocks by the most specific zone, plugins in CoreDNS's compiled-in order whatever the file's order, the
 //! flags of every answer (AA without RA inside the cluster's zone, the upstream's RA for what was forwarded).
-//! [`Upstream`] is the outside: a resolver whose manners change at run time.
 //!
 //! The core is [`Engine`]: a Corefile and a [`Directory`] of the cluster's names in, messages out.
 
