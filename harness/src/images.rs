@@ -34,28 +34,23 @@ const SELDONS: &str = "docker.io/seldonio/";
 const OWN: &str = "seldon-conformance/";
 
 /// What the images of [`own`] are called: those of the stand-ins, and those around every mesh.
-pub const REFERENCES: [&str; 8] = [
-    "seldon-conformance/seldonv2-controller:2.9.1",
-    "seldon-conformance/seldon-scheduler:2.9.1",
-    "seldon-conformance/seldon-agent:2.9.1",
-    "seldon-conformance/seldon-envoy:2.9.1",
-    "seldon-conformance/seldon-rclone:2.9.1",
-    "seldon-conformance/mlserver:1.7.1",
-    TOOLBOX,
-    STORE,
-];
+pub const REFERENCES: [&str; 8] = with_server("seldon-conformance/mlserver:1.7.1");
 
 /// The same where models are loaded into the stand-in for MLServer.
-pub const REFERENCES_WITHOUT_MLSERVER: [&str; 8] = [
-    "seldon-conformance/seldonv2-controller:2.9.1",
-    "seldon-conformance/seldon-scheduler:2.9.1",
-    "seldon-conformance/seldon-agent:2.9.1",
-    "seldon-conformance/seldon-envoy:2.9.1",
-    "seldon-conformance/seldon-rclone:2.9.1",
-    MODEL_SERVER,
-    TOOLBOX,
-    STORE,
-];
+pub const REFERENCES_WITHOUT_MLSERVER: [&str; 8] = with_server(MODEL_SERVER);
+
+const fn with_server(server: &'static str) -> [&'static str; 8] {
+    [
+        "seldon-conformance/seldonv2-controller:2.9.1",
+        "seldon-conformance/seldon-scheduler:2.9.1",
+        "seldon-conformance/seldon-agent:2.9.1",
+        "seldon-conformance/seldon-envoy:2.9.1",
+        "seldon-conformance/seldon-rclone:2.9.1",
+        server,
+        TOOLBOX,
+        STORE,
+    ]
+}
 
 /// Those of them that a mesh of `seldon` needs on a node: where it is Seldon's charts', its images are pulled.
 pub fn needed(seldon: &SeldonSource) -> &'static [&'static str] {

@@ -31,6 +31,7 @@ pub(crate) fn check(options: &RunOptions) -> Result<(), Failure> {
                 || !options.seldon.seldon_image.is_empty(),
             "--seldon, --model-server and --seldon-image: nothing is installed",
         ),
+        (options.given.registry.is_some(), "--registry: no pod of ours runs there"),
     ];
     match senseless.into_iter().find(|(said, _)| *said) {
         Some((_, why)) => Err(Failure::usage(format!("with --namespace leave out {why}"))),

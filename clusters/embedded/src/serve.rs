@@ -102,3 +102,23 @@ pub async fn serve<S: DeserializeOwned>(
     info!("the harness is done with this cluster");
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_node_that_does_not_obey_is_not_waited_for() {
+        let reply = obeyed(std::future::pending::<anyhow::Result<()>>(), |()| Reply::Done).await;
+        assert!(matches!(reply, Reply::Failed(why) if why == "the node did not do it within 30 s"));
+    }
+
+    #[tokio::test]
+    async fn why_a_node_does_not_obey_is_passed_on() {
+        let refused = async { Err::<(), _>(anyhow::anyhow!("no such task")) };
+        assert!(
+            matches!(obeyed(refused, |()| Reply::Done).await, Reply::Failed(why) if why == "no such task")
+        );
+        assert!(matches!(obeyed(async { Ok(()) }, |()| Reply::Done).await, Reply::Done));
+    }
+}

@@ -68,10 +68,10 @@ pub fn flows(snapshot: &Snapshot) -> Vec<Flow> {
     flows
 }
 
-/// The policies that decide who comes in to `port` of a mesh's pods, as `namespace/name`.
-pub fn guards(snapshot: &Snapshot, profile: Profile, port: u16) -> Vec<String> {
+/// The policies that decide who comes in to `port` of the pods of the mesh in namespace `tenant`, as `namespace/name`.
+pub fn guards(snapshot: &Snapshot, profile: Profile, tenant: &str, port: u16) -> Vec<String> {
     let view = view(snapshot);
-    let to_port = flows(snapshot).into_iter().filter(|flow| flow.port == port);
+    let to_port = flows(snapshot).into_iter().filter(|flow| flow.port == port && flow.to_pod.0 == tenant);
     let gates = to_port.filter_map(|flow| policy::explain(&view, &flow.packet(), profile).ok());
     let ingress =
         gates.flat_map(|explained| explained.gates).filter(|gate| gate.direction == Direction::Ingress);

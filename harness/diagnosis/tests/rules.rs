@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use diagnosis::{Answer, Cause, Log, Look, PodId, Sighting, Snapshot, diagnose};
+use diagnosis::{Answer, Cause, Log, Look, PodId, Sighting, Snapshot, diagnose, guards};
 use netmodel::{OutcomeClass, Profile};
 use rstest::rstest;
 use serde_json::{Value, json};
@@ -319,4 +319,28 @@ fn a_closing_connection_tells_of_a_deleted_runtime() {
     };
     let snapshot = Snapshot { logs: vec![log], ..healthy() };
     assert_eq!(diagnose(&snapshot, Profile::Flannel).unwrap().cause, Cause::RuntimeWasDeleted);
+}
+
+#[rstest]
+#[case::of_the_scheduler("ml", json!({"podSelector": {}, "ingress": [{}]}), &["ml/gate"])]
+#[case::of_another_pod("ml", json!({"podSelector": {"matchLabels": {"app": "nobody"}}, "ingress": [{}]}), &[])]
+#[case::of_what_leaves("ml", json!({"podSelector": {}, "policyTypes": ["Egress"], "egress": [{}]}), &[])]
+#[case::of_another_tenant("other", json!({"podSelector": {}, "ingress": [{}]}), &[])]
+fn who_guards_a_scheduler_is_known(
+    #[case] namespace: &str,
+    #[case] spec: Value,
+    #[case] guarding: &[&str],
+    #[values(Profile::Flannel, Profile::Calico)] profile: Profile,
+) {
+    let mut snapshot = Snapshot { policies: typed(json!([policy("gate", namespace, spec)])), ..healthy() };
+    let theirs = json!([{
+        "metadata": {
+            "namespace": "other", "name": "seldon-scheduler-0",
+            "labels": {"app.kubernetes.io/name": "seldon-scheduler"},
+        },
+        "spec": {"containers": []}, "status": {"podIP": "10.42.0.9", "phase": "Running"},
+    }]);
+    snapshot.pods.extend(typed(theirs));
+    assert_eq!(guards(&snapshot, profile, "ml", 9004), guarding);
+    assert_eq!(guards(&snapshot, profile, "other", 9004).is_empty(), namespace != "other");
 }

@@ -62,7 +62,7 @@ impl World {
     /// [`Lacking`]: there is one. The API server's.
     pub async fn nobody_guards_the_scheduler(&self, mesh: &InstalledMesh) -> anyhow::Result<()> {
         let snapshot = self.objects(mesh.controller_namespace()).await?;
-        let guards = guards(&snapshot, self.profile(), SCHEDULER_API);
+        let guards = guards(&snapshot, self.profile(), mesh.tenant(), SCHEDULER_API);
         if guards.is_empty() {
             return Ok(());
         }
@@ -108,5 +108,25 @@ impl InstalledMesh {
             };
             !models.is_empty() && models.iter().all(ready)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::missing(
+        "the probe in controller printed \"\" and \"\", and ended so: failed to exec in container: OCI runtime exec \
+         failed: exec failed: unable to start container process: exec: \"/toolbox\": stat /toolbox: no such file or \
+         directory: unknown",
+        true
+    )]
+    #[case::forbidden("pods \"controller\" is forbidden: cannot create resource \"pods/exec\"", false)]
+    #[case::another_file("open /etc/resolv.conf: no such file or directory", false)]
+    #[case::late("the probe in controller did not end within 20s", false)]
+    fn a_missing_program_is_told_from_other_troubles(#[case] said: &str, #[case] missing: bool) {
+        assert_eq!(lacks_program(said), missing);
     }
 }

@@ -62,7 +62,7 @@ pub(crate) struct DoctorOptions {
     #[command(flatten)]
     pub(crate) given: GivenOptions,
     /// A namespace with a mesh of yours that `run` would be told to break.
-    #[arg(long, value_name = "NAMESPACE", requires = "context", conflicts_with_all = ["allow_cluster_scope", "seldon", "model_server"])]
+    #[arg(long, value_name = "NAMESPACE", requires = "context", conflicts_with_all = ["allow_cluster_scope", "registry", "seldon", "model_server"])]
     pub(crate) namespace: Option<String>,
     /// Which Seldon a run there would be told to install: its nodes need images for it.
     #[arg(long, value_name = "SELDON", default_value = "standin", requires = "context")]

@@ -144,6 +144,7 @@ fn what_the_owner_has_is_not_taken_over_and_what_the_guest_may_not_is_said() {
 #[case::layout(&["ml", "--allow-faults", "--topology", "cluster-wide"], "leave out --topology: it has the layout that it has")]
 #[case::rehearsal(&["ml", "--allow-faults", "--dry-run"], "leave out --dry-run: it tells of meshes that are installed")]
 #[case::shard(&["ml", "--allow-faults", "--shard", "1/2"], "leave out --shard")]
+#[case::registry(&["ml", "--allow-faults", "--registry", "r.example.com"], "leave out --registry: no pod of ours runs there")]
 #[case::seldon(&["ml", "--allow-faults", "--seldon", "2.9.1"], "leave out --seldon, --model-server and --seldon-image")]
 fn what_makes_no_sense_on_a_lent_mesh_is_refused(#[case] words: &[&str], #[case] said: &str) {
     let place = Place::empty();

@@ -80,7 +80,7 @@ pub async fn serve(
     let closing = CancellationToken::new();
     let _closes_on_return = closing.clone().drop_guard();
 
-    let timeout = pace.wait(settings.ready_timeout).max(settings.ready_timeout.min(SERVERS_START));
+    let timeout = gate_timeout(pace, settings.ready_timeout);
     let gate = shared.clone();
     spawn_until(&closing, async move {
         tokio::time::sleep(timeout).await;
@@ -185,4 +185,23 @@ fn serve_door(router: Router, listener: TcpListener, pace: Pace, closing: &Cance
 fn spawn_until(closing: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
     let closing = closing.clone();
     tokio::spawn(async move { closing.run_until_cancelled(work).await });
+}
+
+/// How long the start gate stays shut at most.
+fn gate_timeout(pace: Pace, ready_timeout: Duration) -> Duration {
+    pace.wait(ready_timeout).max(ready_timeout.min(SERVERS_START))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case::as_it_is(Pace::REAL, 600, 600)]
+    #[case::shrunk_as_far_as_servers_allow(Pace::FAST, 600, 60)]
+    #[case::asked_for_less(Pace::FAST, 20, 20)]
+    fn the_gate_leaves_servers_time_to_start(#[case] pace: Pace, #[case] ready: u64, #[case] seconds: u64) {
+        assert_eq!(gate_timeout(pace, Duration::from_secs(ready)), Duration::from_secs(seconds));
+    }
 }
