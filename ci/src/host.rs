@@ -5,7 +5,6 @@ use std::fs;
 use std::process::Command;
 
 use nix::sys::prctl;
-use nix::sys::wait::{WaitPidFlag, waitpid};
 use nix::unistd::Uid;
 use regex::Regex;
 
@@ -18,7 +17,6 @@ pub(crate) struct Snapshot(BTreeMap<&'static str, BTreeSet<String>>);
 impl Snapshot {
     /// Interfaces, named network namespaces, mounts, packet rules, shared memory, and processes below this one.
     pub(crate) fn take() -> Snapshot {
-        reap();
         let own = i32::try_from(std::process::id()).unwrap_or(1);
         let processes = process_tree::below(own);
         Snapshot(BTreeMap::from([
@@ -46,20 +44,13 @@ impl Snapshot {
     }
 }
 
-/// From now on, processes whose parents end become children of this one instead of vanishing from its sight.
+/// From now on, processes whose parents end become children of this one instead of vanishing from its sight. Those that
+/// have ended are not waited for: which of them are somebody's `Child` cannot be told.
 ///
 /// # Errors
 /// The kernel's.
 pub(crate) fn adopt_orphans() -> anyhow::Result<()> {
     Ok(prctl::set_child_subreaper(true)?)
-}
-
-/// Takes leave of children that have ended. Who holds a `Child` must have waited for it before.
-fn reap() {
-    let own = i32::try_from(std::process::id()).unwrap_or(1);
-    for child in process_tree::children(own).iter().filter(|child| child.state == 'Z') {
-        let _ = waitpid(nix::unistd::Pid::from_raw(child.pid), Some(WaitPidFlag::WNOHANG));
-    }
 }
 
 fn listing(directory: &str) -> BTreeSet<String> {

@@ -63,11 +63,6 @@ fn families() -> HashMap<i32, Vec<Process>> {
     children
 }
 
-/// The children of `pid`, ended ones too.
-pub(crate) fn children(pid: i32) -> Vec<Process> {
-    families().remove(&pid).unwrap_or_default()
-}
-
 /// Everything below `pid` that has not ended, parents before children.
 pub(crate) fn below(pid: i32) -> Vec<Process> {
     let mut children = families();
