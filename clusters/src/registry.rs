@@ -1,5 +1,6 @@
 //! Images on their way to a registry, for clusters whose nodes get them from one.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -143,13 +144,17 @@ async fn push_as(
     // Otherwise every few kilobytes of a stream are a request of their own.
     let whole = ClientConfig { protocol, use_monolithic_push: true, ..ClientConfig::default() };
     let client = Client::new(whole);
+    let mut push = Push { client, who, archive, transport, there: BTreeMap::new() };
     for image in images {
         let name = place.name_of(image.reference.trim_start_matches("docker.io/"));
         progress(&format!("pushing {name}"));
-        push(&client, who, archive, &image, &name).await?;
+        push.image(&image, &name).await?;
     }
     Ok(())
 }
+
+/// What Docker's credential helpers print of a registry at which nobody has logged in.
+const NEVER_LOGGED_IN: &str = "credentials not found";
 
 /// Whom Docker is logged in as, by its file `config`.
 fn credential(host: &str, config: Option<&Path>) -> Result<RegistryAuth, RegistryError> {
@@ -161,44 +166,72 @@ fn credential(host: &str, config: Option<&Path>) -> Result<RegistryAuth, Registr
         Err(error) => return Err(unknown(format!("{}: {error}", config.display()))),
     };
     let server = if host == "docker.io" { "https://index.docker.io/v1/" } else { host };
-    match get_credential_from_reader(kept, server) {
+    kept_login(get_credential_from_reader(kept, server))
+        .map_err(|why| unknown(format!("{}: {why}", config.display())))
+}
+
+/// Who logs in with what Docker has kept; the reason, when that cannot be used.
+fn kept_login(kept: Result<DockerCredential, CredentialRetrievalError>) -> Result<RegistryAuth, String> {
+    match kept {
         Ok(DockerCredential::UsernamePassword(name, word)) => Ok(RegistryAuth::Basic(name, word)),
-        Ok(DockerCredential::IdentityToken(token)) => Ok(RegistryAuth::Bearer(token)),
+        // It would have to be exchanged for one that the registry takes.
+        Ok(DockerCredential::IdentityToken(_)) => {
+            Err("it is an identity token; log in with a name and a password".into())
+        }
         Err(CredentialRetrievalError::NoCredentialConfigured) => Ok(RegistryAuth::Anonymous),
-        Err(error) => Err(unknown(format!("{}: {error}", config.display()))),
+        Err(CredentialRetrievalError::HelperFailure { stdout, .. }) if stdout.contains(NEVER_LOGGED_IN) => {
+            Ok(RegistryAuth::Anonymous)
+        }
+        Err(error) => Err(error.to_string()),
     }
 }
 
-async fn push(
-    client: &Client,
-    who: &RegistryAuth,
-    archive: &Path,
-    image: &ArchivedImage,
-    name: &str,
-) -> Result<(), RegistryError> {
-    let refused = |error: OciDistributionError| RegistryError::Push {
-        image: name.to_owned(),
-        why: words(&error),
-        remedy: remedy(&error),
-    };
-    let reference: Reference = name.parse().map_err(|error: oci_client::ParseError| RegistryError::Push {
-        image: name.to_owned(),
-        why: error.to_string(),
-        remedy: None,
-    })?;
-    for operation in [RegistryOperation::Push, RegistryOperation::Pull] {
-        client.auth(&reference, who, operation).await.map_err(refused)?;
+/// Images on their way, one after the other.
+struct Push<'a> {
+    client: Client,
+    who: &'a RegistryAuth,
+    archive: &'a Path,
+    transport: Transport,
+    /// Blobs by their digests, and a repository that has them by now.
+    there: BTreeMap<String, Reference>,
+}
+
+impl Push<'_> {
+    async fn image(&mut self, image: &ArchivedImage, name: &str) -> Result<(), RegistryError> {
+        let transport = self.transport;
+        let refused = |error: OciDistributionError| RegistryError::Push {
+            image: name.to_owned(),
+            why: words(&error),
+            remedy: remedy(&error, transport),
+        };
+        let reference: Reference = name.parse().map_err(|error: oci_client::ParseError| {
+            RegistryError::Push { image: name.to_owned(), why: error.to_string(), remedy: None }
+        })?;
+        for operation in [RegistryOperation::Push, RegistryOperation::Pull] {
+            self.client.auth(&reference, self.who, operation).await.map_err(refused)?;
+        }
+        for blob in &image.blobs {
+            if !self.client.blob_exists(&reference, &blob.digest).await.map_err(refused)?
+                && !self.is_mounted(&reference, &blob.digest).await
+            {
+                let stream = stream(self.archive, blob).await?;
+                let pushed = self.client.push_blob_stream(&reference, stream, &blob.digest, Some(blob.size));
+                pushed.await.map_err(refused)?;
+            }
+            self.there.insert(blob.digest.clone(), reference.clone());
+        }
+        let kind = HeaderValue::from_static(OCI_IMAGE_MEDIA_TYPE);
+        self.client.push_manifest_raw(&reference, image.manifest.clone(), kind).await.map_err(refused)?;
+        Ok(())
     }
-    for blob in &image.blobs {
-        if !client.blob_exists(&reference, &blob.digest).await.map_err(refused)? {
-            let stream = stream(archive, blob).await?;
-            let pushed = client.push_blob_stream(&reference, stream, &blob.digest, Some(blob.size)).await;
-            pushed.map_err(refused)?;
+
+    /// Whether the registry has given `to` a blob of another repository's. It need not, and is sent it then.
+    async fn is_mounted(&self, to: &Reference, digest: &str) -> bool {
+        match self.there.get(digest) {
+            Some(from) => self.client.mount_blob(to, from, digest).await.is_ok(),
+            None => false,
         }
     }
-    let kind = HeaderValue::from_static(OCI_IMAGE_MEDIA_TYPE);
-    client.push_manifest_raw(&reference, image.manifest.clone(), kind).await.map_err(refused)?;
-    Ok(())
 }
 
 /// A part of a file.
@@ -226,17 +259,18 @@ fn words(error: &OciDistributionError) -> String {
     words
 }
 
-fn remedy(error: &OciDistributionError) -> Option<&'static str> {
+fn remedy(error: &OciDistributionError, transport: Transport) -> Option<&'static str> {
     const LOG_IN: &str = "`docker login` there first, as somebody who may push";
     let refused = |status| matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
     match error {
-        OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
-            Some(LOG_IN)
-        }
+        OciDistributionError::UnauthorizedError { .. }
+        | OciDistributionError::AuthenticationFailure(_)
+        | OciDistributionError::ServerError { code: 401 | 403, .. } => Some(LOG_IN),
         OciDistributionError::RequestError(error) if error.status().is_some_and(refused) => Some(LOG_IN),
-        OciDistributionError::RequestError(error) if error.is_connect() => {
-            Some("is that its address? A registry without TLS wants --plain-http")
-        }
+        OciDistributionError::RequestError(error) if error.is_connect() => Some(match transport {
+            Transport::Https => "is that its address? A registry without TLS wants --plain-http",
+            Transport::PlainHttp => "is that its address?",
+        }),
         _ => None,
     }
 }

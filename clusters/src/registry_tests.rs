@@ -1,6 +1,6 @@
 //! Against a pretended registry that demands what the OCI distribution specification 1.1 does.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
@@ -23,6 +23,8 @@ use super::*;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Door {
     Open,
+    /// To who wants to read, and to nobody else.
+    ForReaders,
     Closed,
 }
 
@@ -65,16 +67,24 @@ impl Shelves {
             let known = self.blobs.contains_key(&format!("{repository}@{rest}"));
             return (if known { StatusCode::OK } else { StatusCode::NOT_FOUND }, String::new());
         };
+        if let Some(other) = query.split('&').find_map(|part| part.strip_prefix("from=")) {
+            let named = query.split('&').find_map(|part| part.strip_prefix("mount=")).unwrap();
+            let (other, named) = (other.replace("%2F", "/"), named.replace("%3A", ":"));
+            let blob = self.blobs[&format!("{other}@{named}")].clone();
+            self.blobs.insert(format!("{repository}@{named}"), blob);
+            return (StatusCode::CREATED, format!("/v2/{repository}/blobs/{named}"));
+        }
         if method == Method::POST {
             self.uploads.push(Vec::new());
             let place = format!("/v2/{repository}/blobs/uploads/{}", self.uploads.len() - 1);
             return (StatusCode::ACCEPTED, place);
         }
+        if method != Method::PUT {
+            // A blob is sent in one request.
+            return (StatusCode::METHOD_NOT_ALLOWED, String::new());
+        }
         let upload: usize = upload.parse().unwrap();
         self.uploads[upload].extend(body);
-        if method == Method::PATCH {
-            return (StatusCode::ACCEPTED, format!("/v2/{repository}/blobs/uploads/{upload}"));
-        }
         let whole = std::mem::take(&mut self.uploads[upload]);
         let named = query.strip_prefix("digest=").unwrap().replace("%3A", ":");
         if digest(&whole) != named {
@@ -104,6 +114,9 @@ async fn registry(door: Door) -> (SocketAddr, Arc<Mutex<Shelves>>) {
                         let response =
                             response.status(401).header("www-authenticate", "Basic realm=\"shelves\"");
                         return Ok::<_, hyper::Error>(response.body(Full::default()).unwrap());
+                    }
+                    if door == Door::ForReaders && !matches!(parts.method, Method::GET | Method::HEAD) {
+                        return Ok(response.status(403).body(Full::default()).unwrap());
                     }
                     let answer = kept.lock().unwrap().answer(&parts, &body);
                     let response = response.status(answer.0).header("location", answer.1);
@@ -149,16 +162,21 @@ async fn what_is_pushed_is_whole_and_is_sent_once() {
     assert_eq!(manifests.keys().collect::<Vec<_>>(), ["team/ours/a:1", "team/ours/b:1"]);
     let written = read_archive(&file).unwrap();
     assert_eq!(manifests["team/ours/b:1"], written[1].manifest);
-    assert_eq!(uploads, written.iter().map(|image| image.blobs.len()).sum::<usize>());
+    let digests: BTreeSet<&str> =
+        written.iter().flat_map(|image| &image.blobs).map(|blob| blob.digest.as_str()).collect();
+    assert_eq!(uploads, digests.len(), "what two images share is sent once");
 
     push_as(&RegistryAuth::Anonymous, &file, &to, Transport::PlainHttp, &|_| {}).await.unwrap();
     assert_eq!(shelves.lock().unwrap().uploads.len(), uploads, "it was there already");
 }
 
+#[rstest]
+#[case::nobody(Door::Closed)]
+#[case::readers(Door::ForReaders)]
 #[tokio::test]
-async fn a_registry_that_lets_nobody_in_says_so() {
+async fn a_registry_that_lets_others_in_says_so(#[case] door: Door) {
     let place = tempfile::tempdir().unwrap();
-    let (address, _) = registry(Door::Closed).await;
+    let (address, _) = registry(door).await;
     let to = address.to_string().parse().unwrap();
     let error = push_as(&RegistryAuth::Anonymous, &archive(place.path()), &to, Transport::PlainHttp, &|_| {})
         .await
@@ -168,16 +186,18 @@ async fn a_registry_that_lets_nobody_in_says_so() {
     assert!(said.ends_with("; `docker login` there first, as somebody who may push"), "{said}");
 }
 
+#[rstest]
+#[case(Transport::Https, "; is that its address? A registry without TLS wants --plain-http")]
+#[case(Transport::PlainHttp, "; is that its address?")]
 #[tokio::test]
-async fn a_registry_that_is_not_there_is_named() {
+async fn a_registry_that_is_not_there_is_named(#[case] transport: Transport, #[case] remedy: &str) {
     let place = tempfile::tempdir().unwrap();
     let address = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
     let to = address.to_string().parse().unwrap();
-    let error = push_as(&RegistryAuth::Anonymous, &archive(place.path()), &to, Transport::Https, &|_| {})
-        .await
-        .unwrap_err();
+    let file = archive(place.path());
+    let error = push_as(&RegistryAuth::Anonymous, &file, &to, transport, &|_| {}).await.unwrap_err();
     let said = error.to_string();
-    assert!(said.contains("onnection refused") && said.ends_with("wants --plain-http"), "{said}");
+    assert!(said.contains("onnection refused") && said.ends_with(remedy), "{said}");
 }
 
 #[rstest]
@@ -215,4 +235,26 @@ fn whom_docker_is_logged_in_as(#[case] kept: &str, #[case] expected: RegistryAut
     std::fs::write(&config, "{").unwrap();
     let said = credential("r.example.com", Some(&config)).unwrap_err().to_string();
     assert!(said.starts_with("cannot get what `docker login r.example.com` has kept: "), "{said}");
+}
+
+fn helper_says(stdout: &str) -> Result<DockerCredential, CredentialRetrievalError> {
+    let (stdout, stderr) = (stdout.to_owned(), String::new());
+    Err(CredentialRetrievalError::HelperFailure { helper: "pass".into(), stdout, stderr })
+}
+
+#[rstest]
+#[case::never_logged_in_there(
+    helper_says("credentials not found in native keychain\n"),
+    Ok(RegistryAuth::Anonymous)
+)]
+#[case::locked(helper_says("the keychain is locked\n"), Err("the keychain is locked"))]
+#[case::to_be_exchanged(Ok(DockerCredential::IdentityToken("t".into())), Err("log in with a name and a password"))]
+fn what_a_credential_helper_says(
+    #[case] said: Result<DockerCredential, CredentialRetrievalError>,
+    #[case] expected: Result<RegistryAuth, &str>,
+) {
+    match (kept_login(said), expected) {
+        (Ok(login), expected) => assert_eq!(Ok(login), expected),
+        (Err(why), expected) => assert!(why.contains(expected.unwrap_err()), "{why}"),
+    }
 }

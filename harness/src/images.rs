@@ -267,7 +267,8 @@ mod tests {
             Programs { python: "/python".into(), mlserver_packages: "/packages".into(), ..nowhere() };
         let python = |server| {
             let table = table(&programs, Pace::FAST, server);
-            table.iter().filter(|image| format!("{image:?}").contains("/packages")).count()
+            let images = table.iter().map(|image| format!("{image:?}"));
+            images.filter(|image| image.contains("/packages") || image.contains("/python")).count()
         };
         assert_eq!(python(ModelServer::StandIn), 0);
         assert_eq!(python(ModelServer::MlServer), 2, "under either name");

@@ -1,5 +1,6 @@
 //! Faults of the node, where it is ours.
 
+use anyhow::bail;
 use clusters::{Connections, ContainerName, PodName};
 use netmodel::OutcomeClass;
 use serde_json::Value;
@@ -101,21 +102,23 @@ pub fn visitors_are_refused(mesh: &InstalledMesh) -> Claim {
 /// to a known connection and judge all the rest.
 ///
 /// # Errors
-/// When there is no scheduler's pod.
+/// When there is no scheduler's pod, or the controller's log cannot be read.
 pub async fn forgotten(world: &World, mesh: &InstalledMesh) -> anyhow::Result<Fault> {
     let controller = mesh.controller();
-    let times = |seen: &Seen| match seen {
-        Seen::Log(log) => log.matches(SILENCE).count(),
-        _ => 0,
-    };
+    let times = |log: &str| log.matches(SILENCE).count();
     let look = Look::Log(controller.clone());
-    let before = times(&world.look(&look).await);
+    let before = match world.look(&look).await {
+        Seen::Log(log) => times(&log),
+        hidden => bail!("the controller's log {hidden}"),
+    };
     let to = named(world, &mesh.scheduler()).await?;
     Ok(Fault {
         breaks: "the node forgets the connections to the scheduler's port 9004".into(),
-        bites: Claim::new("the controller's pings on them are not answered", look, move |seen| {
-            times(seen) > before
-        }),
+        bites: Claim::new(
+            "the controller's pings on them are not answered",
+            look,
+            move |seen| matches!(seen, Seen::Log(log) if times(log) > before),
+        ),
         gone: dial_ends(&controller, &mesh.scheduler_name(), 9004, &[OutcomeClass::Open]),
         change: Change::Forget(Connections { to, port: 9004 }),
     })

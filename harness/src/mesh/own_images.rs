@@ -41,7 +41,8 @@ pub(super) fn name(object: &mut Value, behind: Behind, from: &OwnImages) {
                         OwnImages::Imported => "Never",
                         OwnImages::PulledFrom(registry) => {
                             *image = registry.name_of(image);
-                            "IfNotPresent"
+                            // Its name stays when it is built anew; what a node has of it is not fetched again.
+                            "Always"
                         }
                     };
                     fields.insert("imagePullPolicy".into(), policy.into());
@@ -80,7 +81,7 @@ mod tests {
         let mut pod = json!([{"image": SCHEDULER}, {"image": "docker.io/kafka:1"}]);
         name(&mut pod, Behind::StandIns, &from);
         let expected = json!([
-            {"image": "r.example.com/team/seldon-conformance/seldon-scheduler:2.9.1", "imagePullPolicy": "IfNotPresent"},
+            {"image": "r.example.com/team/seldon-conformance/seldon-scheduler:2.9.1", "imagePullPolicy": "Always"},
             {"image": "docker.io/kafka:1"},
         ]);
         assert_eq!(pod, expected);

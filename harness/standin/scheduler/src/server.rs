@@ -24,15 +24,12 @@ use crate::xds::service::Discovery;
 /// Between the opening of the gate and that of Envoy's door, time for routes to be made.
 const XDS_WAIT: Duration = Duration::from_secs(10);
 
-/// How long model servers may take to start on a busy machine. They are real ones, and no faster at any pace.
-const SERVERS_START: Duration = Duration::from_secs(60);
-
 /// How the scheduler behaves.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The factor on long waits.
     pub pace: Pace,
-    /// How long the start gate stays shut at most; the pace shrinks it, to no less than servers take to start.
+    /// How long the start gate stays shut at most; shrunk as [`Pace::endurance`] says, as servers need their time to start.
     pub ready_timeout: Duration,
     /// Whether models are scaled.
     pub model_autoscaling: Autoscaling,
@@ -80,7 +77,7 @@ pub async fn serve(
     let closing = CancellationToken::new();
     let _closes_on_return = closing.clone().drop_guard();
 
-    let timeout = gate_timeout(pace, settings.ready_timeout);
+    let timeout = pace.endurance(settings.ready_timeout);
     let gate = shared.clone();
     spawn_until(&closing, async move {
         tokio::time::sleep(timeout).await;
@@ -185,23 +182,4 @@ fn serve_door(router: Router, listener: TcpListener, pace: Pace, closing: &Cance
 fn spawn_until(closing: &CancellationToken, work: impl Future<Output = ()> + Send + 'static) {
     let closing = closing.clone();
     tokio::spawn(async move { closing.run_until_cancelled(work).await });
-}
-
-/// How long the start gate stays shut at most.
-fn gate_timeout(pace: Pace, ready_timeout: Duration) -> Duration {
-    pace.wait(ready_timeout).max(ready_timeout.min(SERVERS_START))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case::as_it_is(Pace::REAL, 600, 600)]
-    #[case::shrunk_as_far_as_servers_allow(Pace::FAST, 600, 60)]
-    #[case::asked_for_less(Pace::FAST, 20, 20)]
-    fn the_gate_leaves_servers_time_to_start(#[case] pace: Pace, #[case] ready: u64, #[case] seconds: u64) {
-        assert_eq!(gate_timeout(pace, Duration::from_secs(ready)), Duration::from_secs(seconds));
-    }
 }

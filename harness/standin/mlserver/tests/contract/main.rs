@@ -13,7 +13,7 @@ mod servers;
 use serde_json::Value;
 
 use crate::difference::places;
-use crate::servers::Servers;
+use crate::servers::{Server, Servers};
 
 /// A prediction of the stand-in's says whose it is.
 const CONFESSES: &[&str] = &["/body/parameters/stand_in"];
@@ -63,7 +63,8 @@ async fn over_grpc_both_answer_alike() {
 
 #[tokio::test]
 async fn a_signal_ends_it_with_success() {
-    let mut servers = Servers::start().await;
-    let code = servers.end_standin().await;
-    assert_eq!(code, Some(0));
+    let folder = tempfile::tempdir().unwrap();
+    let mut standin = Server::standin(folder.path(), folder.path());
+    standin.until_live().await;
+    assert_eq!(standin.end().await, Some(0));
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::OnceLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clusters::Programs;
 use tempfile::TempDir;
@@ -27,6 +27,7 @@ pub(crate) struct Server {
     pub(crate) http: u16,
     pub(crate) grpc: u16,
     process: Child,
+    log: PathBuf,
 }
 
 /// MLServer and the stand-in.
@@ -45,29 +46,41 @@ impl Servers {
         stock(&models, &programs.artefacts);
         let mut mlserver = Command::new(&programs.mlserver);
         mlserver.arg("start").arg(&models).env("PYTHONPATH", &programs.mlserver_packages);
-        let real = spawn(mlserver, folder.path(), "mlserver.log");
+        let mut real = spawn(mlserver, folder.path(), "mlserver.log");
+        let mut standin = Server::standin(folder.path(), &models);
+        real.until_live().await;
+        standin.until_live().await;
+        Servers { real, standin, _folder: folder }
+    }
+}
+
+impl Server {
+    /// Starts the stand-in alone.
+    pub(crate) fn standin(folder: &Path, models: &Path) -> Server {
         let mut standin = Command::new(example());
-        standin.env("MLSERVER_MODELS_DIR", &models);
-        let standin = spawn(standin, folder.path(), "standin.log");
-        let servers = Servers { real, standin, _folder: folder };
-        for server in [&servers.real, &servers.standin] {
-            let mut interval = tokio::time::interval(Duration::from_millis(20));
-            let live = async {
-                while !http::is_live(server.http).await {
-                    interval.tick().await;
-                }
-            };
-            tokio::time::timeout(PATIENCE, live).await.expect("a server does not become live");
-        }
-        servers
+        standin.env("MLSERVER_MODELS_DIR", models);
+        spawn(standin, folder, "standin.log")
     }
 
-    /// Ends the stand-in as a kubelet does; its exit code.
-    pub(crate) async fn end_standin(&mut self) -> Option<i32> {
-        let process = &mut self.standin.process;
-        let id = process.id().unwrap().to_string();
+    /// Waits until it answers; one that ends instead is told with what it said.
+    pub(crate) async fn until_live(&mut self) {
+        let began = Instant::now();
+        let mut interval = tokio::time::interval(Duration::from_millis(20));
+        while !http::is_live(self.http).await {
+            let said = || fs::read_to_string(&self.log).unwrap();
+            if let Some(status) = self.process.try_wait().unwrap() {
+                panic!("it ended with {status}: {}", said());
+            }
+            assert!(began.elapsed() < PATIENCE, "it does not become live: {}", said());
+            interval.tick().await;
+        }
+    }
+
+    /// Ends it as a kubelet does; its exit code.
+    pub(crate) async fn end(&mut self) -> Option<i32> {
+        let id = self.process.id().unwrap().to_string();
         assert!(Command::new("kill").args(["-TERM", &id]).status().await.unwrap().success());
-        tokio::time::timeout(PATIENCE, process.wait()).await.expect("it goes on").unwrap().code()
+        tokio::time::timeout(PATIENCE, self.process.wait()).await.expect("it goes on").unwrap().code()
     }
 }
 
@@ -80,7 +93,8 @@ fn spawn(mut command: Command, folder: &Path, log: &str) -> Server {
     for (name, port) in ["HTTP_PORT", "GRPC_PORT", "METRICS_PORT"].iter().zip(&ports) {
         command.env(format!("MLSERVER_{name}"), port.to_string());
     }
-    let log = File::create(folder.join(log)).unwrap();
+    let said = folder.join(log);
+    let log = File::create(&said).unwrap();
     let process = command
         .env("MLSERVER_HOST", "127.0.0.1")
         .env("MLSERVER_PARALLEL_WORKERS", "0")
@@ -95,7 +109,7 @@ fn spawn(mut command: Command, folder: &Path, log: &str) -> Server {
         .kill_on_drop(true)
         .spawn()
         .unwrap();
-    Server { http: ports[0], grpc: ports[1], process }
+    Server { http: ports[0], grpc: ports[1], process, log: said }
 }
 
 /// The stand-in as a program: cargo builds the package's examples together with its tests.

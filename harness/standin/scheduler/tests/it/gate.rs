@@ -43,7 +43,7 @@ async fn envoys_door_opens_after_the_gate_only() {
 #[tokio::test]
 async fn the_gate_opens_by_itself_in_the_end() {
     let mut settings = settings();
-    settings.ready_timeout = Duration::from_secs(20);
+    settings.ready_timeout = Duration::from_secs(1);
     let mut mesh = Mesh::start_with(settings).await;
     let mut models = mesh.models().await;
     mesh.declare(&[("mlserver", 1)]).await;
