@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use embedded::{
     Access, ClusterError, ClusterSpec, Connections, ContainerName, DeniedPackets, HostPorts, LinkState,
-    PodName, Profile, ProgramImage, SupervisedCluster, UpstreamMode,
+    LostPackets, PodName, Profile, ProgramImage, SupervisedCluster, UpstreamMode,
 };
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
@@ -90,13 +90,18 @@ impl Cluster {
         Ok(Cluster::Embedded(Box::new(SupervisedCluster::start_embedded(&spec, log).await?)))
     }
 
+    /// The cluster as its supervisor holds it, when that is ours.
+    fn supervised(&self) -> Option<&SupervisedCluster> {
+        match self {
+            Cluster::Embedded(cluster) => Some(cluster),
+            Cluster::Given(_) => None,
+            Cluster::Kubernetes(_, cluster) => Some(cluster.supervised()),
+        }
+    }
+
     /// How to reach its API server, when that is this program's to tell.
     pub fn access(&self) -> Option<&Access> {
-        match self {
-            Cluster::Embedded(cluster) => Some(cluster.access()),
-            Cluster::Given(_) => None,
-            Cluster::Kubernetes(_, cluster) => Some(cluster.access()),
-        }
+        self.supervised().map(SupervisedCluster::access)
     }
 
     /// A client of its API server, on the current runtime.
@@ -115,11 +120,8 @@ impl Cluster {
     /// # Errors
     /// [`LeverError`] when the cluster has ended, or is given.
     pub async fn set_upstream(&self, mode: UpstreamMode) -> Result<(), LeverError> {
-        match self {
-            Cluster::Embedded(cluster) => Ok(cluster.set_upstream(mode).await?),
-            Cluster::Given(_) => Err(LeverError::NotHere("name server outside")),
-            Cluster::Kubernetes(_, cluster) => Ok(cluster.supervised().set_upstream(mode).await?),
-        }
+        let supervised = self.supervised().ok_or(LeverError::NotHere("name server outside"))?;
+        Ok(supervised.set_upstream(mode).await?)
     }
 
     /// Kills a container's first process on its node.
@@ -127,11 +129,8 @@ impl Cluster {
     /// # Errors
     /// [`LeverError`] when it does not run, or the cluster is given.
     pub async fn kill(&self, container: ContainerName) -> Result<(), LeverError> {
-        match self {
-            Cluster::Embedded(cluster) => Ok(cluster.kill(container).await?),
-            Cluster::Given(_) => Err(LeverError::NotHere("node")),
-            Cluster::Kubernetes(_, cluster) => Ok(cluster.supervised().kill(container).await?),
-        }
+        let supervised = self.supervised().ok_or(LeverError::NotHere("node"))?;
+        Ok(supervised.kill(container).await?)
     }
 
     /// Takes the node's end of a pod's link down, or up again.
@@ -139,11 +138,8 @@ impl Cluster {
     /// # Errors
     /// [`LeverError`] when one is to be taken down that is not there, or the cluster is given.
     pub async fn set_link(&self, pod: PodName, state: LinkState) -> Result<(), LeverError> {
-        match self {
-            Cluster::Embedded(cluster) => Ok(cluster.set_link(pod, state).await?),
-            Cluster::Given(_) => Err(LeverError::NotHere("node")),
-            Cluster::Kubernetes(_, cluster) => Ok(cluster.supervised().set_link(pod, state).await?),
-        }
+        let supervised = self.supervised().ok_or(LeverError::NotHere("node"))?;
+        Ok(supervised.set_link(pod, state).await?)
     }
 
     /// Lets the node forget connections that it tracks.
@@ -151,10 +147,28 @@ impl Cluster {
     /// # Errors
     /// [`LeverError`] when it tracks no such connection, or the cluster is given.
     pub async fn forget(&self, connections: Connections) -> Result<(), LeverError> {
-        match self {
-            Cluster::Embedded(cluster) => Ok(cluster.forget(connections).await?),
-            Cluster::Given(_) => Err(LeverError::NotHere("node")),
-            Cluster::Kubernetes(_, cluster) => Ok(cluster.supervised().forget(connections).await?),
+        let supervised = self.supervised().ok_or(LeverError::NotHere("node"))?;
+        Ok(supervised.forget(connections).await?)
+    }
+
+    /// Lets the node's own firewall drop what is sent to a port of a pod, and nothing else; or nothing at all.
+    ///
+    /// # Errors
+    /// [`LeverError`] when there is no such pod, or the cluster is given.
+    pub async fn set_firewall(&self, drops: Option<Connections>) -> Result<(), LeverError> {
+        let supervised = self.supervised().ok_or(LeverError::NotHere("node"))?;
+        Ok(supervised.set_firewall(drops).await?)
+    }
+
+    /// Packets that began connections and got no further than the node, since it was up; nothing is known of a given
+    /// cluster's.
+    ///
+    /// # Errors
+    /// [`ClusterError`] when the node's kernel logs no packets, or the cluster has ended.
+    pub async fn lost_packets(&self) -> Result<Option<Vec<LostPackets>>, ClusterError> {
+        match self.supervised() {
+            Some(cluster) => cluster.lost_packets().await.map(Some),
+            None => Ok(None),
         }
     }
 
@@ -163,28 +177,22 @@ impl Cluster {
     /// # Errors
     /// [`ClusterError`] when they cannot be read.
     pub async fn denials(&self) -> Result<Option<Vec<DeniedPackets>>, ClusterError> {
-        match self {
-            Cluster::Embedded(cluster) => cluster.denials().await.map(Some),
-            Cluster::Given(_) => Ok(None),
-            Cluster::Kubernetes(_, cluster) => cluster.supervised().denials().await.map(Some),
+        match self.supervised() {
+            Some(cluster) => cluster.denials().await.map(Some),
+            None => Ok(None),
         }
     }
 
     /// Whether it has ended. A given cluster is not watched: what it no longer answers says so.
     pub fn has_ended(&self) -> bool {
-        match self {
-            Cluster::Embedded(cluster) => cluster.has_ended(),
-            Cluster::Given(_) => false,
-            Cluster::Kubernetes(_, cluster) => cluster.supervised().has_ended(),
-        }
+        self.supervised().is_some_and(SupervisedCluster::has_ended)
     }
 
     /// Returns when it has ended, by whosever hand; never for a given cluster.
     pub async fn ended(&self) {
-        match self {
-            Cluster::Embedded(cluster) => cluster.ended().await,
-            Cluster::Given(_) => std::future::pending().await,
-            Cluster::Kubernetes(_, cluster) => cluster.supervised().ended().await,
+        match self.supervised() {
+            Some(cluster) => cluster.ended().await,
+            None => std::future::pending().await,
         }
     }
 

@@ -33,8 +33,8 @@ pub use cluster::{Cluster, ClusterRequest, LeverError, future_kubeconfig, kubeco
 pub use command::{Command, CommandError, Output};
 pub use doctor::{Finding, State, examine};
 pub use embedded::{
-    Access, Builtin, ClusterError, Connections, ContainerName, DeniedPackets, HostPorts, LinkState, PodName,
-    Profile, Program, ProgramImage, UpstreamMode, UpstreamQuestion, try_namespaces,
+    Access, Builtin, ClusterError, Connections, ContainerName, DeniedPackets, HostPorts, LinkState,
+    LostPackets, PodName, Profile, Program, ProgramImage, UpstreamMode, UpstreamQuestion, try_namespaces,
 };
 pub use given_cluster::{GivenCluster, GivenError};
 pub use helm::{Helm, HelmError, HelmTarget};

@@ -1,17 +1,18 @@
 //! Boot: the parts of a cluster, started in the order in which they need each other, and the levers afterwards.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use embedded_api::{ApiServer, Authorization, Config, TlsIdentity};
 use embedded_dns::Denials;
 use embedded_node::{
     CONTAINER_INIT, LinkState, NFT_ARGUMENTS, Node, NodeSettings, Program, ProgramImage, first_rules,
 };
 use futures::future::BoxFuture;
+use netmodel::LostPackets;
 use outside::Upstream;
 use serde_json::Value;
 use tokio::net::TcpListener;
@@ -101,6 +102,24 @@ impl Levers for Node {
             let forgotten = self.forget(&to.namespace, &to.pod, *port).await?;
             forgotten.with_context(|| format!("pod {to} is not on the node"))
         })
+    }
+
+    fn set_firewall<'a>(&'a self, drops: Option<&'a Connections>) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(async move {
+            let drops = match drops {
+                Some(Connections { to, port }) => {
+                    let address = self.address(&to.namespace, &to.pod);
+                    let address = address.with_context(|| format!("pod {to} is not on the node"))?;
+                    Some(SocketAddrV4::new(address, *port))
+                }
+                None => None,
+            };
+            Ok(self.set_firewall(drops).await?)
+        })
+    }
+
+    fn lost_packets(&self) -> BoxFuture<'_, anyhow::Result<Vec<LostPackets>>> {
+        Box::pin(async move { self.lost_packets().await.map_err(|why| anyhow!(why)) })
     }
 
     fn denials(&self) -> BoxFuture<'_, anyhow::Result<Vec<DeniedPackets>>> {

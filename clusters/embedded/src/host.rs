@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 
 use embedded_node::LinkState;
+use netmodel::LostPackets;
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use outside::{Mode, Question};
@@ -172,6 +173,25 @@ impl SupervisedCluster {
     /// [`ClusterError::Refused`] when it tracks no such connection, [`ClusterError::Gone`] when the cluster has ended.
     pub async fn forget(&self, connections: Connections) -> Result<(), ClusterError> {
         self.expect_done(&Order::Forget(connections)).await
+    }
+
+    /// Lets the node's own firewall drop what is sent there, and nothing else; or nothing at all.
+    ///
+    /// # Errors
+    /// [`ClusterError::Refused`] when there is no such pod, [`ClusterError::Gone`] when the cluster has ended.
+    pub async fn set_firewall(&self, drops: Option<Connections>) -> Result<(), ClusterError> {
+        self.expect_done(&Order::Firewall(drops)).await
+    }
+
+    /// Packets that began connections and got no further than the node, since it was up.
+    ///
+    /// # Errors
+    /// [`ClusterError::Refused`] when its kernel logs no packets, [`ClusterError::Gone`] when the cluster has ended.
+    pub async fn lost_packets(&self) -> Result<Vec<LostPackets>, ClusterError> {
+        match self.ask(&Order::LostPackets).await? {
+            Reply::LostPackets(lost) => Ok(lost),
+            other => Err(unexpected(&other)),
+        }
     }
 
     /// What the node's rules that deny have counted so far.

@@ -4,6 +4,7 @@ use std::fmt;
 
 use embedded_node::LinkState;
 use futures::future::BoxFuture;
+use netmodel::LostPackets;
 use serde::{Deserialize, Serialize};
 
 /// A container of a pod.
@@ -68,6 +69,14 @@ pub trait Levers {
 
     /// Forgets connections, and says how many; neither end is told, and policies judge what comes next of them.
     fn forget<'a>(&'a self, connections: &'a Connections) -> BoxFuture<'a, anyhow::Result<usize>>;
+
+    /// Lets the node's own firewall drop what is sent to a port of a pod, and nothing else; or nothing at all.
+    ///
+    /// No object of the cluster's tells of it. The firewall is asked after the network's own rules.
+    fn set_firewall<'a>(&'a self, drops: Option<&'a Connections>) -> BoxFuture<'a, anyhow::Result<()>>;
+
+    /// Packets that began connections and got no further than the node, since it was up.
+    fn lost_packets(&self) -> BoxFuture<'_, anyhow::Result<Vec<LostPackets>>>;
 
     /// What the rules that deny have counted.
     fn denials(&self) -> BoxFuture<'_, anyhow::Result<Vec<DeniedPackets>>>;

@@ -29,7 +29,7 @@ pub use embedded_node::{LinkState, Program, ProgramImage};
 pub use host::{ClusterError, SupervisedCluster};
 pub use levers::{Connections, ContainerName, DeniedPackets, Levers, PodName};
 pub use namespaces::NamespaceError;
-pub use netmodel::Profile;
+pub use netmodel::{LostPackets, Profile};
 pub use outside::{Mode as UpstreamMode, Question as UpstreamQuestion};
 pub use wire::{Access, ClusterSpec, HostPorts};
 
@@ -43,6 +43,9 @@ pub mod supervision {
     pub use crate::serve::{Booted, NotUp, serve};
     pub use crate::supervisor::supervise;
     pub use embedded_dns::Denials;
-    pub use embedded_node::{NODE_ADDRESS, NodeLan, forget_connections, set_link};
+    pub use embedded_node::{
+        CAME, LOGGED_BYTES, NODE_ADDRESS, NodeLan, PACKET_GROUP, PacketLog, WENT_ON, forget_connections,
+        set_link,
+    };
     pub use outside::Upstream;
 }

@@ -91,6 +91,10 @@ pub async fn serve<S: DeserializeOwned>(
             Command::Forget(connections) => {
                 obeyed(running.levers.forget(&connections), |count| forgotten(count, &connections)).await
             }
+            Command::Firewall(drops) => {
+                obeyed(running.levers.set_firewall(drops.as_ref()), |()| Reply::Done).await
+            }
+            Command::LostPackets => obeyed(running.levers.lost_packets(), Reply::LostPackets).await,
             Command::DeniedPackets => obeyed(running.levers.denials(), Reply::DeniedPackets).await,
             Command::Stop => {
                 wire.send(&Reply::Done).await?;

@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use embedded_node::{LinkState, ProgramImage};
-use netmodel::Profile;
+use netmodel::{LostPackets, Profile};
 use outside::{Mode, Question};
 use pace::Pace;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -64,8 +64,12 @@ pub(crate) enum Command<S> {
     Link(PodName, LinkState),
     /// Forget connections that the node tracks.
     Forget(Connections),
+    /// Let the node's own firewall drop what is sent there, or nothing.
+    Firewall(Option<Connections>),
     /// Read what the rules that deny have counted.
     DeniedPackets,
+    /// Read which packets got no further than the node.
+    LostPackets,
     /// End the cluster.
     Stop,
 }
@@ -92,6 +96,8 @@ pub(crate) enum Reply {
     Questions(Vec<Question>),
     /// Answer to [`Command::DeniedPackets`].
     DeniedPackets(Vec<DeniedPackets>),
+    /// Answer to [`Command::LostPackets`].
+    LostPackets(Vec<LostPackets>),
     /// It was not; the text is for people.
     Failed(String),
     /// What was started does not become Ready: which pods, and why. The supervisor's log may know more.

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use embedded::supervision::{
-    Booted, Border, NODE_ADDRESS, NodeLan, Upstream, forward_node_ports, mount_state,
+    Booted, Border, NODE_ADDRESS, NodeLan, PacketLog, Upstream, forward_node_ports, mount_state,
 };
 use embedded::{Access, HostPorts};
 use tokio::io::copy_bidirectional;
@@ -36,6 +36,7 @@ pub(crate) async fn boot(spec: &NodeSpec, border: Border) -> anyhow::Result<Boot
     let upstream = Upstream::bind(SocketAddr::from((NODE_ADDRESS, 53)), spec.upstream.clone())
         .await
         .context("cannot serve the outside's names on the node's address")?;
+    let packet_log = PacketLog::open().await?;
     let script = boot_script(spec)?;
     let crew = Crew::carry_out(&script).await?;
     info!("booted in {} ms", began.elapsed().as_millis());
@@ -46,7 +47,7 @@ pub(crate) async fn boot(spec: &NodeSpec, border: Border) -> anyhow::Result<Boot
         tokio::spawn(forward_node_ports(client.clone(), border, spec.host_address, NODE_ADDRESS));
     }
     let launcher = Launcher::new(&script.environment, &script.logs);
-    let levers = NodeLevers::of(client, launcher, &spec.network);
+    let levers = NodeLevers::of(client, launcher, &spec.network, packet_log);
     // Without one of its programs it is no cluster: the harness sees this process end, and the kernel ends the others.
     let watch = tokio::spawn(async move {
         warn!("{}", crew.first_to_end().await);

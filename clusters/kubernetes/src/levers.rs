@@ -5,8 +5,8 @@ use std::fs;
 use std::net::Ipv4Addr;
 
 use anyhow::{Context, bail};
-use embedded::supervision::{forget_connections, set_link};
-use embedded::{Connections, ContainerName, DeniedPackets, Levers, LinkState, PodName};
+use embedded::supervision::{PacketLog, forget_connections, set_link};
+use embedded::{Connections, ContainerName, DeniedPackets, Levers, LinkState, LostPackets, PodName};
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
@@ -22,16 +22,25 @@ use crate::step::Program;
 /// What Calico writes at the rule that every packet of a policed pod comes to which no policy has admitted.
 const DENIES: &str = "Drop if no policies passed packet";
 
+/// The chain of the node's own firewall: nobody else on the node uses its table.
+const FIREWALL: &str = "FORWARD";
+
 /// The node's programs, as the supervisor may call them.
 pub(crate) struct NodeLevers {
     client: Client,
     launcher: Launcher,
     network: Network,
+    packet_log: PacketLog,
 }
 
 impl NodeLevers {
-    pub(crate) fn of(client: Client, launcher: Launcher, network: &Network) -> NodeLevers {
-        NodeLevers { client, launcher, network: network.clone() }
+    pub(crate) fn of(
+        client: Client,
+        launcher: Launcher,
+        network: &Network,
+        packet_log: PacketLog,
+    ) -> NodeLevers {
+        NodeLevers { client, launcher, network: network.clone(), packet_log }
     }
 
     async fn task(&self, name: &ContainerName) -> anyhow::Result<String> {
@@ -97,6 +106,29 @@ impl Levers for NodeLevers {
         })
     }
 
+    fn set_firewall<'a>(&'a self, drops: Option<&'a Connections>) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(async move {
+            // Resolved first: what is in force stays so when there is no such pod.
+            let rule = match drops {
+                Some(Connections { to, port }) => {
+                    Some((self.address(to).await?.to_string(), port.to_string()))
+                }
+                None => None,
+            };
+            self.launcher.run("firewall", &firewall(&["--flush", FIREWALL])).await?;
+            if let Some((address, port)) = rule {
+                let rule =
+                    ["--append", FIREWALL, "-d", &address, "-p", "tcp", "--dport", &port, "-j", "DROP"];
+                self.launcher.run("firewall", &firewall(&rule)).await?;
+            }
+            Ok(())
+        })
+    }
+
+    fn lost_packets(&self) -> BoxFuture<'_, anyhow::Result<Vec<LostPackets>>> {
+        Box::pin(async move { Ok(self.packet_log.lost().await) })
+    }
+
     fn denials(&self) -> BoxFuture<'_, anyhow::Result<Vec<DeniedPackets>>> {
         Box::pin(async move {
             match self.network {
@@ -110,6 +142,11 @@ impl Levers for NodeLevers {
             }
         })
     }
+}
+
+/// `iptables` on the table that is asked after the network's own.
+fn firewall(arguments: &[&str]) -> Program {
+    Program::new("iptables").args(["--wait", "--table", "security"]).args(arguments.iter().copied())
 }
 
 /// Links and the hosts behind them, of the kernel's table: numbers in the machine's order of bytes.

@@ -26,6 +26,7 @@ mod flannel;
 mod levers;
 mod machine;
 mod node_images;
+mod packet_log;
 mod parts;
 mod pki;
 mod process;

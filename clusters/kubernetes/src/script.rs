@@ -10,7 +10,7 @@ use crate::pki::PkiFiles;
 use crate::process::environment;
 use crate::spec::{BOOT_LIMIT, CNI_PLUGINS, LOADING, NODE_NAME, Network, NodePrograms, NodeSpec};
 use crate::step::{Action, Script, Sign, Step};
-use crate::{calico, flannel};
+use crate::{calico, flannel, packet_log};
 
 /// What k3s labels its server with.
 const LABELS: [(&str, &str); 2] =
@@ -59,6 +59,7 @@ pub fn boot_script(spec: &NodeSpec) -> anyhow::Result<Script> {
     let (pki, places) = (pki_files(spec), Places::below(&spec.mountpoint));
     let parts = Parts { spec, pki: &pki };
     let mut steps = configuration_steps(spec, &places, &pki);
+    steps.extend(packet_log::steps());
     steps.extend(control_plane(&parts, &places));
     steps.extend(node(&parts, &places));
     match &spec.network {

@@ -7,12 +7,14 @@
 //! * [`view`]: the objects of one node's cluster, the input of what follows.
 //! * [`policy`]: who may talk to whom, and which policy decided.
 //! * [`service`]: where a Service's address leads.
+//! * [`lost`]: packets that get no further than the node.
 //! * [`ruleset`]: all of it as one nft script.
 //! * [`resolve`]: how Go, glibc, musl and busybox `nslookup` walk a `resolv.conf`.
 //! * [`symptom`]: what a denial looks like to a client.
 //!
 //! IPv4 alone: addresses of the other family are passed over.
 
+pub mod lost;
 pub mod policy;
 pub mod profile;
 mod ranges;
@@ -23,6 +25,7 @@ pub mod service;
 pub mod symptom;
 pub mod view;
 
+pub use lost::LostPackets;
 pub use profile::Profile;
 pub use ruleset::compile;
 pub use symptom::OutcomeClass;

@@ -7,6 +7,7 @@ mod conntrack;
 mod namespace;
 mod netlink;
 mod node;
+mod packet_log;
 mod pod;
 mod state;
 mod sysctl;
@@ -16,6 +17,8 @@ pub use conntrack::forget_connections;
 pub use netlink::LinkError;
 pub use node::NodeLan;
 pub(crate) use node::{Bridging, NodeLinks};
+pub(crate) use packet_log::rules as packet_log_rules;
+pub use packet_log::{CAME, LOGGED_BYTES, PACKET_GROUP, PacketLog, WENT_ON};
 pub(crate) use pod::PodLink;
 pub use state::{LinkState, set_link};
 

@@ -1,11 +1,13 @@
 //! Starting and stopping a node.
 
 use std::collections::HashMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::fd::BorrowedFd;
 use std::sync::{Arc, Mutex};
 
 use embedded_api::NodeRequest;
 use ipnet::Ipv4Net;
+use netmodel::LostPackets;
 use nix::sys::signal::Signal;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -13,7 +15,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::images::Images;
 use crate::kubelet::{self, Events};
-use crate::links::{self, Addresses, BRIDGE_ADDRESS, LinkError, LinkState, NodeLinks, forget_connections};
+use crate::links::{
+    self, Addresses, BRIDGE_ADDRESS, LinkError, LinkState, NodeLinks, PacketLog, forget_connections,
+};
 use crate::proxy::{self, NftError, RulesState};
 use crate::requests;
 use crate::settings::NodeSettings;
@@ -39,6 +43,8 @@ pub enum StartError {
 pub struct Node {
     shared: Arc<Shared>,
     tasks: TaskTracker,
+    /// Or why there is none.
+    packet_log: Result<PacketLog, String>,
 }
 
 impl Node {
@@ -64,6 +70,10 @@ impl Node {
             })?;
         }
         let links = NodeLinks::set_up(settings.profile.knobs().attachment).await?;
+        let packet_log = packet_log(&settings).await;
+        if let Err(why) = &packet_log {
+            tracing::warn!("{why}");
+        }
         let pods = Ipv4Net::new(BRIDGE_ADDRESS, 24).map(|it| it.trunc()).unwrap_or_default();
         let shared = Arc::new(Shared {
             images: Images::new(settings.images.clone()),
@@ -84,7 +94,7 @@ impl Node {
         tasks.spawn(kubelet::watch_pods(shared.clone(), tasks.clone()));
         tasks.spawn(requests::serve(shared.clone(), requests));
         tasks.close();
-        Ok(Node { shared, tasks })
+        Ok(Node { shared, tasks, packet_log })
     }
 
     /// What the kernel's packet rules are made from; changes with every rule set that is applied or refused.
@@ -134,9 +144,33 @@ impl Node {
     /// # Errors
     /// The kernel's.
     pub async fn forget(&self, namespace: &str, pod: &str, port: u16) -> Result<Option<usize>, LinkError> {
-        match self.shared.pod(namespace, pod).and_then(|pod| pod.address()) {
+        match self.address(namespace, pod) {
             Some(address) => links::blocking(move || forget_connections(address, port)).await.map(Some),
             None => Ok(None),
+        }
+    }
+
+    /// The address of a pod of the node's.
+    pub fn address(&self, namespace: &str, pod: &str) -> Option<Ipv4Addr> {
+        self.shared.pod(namespace, pod)?.address()
+    }
+
+    /// Lets a firewall of the node's own drop what goes to that port of a pod, and nothing else; or nothing at all.
+    ///
+    /// # Errors
+    /// `nft`'s.
+    pub async fn set_firewall(&self, drops: Option<SocketAddrV4>) -> Result<(), NftError> {
+        proxy::apply(&self.shared.settings.nft, &proxy::firewall(drops)).await
+    }
+
+    /// Packets that began connections and got no further than the node, since it started.
+    ///
+    /// # Errors
+    /// Why the kernel logs no packets.
+    pub async fn lost_packets(&self) -> Result<Vec<LostPackets>, String> {
+        match &self.packet_log {
+            Ok(log) => Ok(log.lost().await),
+            Err(why) => Err(why.clone()),
         }
     }
 
@@ -154,4 +188,13 @@ impl Node {
         self.shared.stop.cancel();
         self.tasks.wait().await;
     }
+}
+
+/// What is lost on the node from here on, or why that is not seen.
+async fn packet_log(settings: &NodeSettings) -> Result<PacketLog, String> {
+    let why =
+        |error: &dyn std::error::Error| format!("packets that are lost on the node are not seen: {error}");
+    let log = PacketLog::open().await.map_err(|error| why(&error))?;
+    proxy::apply(&settings.nft, &links::packet_log_rules()).await.map_err(|error| why(&error))?;
+    Ok(log)
 }

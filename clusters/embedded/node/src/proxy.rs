@@ -6,6 +6,7 @@
 //! but never below a tenth, so that their order stays and a program that races them still loses.
 
 mod counters;
+mod firewall;
 mod nft;
 mod view;
 
@@ -25,7 +26,9 @@ use crate::shared::{LocalPod, Shared};
 use view::Stores;
 
 pub(crate) use counters::denials;
+pub(crate) use firewall::firewall;
 pub use nft::NftError;
+pub(crate) use nft::apply;
 
 /// Changes that come together are applied together.
 const GATHER: Duration = Duration::from_millis(2);

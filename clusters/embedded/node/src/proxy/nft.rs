@@ -37,7 +37,7 @@ pub enum NftError {
 }
 
 /// Applies a script as one transaction: all of it or nothing.
-pub(super) async fn apply(program: &Path, script: &str) -> Result<(), NftError> {
+pub(crate) async fn apply(program: &Path, script: &str) -> Result<(), NftError> {
     within(LIMIT, program, &ARGUMENTS, script).await.map(drop)
 }
 

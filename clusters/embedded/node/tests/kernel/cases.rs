@@ -48,5 +48,7 @@ cases![
     levers::calico_link_goes_down_and_up,
     levers::flannel_forgotten_connection_meets_the_policy,
     levers::calico_forgotten_connection_meets_the_policy,
+    levers::flannel_stopped_packets_are_counted,
+    levers::calico_stopped_packets_are_counted,
     killed::to_be_killed,
 ];

@@ -1,5 +1,7 @@
 //! What the node does to a pod's packets when it is told to.
 
+use std::net::SocketAddrV4;
+
 use embedded_node::LinkState;
 use netmodel::Profile;
 use serde_json::json;
@@ -112,4 +114,53 @@ pub(crate) async fn flannel_forgotten_connection_meets_the_policy() {
 
 pub(crate) async fn calico_forgotten_connection_meets_the_policy() {
     forgotten_connection_meets_the_policy(Profile::Calico).await;
+}
+
+/// What a firewall of the node's or a policy stops is lost on the node, by the address that was dialled; and nothing else.
+async fn stopped_packets_are_counted(profile: Profile) {
+    let (world, server) = serving(profile).await;
+    let client = world.ready("client").await["status"]["podIP"].as_str().unwrap().to_owned();
+    let lost = async |to: &str, port: u16| {
+        let lost = world.node.lost_packets().await.unwrap();
+        let of_client = lost.iter().filter(|it| it.route.from.to_string() == client);
+        let there = of_client.filter(|it| (it.route.to.to_string(), it.route.port) == (to.to_owned(), port));
+        there.map(|it| it.packets).sum::<u64>()
+    };
+    let service = "10.43.7.7";
+    reaches(&world, "client", service, 80).await;
+    // It may have been dialled before it led anywhere.
+    let early = lost(service, 80).await;
+    assert_eq!(dial(&world, "client", &server, 9004).await, client);
+    assert_eq!(
+        dial(&world, "client", "203.0.113.1", 80).await,
+        "timeout",
+        "nobody has it, and the packet went out"
+    );
+    assert_eq!((lost(&server, 9004).await, lost("203.0.113.1", 80).await), (0, 0));
+
+    let to = SocketAddrV4::new(server.parse().unwrap(), 9004);
+    world.node.set_firewall(Some(to)).await.unwrap();
+    for (address, port) in [(server.as_str(), 9004), (service, 80)] {
+        assert_eq!(dial(&world, "client", address, port).await, "timeout", "{address}:{port}");
+    }
+    let stopped = (lost(&server, 9004).await, lost(service, 80).await);
+    assert!(stopped.0 > 0 && stopped.1 > early, "{stopped:?}");
+    world.node.set_firewall(None).await.unwrap();
+    for (address, port) in [(server.as_str(), 9004), (service, 80)] {
+        assert_eq!(dial(&world, "client", address, port).await, client, "{address}:{port}");
+    }
+    assert_eq!((lost(&server, 9004).await, lost(service, 80).await), stopped, "these went on");
+
+    create(&world.client, policy("server")).await;
+    in_force(&world, "deny", true).await;
+    assert_ne!(dial(&world, "client", service, 80).await, client);
+    assert!(lost(service, 80).await > stopped.1, "a policy's denial is a loss, too");
+}
+
+pub(crate) async fn flannel_stopped_packets_are_counted() {
+    stopped_packets_are_counted(Profile::Flannel).await;
+}
+
+pub(crate) async fn calico_stopped_packets_are_counted() {
+    stopped_packets_are_counted(Profile::Calico).await;
 }
