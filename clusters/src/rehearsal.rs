@@ -24,6 +24,8 @@ pub struct ClusterTranscript {
 pub fn rehearse_embedded(request: ClusterRequest, programs: &Programs) -> anyhow::Result<ClusterTranscript> {
     let spec = request.describe(programs);
     let made = ingredients(&spec)?;
+    let load =
+        |script: &str| Command::new(spec.nft.display().to_string()).args(made.nft_arguments).input(script);
     let steps = [
         format!(
             "# start the supervisor: user, mount, uts, ipc, pid and network namespaces of its own, in which all that \
@@ -37,10 +39,14 @@ pub fn rehearse_embedded(request: ClusterRequest, programs: &Programs) -> anyhow
             comment(&made.initial),
         ),
         format!(
+            "# log packets that begin connections, where they come and where they go on\n{}\n",
+            load(&made.logging)
+        ),
+        format!(
             "# load packet rules: these of an empty {} at first, and anew as a whole whenever Services, endpoints, pods or \
              policies change\n{}\n",
             made.node,
-            Command::new(spec.nft.display().to_string()).args(made.nft_arguments).input(made.rules.as_str()),
+            load(&made.rules),
         ),
         format!(
             "# create the cluster's DNS and the storage class (through the API, as this would)\n{}\n",

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use diagnosis::{Answer, Cause, Diagnosis, Log, PodId, Sighting, Snapshot, diagnose};
-use netmodel::OutcomeClass;
+use netmodel::{LostPackets, OutcomeClass};
 use reports::Event;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -64,10 +64,17 @@ impl World {
     }
 
     pub(crate) async fn snapshot(&self, mesh: &InstalledMesh) -> anyhow::Result<Snapshot> {
+        let before = self.lost_packets().await;
         // Probes take as long as a denial takes to show; objects and logs are read while they run.
         let (sightings, logs, objects) =
             tokio::join!(self.sightings(mesh), self.logs_of(mesh), self.objects(mesh.controller_namespace()));
-        Ok(Snapshot { sightings, logs, ..objects? })
+        let lost = netmodel::lost::since(&before, &self.lost_packets().await);
+        Ok(Snapshot { sightings, logs, lost, ..objects? })
+    }
+
+    /// What the node has lost so far; nothing where nobody knows, or just now does not say.
+    async fn lost_packets(&self) -> Vec<LostPackets> {
+        self.cluster().lost_packets().await.ok().flatten().unwrap_or_default()
     }
 
     /// The objects that a diagnosis looks at.

@@ -40,6 +40,8 @@ pub(crate) enum Change {
     LinkDown(PodName),
     /// The node forgets these connections.
     Forget(Connections),
+    /// The node's own firewall drops what opens such connections, and what goes on in them.
+    Firewall(Connections),
 }
 
 /// Something to break.
@@ -141,6 +143,13 @@ impl World {
             Change::LinkDown(pod) => {
                 let undo = self.undo_later(Undo::Link(pod.clone()));
                 self.cluster().set_link(pod.clone(), LinkState::Down).await?;
+                Ok(vec![undo])
+            }
+            Change::Firewall(connections) => {
+                let undo = self.undo_later(Undo::Firewall);
+                self.cluster().set_firewall(Some(connections.clone())).await?;
+                // Nothing but the packets that it loses tells of it.
+                self.cluster().lost_packets().await?;
                 Ok(vec![undo])
             }
             Change::Forget(connections) => {

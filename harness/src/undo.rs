@@ -43,6 +43,8 @@ pub enum Undo {
     Upstream(UpstreamMode),
     /// Take a pod's link up again on its node, if the pod is still there.
     Link(PodName),
+    /// Let the node's own firewall drop nothing.
+    Firewall,
 }
 
 impl fmt::Display for Undo {
@@ -54,6 +56,7 @@ impl fmt::Display for Undo {
                 write!(formatter, "take back the change of {object}")
             }
             Undo::Link(pod) => write!(formatter, "take the link of pod {pod} up again"),
+            Undo::Firewall => formatter.write_str("let the node's own firewall drop nothing"),
             Undo::Upstream(_) => formatter.write_str("let the outside's name server answer as before"),
         }
     }
@@ -78,6 +81,7 @@ impl Undo {
             Undo::Cut { object, key, text } => object.cut(world.client(), key, text).await,
             Undo::Upstream(mode) => world.set_upstream(mode.clone()).await,
             Undo::Link(pod) => Ok(world.cluster().set_link(pod.clone(), LinkState::Up).await?),
+            Undo::Firewall => Ok(world.cluster().set_firewall(None).await?),
         }
     }
 }

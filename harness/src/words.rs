@@ -53,6 +53,16 @@ impl World {
         Ok(Words::of(self.profile(), Client::GrpcGo, Traffic::Tcp, &[("{address}", &dialled)]))
     }
 
+    /// What it says when nobody answers its dial, whatever the network.
+    ///
+    /// # Errors
+    /// When the scheduler has no Service, or that has no address.
+    pub async fn unanswered_dial(&self, mesh: &InstalledMesh) -> anyhow::Result<Words> {
+        let dialled = format!("{}:9004", self.scheduler_address(mesh).await?);
+        // Calico answers nothing that it denies.
+        Ok(Words::of(Profile::Calico, Client::GrpcGo, Traffic::Tcp, &[("{address}", &dialled)]))
+    }
+
     /// What the controller says of its scheduler when this network denies its look-up.
     pub fn denied_look_up(&self, mesh: &InstalledMesh) -> Words {
         resolver_words(self.profile(), self.name_server(), &mesh.scheduler_name())

@@ -141,6 +141,16 @@ pub const CATALOGUE: &[Scenario] = &[
     },
     Scenario {
         family: "node",
+        name: "a firewall of the node's own",
+        claim: "a rule on the node that drops port 9004 is told from a policy: packets come to the node and go no further",
+        seeds: &[],
+        needs: &[Need::NodeLever],
+        on_lent: None,
+        topologies: CLUSTER_WIDE,
+        body: |world| node::firewall_cuts_controller_off(world).boxed_local(),
+    },
+    Scenario {
+        family: "node",
         name: "a forgotten connection meets a policy",
         claim: "once the node forgets the connection that outlived a policy on port 9004, new Models are not heard of",
         seeds: &["002"],

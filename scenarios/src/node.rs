@@ -1,4 +1,4 @@
-//! Node: what a mesh survives when its node ends a program, takes a link down or forgets a connection.
+//! Node: what becomes of a mesh when its node ends a program, takes a link down, forgets a connection or drops packets.
 
 use crate::policy::denies_controller;
 use crate::prelude::*;
@@ -48,6 +48,30 @@ pub(crate) async fn envoy_loses_its_link(world: &World) -> Result {
     down.fix().await?;
     world.eventually(mesh.infer("iris").answers_200_in_a_row(5)).await?;
     world.eventually(mesh.infer("iris-two").answers_200_in_a_row(5)).await?;
+    Ok(())
+}
+
+/// A firewall of the node's own cuts the controller off as a policy would, and no policy is blamed for it.
+///
+/// Broken: a rule on the node drops what is sent to the scheduler's port 9004; no object of the cluster tells of it.
+/// Seen:   ModelProgressing with the dial's time-out, on either network; packets come to the node and go no further.
+/// Fix:    take the rule away.
+pub(crate) async fn firewall_cuts_controller_off(world: &World) -> Result {
+    let mesh = world.install(Mesh::cluster_wide("financial-ml").without_server()).await?;
+    world.resolves_scheduler(&mesh).await?;
+
+    let dropped = world.inject(node::firewall(world, &mesh).await?).await?;
+    world.apply_server(&mesh).await?;
+    let model = world.apply(&mesh, iris("iris")).await?;
+    let words = world.unanswered_dial(&mesh).await?;
+    world.eventually(model.is_not_ready_in_words("ModelProgressing", &words)).await?;
+    world.still(mesh.has_no_server_pod()).await?;
+    let by_the_node = |cause: &Cause| matches!(cause, Cause::NodeDrops { from, to, port: 9004 } if from == "controller" && to == "scheduler");
+    world.names(&mesh, "the node, and no policy", by_the_node).await?;
+
+    dropped.fix().await?;
+    world.eventually(model.is_ready()).await?;
+    world.eventually(mesh.infer("iris").answers_200_in_a_row(5)).await?;
     Ok(())
 }
 

@@ -10,6 +10,7 @@ use embedded_api::{ApiServer, Authorization, Config, TlsIdentity};
 use embedded_dns::Denials;
 use embedded_node::{
     CONTAINER_INIT, LinkState, NFT_ARGUMENTS, Node, NodeSettings, Program, ProgramImage, first_rules,
+    packet_log_rules,
 };
 use futures::future::BoxFuture;
 use netmodel::LostPackets;
@@ -150,6 +151,8 @@ pub struct Ingredients {
     pub initial: Vec<String>,
     /// The arguments with which `nft` loads packet rules.
     pub nft_arguments: &'static [&'static str],
+    /// The rules by which its node logs packets, loaded before any other.
+    pub logging: String,
     /// The rules of its node before there is any Service, pod or policy.
     pub rules: String,
     /// The images of its node.
@@ -170,6 +173,7 @@ pub fn ingredients(spec: &ClusterSpec) -> serde_json::Result<Ingredients> {
         container: CONTAINER_INIT,
         initial: embedded_api::initial_objects(&api_config("of its own".into())),
         nft_arguments: &NFT_ARGUMENTS,
+        logging: packet_log_rules(),
         rules: first_rules(spec.profile, NODE_NAME, netmodel_service_cidr()),
         images: node_images(spec),
         objects: own_objects()?,

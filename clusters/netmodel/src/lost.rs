@@ -8,7 +8,7 @@ use crate::policy::Protocol;
 
 /// From whom to where: what the sender knows of its packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-pub struct Route {
+pub struct Sent {
     /// TCP or UDP.
     pub protocol: Protocol,
     /// Who sends them.
@@ -19,11 +19,11 @@ pub struct Route {
     pub port: u16,
 }
 
-/// Packets of one route that began connections, came to the node and did not go on.
+/// Packets from one to another that began connections, came to the node and did not go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LostPackets {
     /// From whom to where.
-    pub route: Route,
+    pub sent: Sent,
     /// How many.
     pub packets: u64,
 }
@@ -31,9 +31,9 @@ pub struct LostPackets {
 /// What was lost between two counts of a node. One that began to count anew has lost all that it counts.
 #[must_use]
 pub fn since(before: &[LostPackets], now: &[LostPackets]) -> Vec<LostPackets> {
-    let counted = |route| before.iter().find(|lost| lost.route == route).map_or(0, |lost| lost.packets);
+    let counted = |sent| before.iter().find(|lost| lost.sent == sent).map_or(0, |lost| lost.packets);
     let grown = now.iter().filter_map(|lost| {
-        let before = counted(lost.route);
+        let before = counted(lost.sent);
         let packets = if before > lost.packets { lost.packets } else { lost.packets - before };
         (packets > 0).then_some(LostPackets { packets, ..*lost })
     });
@@ -47,7 +47,7 @@ mod tests {
 
     fn lost(port: u16, packets: u64) -> LostPackets {
         let (from, to) = (Ipv4Addr::new(10, 42, 0, 7), Ipv4Addr::new(10, 43, 0, 9));
-        LostPackets { route: Route { protocol: Protocol::Tcp, from, to, port }, packets }
+        LostPackets { sent: Sent { protocol: Protocol::Tcp, from, to, port }, packets }
     }
 
     #[rstest]

@@ -25,6 +25,15 @@ pub enum Cause {
         /// The label a DNS rule asks for that no namespace carries, as `key=value`.
         unmatched_label: Option<String>,
     },
+    /// The node lets no packet of a flow through that the mesh needs and every policy allows.
+    NodeDrops {
+        /// `controller`, `agent`, `envoy`.
+        from: String,
+        /// `scheduler`, `server`, `name server`.
+        to: String,
+        /// Pod port.
+        port: u16,
+    },
     /// No server offers what a Model requires.
     RequirementsUnmet {
         /// `namespace/name`.
@@ -66,6 +75,7 @@ impl Cause {
         match self {
             Cause::PolicyDenies { .. } => "policy-denies",
             Cause::PolicyDeniesNames { .. } => "policy-denies-names",
+            Cause::NodeDrops { .. } => "node-drops",
             Cause::RequirementsUnmet { .. } => "requirements-unmet",
             Cause::SchedulerNameAbsent { .. } => "scheduler-name-absent",
             Cause::ForeignAddressDialled { .. } => "foreign-address-dialled",

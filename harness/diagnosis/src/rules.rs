@@ -1,6 +1,7 @@
 //! The rules, most specific first.
 
 mod lookups;
+mod lost;
 mod policies;
 mod requirements;
 mod scheduler_name;
@@ -13,6 +14,7 @@ use netmodel::profile::Profile;
 pub fn diagnose(snapshot: &Snapshot, profile: Profile) -> Option<Diagnosis> {
     policies::names_denied(snapshot, profile)
         .or_else(|| policies::flow_denied(snapshot, profile))
+        .or_else(|| lost::without_a_policy(snapshot, profile))
         .or_else(|| scheduler_name::foreign_address(snapshot))
         .or_else(|| scheduler_name::absent(snapshot))
         .or_else(|| requirements::unmet(snapshot))

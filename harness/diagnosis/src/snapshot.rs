@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use k8s_openapi::api::discovery::v1::EndpointSlice;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
-use netmodel::OutcomeClass;
+use netmodel::{LostPackets, OutcomeClass};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -35,6 +35,8 @@ pub struct Snapshot {
     pub logs: Vec<Log>,
     /// What probes found.
     pub sightings: Vec<Sighting>,
+    /// Packets that the node lost while they were looking; empty where nobody sees them.
+    pub lost: Vec<LostPackets>,
 }
 
 /// The end of a container's log.

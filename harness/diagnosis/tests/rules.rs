@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use diagnosis::{Answer, Cause, Log, Look, PodId, Sighting, Snapshot, diagnose, guards};
-use netmodel::{OutcomeClass, Profile};
+use netmodel::lost::Sent;
+use netmodel::policy::Protocol;
+use netmodel::{LostPackets, OutcomeClass, Profile};
 use rstest::rstest;
 use serde_json::{Value, json};
 
@@ -343,4 +345,41 @@ fn who_guards_a_scheduler_is_known(
     snapshot.pods.extend(typed(theirs));
     assert_eq!(guards(&snapshot, profile, "ml", 9004), guarding);
     assert_eq!(guards(&snapshot, profile, "other", 9004).is_empty(), namespace != "other");
+}
+
+/// The controller's packets to a port of the scheduler's Service, of which the node lost some.
+fn losing(to: &str, port: u16) -> Snapshot {
+    let (protocol, from) = (Protocol::Tcp, "10.42.0.2".parse().unwrap());
+    let lost = LostPackets { sent: Sent { protocol, from, to: to.parse().unwrap(), port }, packets: 2 };
+    let slice = json!([{
+        "metadata": {
+            "namespace": "ml", "name": "seldon-scheduler-1", "labels": {"kubernetes.io/service-name": "seldon-scheduler"},
+        },
+        "addressType": "IPv4", "endpoints": [{"addresses": ["10.42.0.3"]}], "ports": [{"port": 9004}],
+    }]);
+    Snapshot { lost: vec![lost], endpoint_slices: typed(slice), ..healthy() }
+}
+
+#[rstest]
+#[case::by_its_service("10.43.0.9", 9004, true)]
+#[case::by_its_own_address("10.42.0.3", 9004, true)]
+#[case::another_port("10.42.0.3", 9005, false)]
+#[case::nobodys_address("10.43.0.77", 9004, false)]
+fn what_no_policy_stops_the_node_does(
+    #[case] to: &str,
+    #[case] port: u16,
+    #[case] named: bool,
+    #[values(Profile::Flannel, Profile::Calico)] profile: Profile,
+) {
+    let cause = Cause::NodeDrops { from: "controller".into(), to: "scheduler".into(), port: 9004 };
+    let diagnosis = diagnose(&losing(to, port), profile);
+    assert_eq!(diagnosis.map(|diagnosis| diagnosis.cause), named.then_some(cause));
+}
+
+#[test]
+fn a_policy_that_denies_what_was_lost_is_certainly_the_cause() {
+    let snapshot = Snapshot { policies: typed(json!([scheduler_policy()])), ..losing("10.43.0.9", 9004) };
+    let named = diagnose(&snapshot, Profile::Calico).unwrap().named;
+    assert_eq!((named.kind.as_str(), named.certainty), ("policy-denies", reports::Certainty::Certain));
+    insta::assert_snapshot!(named.evidence.join("\n"), @"2 tcp packet(s) from seldon-system/controller-0 to 10.43.0.9:9004 came to the node and went no further, by its kernel's log");
 }

@@ -124,6 +124,22 @@ pub async fn forgotten(world: &World, mesh: &InstalledMesh) -> anyhow::Result<Fa
     })
 }
 
+/// A firewall of the node's own drops what is sent to the scheduler's port 9004: a rule that somebody's hand, firewalld or
+/// ufw has put beside the network's, and that no object of the cluster tells of.
+///
+/// # Errors
+/// When there is no scheduler's pod.
+pub async fn firewall(world: &World, mesh: &InstalledMesh) -> anyhow::Result<Fault> {
+    let to = named(world, &mesh.scheduler()).await?;
+    let dial = |class| dial_ends(&mesh.controller(), &mesh.scheduler_name(), 9004, &[class]);
+    Ok(Fault {
+        breaks: "the node's own firewall drops what is sent to the scheduler's port 9004".into(),
+        bites: dial(OutcomeClass::Timeout),
+        gone: dial(OutcomeClass::Open),
+        change: Change::Firewall(Connections { to, port: 9004 }),
+    })
+}
+
 async fn named(world: &World, query: &PodQuery) -> anyhow::Result<PodName> {
     let pod = world.pod(query).await?.metadata.name.unwrap_or_default();
     Ok(PodName { namespace: query.namespace.clone(), pod })

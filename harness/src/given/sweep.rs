@@ -86,7 +86,8 @@ pub(super) fn order(entries: &[Undo]) -> Order<'_> {
             | Undo::Merge { .. }
             | Undo::Cut { .. }
             | Undo::Upstream(_)
-            | Undo::Link(_) => order.changes.push(undo),
+            | Undo::Link(_)
+            | Undo::Firewall => order.changes.push(undo),
         }
     }
     order.lent.sort_by_key(|(_, object)| object.kind != Kind::NetworkPolicy);
@@ -111,7 +112,7 @@ pub(super) async fn sweep(client: &Client, run: &str, entries: &[Undo], awaited:
             }
             Undo::Cut { object, key, text } => left.note(undo, object.cut(client, key, text).await),
             // Nothing of a given cluster; and what is deleted is not among the changes.
-            Undo::Upstream(_) | Undo::Link(_) | Undo::Delete(_) => {}
+            Undo::Upstream(_) | Undo::Link(_) | Undo::Firewall | Undo::Delete(_) => {}
         }
     }
     for (undo, object) in lent {

@@ -21,7 +21,7 @@ mod shared;
 pub use container::{CONTAINER_INIT, Program, container_init};
 pub use links::{
     BRIDGE_ADDRESS, CAME, GATEWAY, LOGGED_BYTES, LinkError, LinkState, NODE_ADDRESS, NodeLan, PACKET_GROUP,
-    PacketLog, WENT_ON, forget_connections, set_link,
+    PacketLog, WENT_ON, forget_connections, packet_log_rules, set_link,
 };
 pub use node::{Node, StartError};
 pub use proxy::{NFT_ARGUMENTS, NftError, RulesState, first_rules};

@@ -17,8 +17,7 @@ pub use conntrack::forget_connections;
 pub use netlink::LinkError;
 pub use node::NodeLan;
 pub(crate) use node::{Bridging, NodeLinks};
-pub(crate) use packet_log::rules as packet_log_rules;
-pub use packet_log::{CAME, LOGGED_BYTES, PACKET_GROUP, PacketLog, WENT_ON};
+pub use packet_log::{CAME, LOGGED_BYTES, PACKET_GROUP, PacketLog, WENT_ON, rules as packet_log_rules};
 pub(crate) use pod::PodLink;
 pub use state::{LinkState, set_link};
 

@@ -6,6 +6,7 @@ use netmodel::policy::{self, Protocol, Verdict};
 use netmodel::profile::{Denial, Profile};
 use reports::{Certainty, NamedCause};
 
+use super::lost;
 use super::scheduler_name::told_failures;
 use crate::cause::{Cause, Diagnosis};
 use crate::contract::{self, Flow, flows};
@@ -43,12 +44,21 @@ pub(super) fn flow_denied(snapshot: &Snapshot, profile: Profile) -> Option<Diagn
             };
             (namespace == flow.to_pod.0 && port == flow.port).then_some(words)
         });
-        if probe.is_none() && told.is_none() {
-            return None;
-        }
-        let certainty = if probe.is_some() { Certainty::Certain } else { Certainty::Likely };
-        Some(flow_diagnosis(&flow, policies, profile, certainty, told.into_iter().chain(probe).collect()))
+        let lost = lost::evidence(snapshot, &flow);
+        let (certainty, evidence) = weighed(told, probe, lost)?;
+        Some(flow_diagnosis(&flow, policies, profile, certainty, evidence))
     })
+}
+
+/// What Models tell, a probe found and the node lost, and how much it proves; `None` when nothing does.
+fn weighed(
+    told: Option<String>,
+    probe: Option<String>,
+    lost: Option<String>,
+) -> Option<(Certainty, Vec<String>)> {
+    let certainty = if probe.is_some() || lost.is_some() { Certainty::Certain } else { Certainty::Likely };
+    let evidence: Vec<String> = told.into_iter().chain(probe).chain(lost).collect();
+    (!evidence.is_empty()).then_some((certainty, evidence))
 }
 
 fn dial_sighting(snapshot: &Snapshot, flow: &Flow) -> Option<String> {
@@ -101,11 +111,7 @@ pub(super) fn names_denied(snapshot: &Snapshot, profile: Profile) -> Option<Diag
         });
         let told = told.filter(|_| flow.from == "controller");
         let probe = lookup_sighting(snapshot, namespace);
-        if probe.is_none() && told.is_none() {
-            return None;
-        }
-        let certainty = if probe.is_some() { Certainty::Certain } else { Certainty::Likely };
-        let evidence = told.into_iter().chain(probe).collect();
+        let (certainty, evidence) = weighed(told, probe, lost::evidence(snapshot, &flow))?;
         Some(names_diagnosis(snapshot, &flow, policies, profile, certainty, evidence))
     })
 }

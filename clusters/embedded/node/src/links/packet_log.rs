@@ -14,7 +14,7 @@ use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
 use netlink_packet_netfilter::nflog::{ConfigCmd, ConfigMode, PacketNla, ULogMessage, config_request};
 use netlink_packet_netfilter::{NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily};
 use netmodel::LostPackets;
-use netmodel::lost::Route;
+use netmodel::lost::Sent;
 use netmodel::policy::Protocol;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket, protocols::NETLINK_NETFILTER};
@@ -44,7 +44,7 @@ const BUFFER: libc::c_int = 4 << 20;
 ///
 /// A packet that comes is logged behind connection tracking and before its address is translated; one that goes on behind
 /// the last filter, while its sender's address is still its own.
-pub(crate) fn rules() -> String {
+pub fn rules() -> String {
     let log =
         |word| format!("log prefix \"{word}\" group {PACKET_GROUP} snaplen {LOGGED_BYTES} queue-threshold 1");
     let chain = |name, hook, priority, word| {
@@ -86,9 +86,9 @@ impl PacketLog {
         tokio::time::sleep(ON_ITS_WAY).await;
         let after = &lock(&self.seen).lost;
         // What was on its way then has arrived by now.
-        let lost = before.into_iter().map(|(route, count)| LostPackets {
-            route,
-            packets: count.min(after.get(&route).copied().unwrap_or(0)),
+        let lost = before.into_iter().map(|(sent, count)| LostPackets {
+            sent,
+            packets: count.min(after.get(&sent).copied().unwrap_or(0)),
         });
         lost.filter(|lost| lost.packets > 0).collect()
     }
@@ -140,7 +140,7 @@ enum Place {
 struct Sighting {
     place: Place,
     sender: Sender,
-    route: Route,
+    sent: Sent,
 }
 
 /// What translation leaves as it is.
@@ -154,14 +154,14 @@ struct Sender {
 /// Packets that have come, but for those that went on.
 #[derive(Debug, Default)]
 struct Seen {
-    lost: BTreeMap<Route, u64>,
+    lost: BTreeMap<Sent, u64>,
     /// The last that came and have not gone on, oldest first.
-    on_their_way: VecDeque<(Sender, Route)>,
+    on_their_way: VecDeque<(Sender, Sent)>,
 }
 
 impl Seen {
     fn note(&mut self, sighting: Sighting) {
-        let Sighting { place, sender, route } = sighting;
+        let Sighting { place, sender, sent } = sighting;
         match place {
             Place::Came => {
                 if self.lost.len() >= MOST_FLOWS {
@@ -170,8 +170,8 @@ impl Seen {
                 if self.on_their_way.len() >= MOST_ON_THEIR_WAY {
                     self.on_their_way.pop_front();
                 }
-                *self.lost.entry(route).or_default() += 1;
-                self.on_their_way.push_back((sender, route));
+                *self.lost.entry(sent).or_default() += 1;
+                self.on_their_way.push_back((sender, sent));
             }
             Place::WentOn => {
                 // Nobody saw packets of the node's own come.
@@ -179,7 +179,7 @@ impl Seen {
                     return;
                 };
                 let came = self.on_their_way.remove(index);
-                if let Some(count) = came.and_then(|(_, route)| self.lost.get_mut(&route)) {
+                if let Some(count) = came.and_then(|(_, sent)| self.lost.get_mut(&sent)) {
                     *count -= 1;
                 }
             }
@@ -217,8 +217,8 @@ fn sighting(message: &NetlinkMessage<NetfilterMessage>) -> Option<Sighting> {
         PacketNla::Payload(bytes) => Some(bytes),
         _ => None,
     });
-    let (sender, route) = packet(bytes?)?;
-    Some(Sighting { place: place(prefix?)?, sender, route })
+    let (sender, sent) = packet(bytes?)?;
+    Some(Sighting { place: place(prefix?)?, sender, sent })
 }
 
 fn place(prefix: &CStr) -> Option<Place> {
@@ -230,7 +230,7 @@ fn place(prefix: &CStr) -> Option<Place> {
 }
 
 /// Who sent an IPv4 packet, and where to.
-fn packet(bytes: &[u8]) -> Option<(Sender, Route)> {
+fn packet(bytes: &[u8]) -> Option<(Sender, Sent)> {
     let packet = LaxSlicedPacket::from_ip(bytes).ok()?;
     let Some(LaxNetSlice::Ipv4(network)) = &packet.net else { return None };
     let header = network.header();
@@ -240,7 +240,7 @@ fn packet(bytes: &[u8]) -> Option<(Sender, Route)> {
         TransportSlice::Udp(udp) => (Protocol::Udp, udp.source_port(), udp.destination_port()),
         TransportSlice::Icmpv4(_) | TransportSlice::Icmpv6(_) | TransportSlice::Igmp(_) => return None,
     };
-    Some((Sender { protocol, address: from, port: from_port }, Route { protocol, from, to, port }))
+    Some((Sender { protocol, address: from, port: from_port }, Sent { protocol, from, to, port }))
 }
 
 #[cfg(test)]
@@ -256,14 +256,14 @@ mod tests {
 
     fn seen(place: Place, from_port: u16, to: [u8; 4]) -> Sighting {
         let sender = Sender { protocol: Protocol::Tcp, address: CLIENT.into(), port: from_port };
-        let route = Route { protocol: Protocol::Tcp, from: CLIENT.into(), to: to.into(), port: 9004 };
-        Sighting { place, sender, route }
+        let sent = Sent { protocol: Protocol::Tcp, from: CLIENT.into(), to: to.into(), port: 9004 };
+        Sighting { place, sender, sent }
     }
 
     fn lost(sightings: &[Sighting]) -> Vec<(Ipv4Addr, u64)> {
         let mut log = Seen::default();
         sightings.iter().for_each(|sighting| log.note(*sighting));
-        log.lost.iter().filter(|(_, count)| **count > 0).map(|(route, count)| (route.to, *count)).collect()
+        log.lost.iter().filter(|(_, count)| **count > 0).map(|(sent, count)| (sent.to, *count)).collect()
     }
 
     #[rstest]
@@ -305,7 +305,7 @@ mod tests {
         let mut log = Seen::default();
         for port in 0..=MOST_FLOWS {
             let mut sighting = seen(Place::Came, 1, SERVICE);
-            sighting.route.port = u16::try_from(port).unwrap();
+            sighting.sent.port = u16::try_from(port).unwrap();
             log.note(sighting);
         }
         assert_eq!((log.lost.len(), log.on_their_way.len()), (1, 1));
@@ -316,10 +316,10 @@ mod tests {
         let mut bytes = Vec::new();
         let builder = PacketBuilder::ipv4(CLIENT, SERVICE, 64).udp(40000, 53);
         builder.write(&mut bytes, &[7; 300]).unwrap();
-        let (sender, route) = packet(&bytes[..LOGGED_BYTES as usize]).unwrap();
+        let (sender, sent) = packet(&bytes[..LOGGED_BYTES as usize]).unwrap();
         assert_eq!(sender, Sender { protocol: Protocol::Udp, address: CLIENT.into(), port: 40000 });
-        let expected = Route { protocol: Protocol::Udp, from: CLIENT.into(), to: SERVICE.into(), port: 53 };
-        assert_eq!(route, expected);
+        let expected = Sent { protocol: Protocol::Udp, from: CLIENT.into(), to: SERVICE.into(), port: 53 };
+        assert_eq!(sent, expected);
         assert_eq!(packet(&bytes[..10]), None);
         assert_eq!(packet(&[]), None);
     }

@@ -122,8 +122,8 @@ async fn stopped_packets_are_counted(profile: Profile) {
     let client = world.ready("client").await["status"]["podIP"].as_str().unwrap().to_owned();
     let lost = async |to: &str, port: u16| {
         let lost = world.node.lost_packets().await.unwrap();
-        let of_client = lost.iter().filter(|it| it.route.from.to_string() == client);
-        let there = of_client.filter(|it| (it.route.to.to_string(), it.route.port) == (to.to_owned(), port));
+        let of_client = lost.iter().filter(|it| it.sent.from.to_string() == client);
+        let there = of_client.filter(|it| (it.sent.to.to_string(), it.sent.port) == (to.to_owned(), port));
         there.map(|it| it.packets).sum::<u64>()
     };
     let service = "10.43.7.7";
