@@ -1,16 +1,17 @@
 //! The rules that flannel makes on a node: pods' traffic is forwarded, and hidden behind the node where it leaves the cluster.
 
+use crate::netfilter::Rules;
 use crate::spec::{CLUSTER_CIDR, POD_CIDR};
-use crate::step::{Action, Program, Step};
 
-/// Makes them as flannel 0.26 does for a cluster of one node, with `iptables-restore`.
-pub(crate) fn steps() -> [Step; 2] {
-    let file = "/run/flannel.rules";
-    let restore = Program::new("iptables-restore").args(["--noflush", "--wait", file]);
-    [
-        Step::new("write flannel's rules", Action::Write { file: file.into(), text: rules() }),
-        Step::new("make flannel's rules", Action::Run("flannel-rules", restore)),
-    ]
+/// As flannel 0.26 makes them for a cluster of one node.
+pub(crate) fn flannels() -> Rules {
+    let last = ["-m", "comment", "--comment", "flanneld forward", "-j", "FLANNEL-FWD"];
+    Rules {
+        name: "flannel's rules",
+        programs: ["flannel-rules", "flannel-rules-check"],
+        text: rules(),
+        one: ("filter", "FORWARD", last.map(str::to_owned).to_vec()),
+    }
 }
 
 fn rules() -> String {

@@ -126,7 +126,7 @@ impl Levers for NodeLevers {
     }
 
     fn lost_packets(&self) -> BoxFuture<'_, anyhow::Result<Vec<LostPackets>>> {
-        Box::pin(async move { Ok(self.packet_log.lost().await) })
+        Box::pin(async move { Ok(self.packet_log.lost().await?) })
     }
 
     fn denials(&self) -> BoxFuture<'_, anyhow::Result<Vec<DeniedPackets>>> {
@@ -146,7 +146,7 @@ impl Levers for NodeLevers {
 
 /// `iptables` on the table that is asked after the network's own.
 fn firewall(arguments: &[&str]) -> Program {
-    Program::new("iptables").args(["--wait", "--table", "security"]).args(arguments.iter().copied())
+    Program::new("iptables").args(["--table", "security"]).args(arguments.iter().copied())
 }
 
 /// Links and the hosts behind them, of the kernel's table: numbers in the machine's order of bytes.

@@ -25,6 +25,7 @@ mod crew;
 mod flannel;
 mod levers;
 mod machine;
+mod netfilter;
 mod node_images;
 mod packet_log;
 mod parts;

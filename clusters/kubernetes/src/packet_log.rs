@@ -2,32 +2,37 @@
 
 use embedded::supervision::{CAME, LOGGED_BYTES, PACKET_GROUP, WENT_ON};
 
-use crate::step::{Action, Program, Step};
+use crate::netfilter::Rules;
 
-/// Makes them with `iptables-restore`: in tables behind whose chains nobody else has rules that stop a packet.
-pub(crate) fn steps() -> [Step; 2] {
-    let file = "/run/packet-log.rules";
-    let restore = Program::new("iptables-restore").args(["--noflush", "--wait", file]);
-    [
-        Step::new("write the rules that log packets", Action::Write { file: file.into(), text: rules() }),
-        Step::new("log packets that begin connections", Action::Run("packet-log", restore)),
-    ]
+/// In tables behind whose chains nobody else has rules that stop a packet.
+pub(crate) fn logging() -> Rules {
+    let [came, _] = both("! -i lo", CAME);
+    Rules {
+        name: "the rules that log packets",
+        programs: ["packet-log", "packet-log-check"],
+        text: rules(),
+        one: ("mangle", "PREROUTING", came.split(' ').map(str::to_owned).collect()),
+    }
 }
 
 fn rules() -> String {
     let log = |chain: &str, from: &str, word: &str| {
-        let target = format!("-j NFLOG --nflog-group {PACKET_GROUP} --nflog-prefix {word}");
-        let size = format!("--nflog-size {LOGGED_BYTES} --nflog-threshold 1");
-        ["tcp", "udp"]
-            .map(|protocol| {
-                format!("-A {chain}{from} -p {protocol} -m conntrack --ctstate NEW {target} {size}\n")
-            })
-            .concat()
+        both(from, word).map(|rule| format!("-A {chain} {rule}\n")).concat()
     };
     format!(
         "*mangle\n{}{}COMMIT\n*security\n{}COMMIT\n",
-        log("PREROUTING", " ! -i lo", CAME),
-        log("POSTROUTING", "", WENT_ON),
-        log("INPUT", " ! -i lo", WENT_ON),
+        log("PREROUTING", "! -i lo", CAME),
+        log("POSTROUTING", "! -o lo", WENT_ON),
+        log("INPUT", "! -i lo", WENT_ON),
     )
+}
+
+/// The rules for either protocol.
+fn both(from: &str, word: &str) -> [String; 2] {
+    ["tcp", "udp"].map(|protocol| {
+        format!(
+            "{from} -p {protocol} -m conntrack --ctstate NEW -j NFLOG --nflog-group {PACKET_GROUP} \
+             --nflog-prefix {word} --nflog-size {LOGGED_BYTES} --nflog-threshold 1"
+        )
+    })
 }

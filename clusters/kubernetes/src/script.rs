@@ -59,11 +59,11 @@ pub fn boot_script(spec: &NodeSpec) -> anyhow::Result<Script> {
     let (pki, places) = (pki_files(spec), Places::below(&spec.mountpoint));
     let parts = Parts { spec, pki: &pki };
     let mut steps = configuration_steps(spec, &places, &pki);
-    steps.extend(packet_log::steps());
+    steps.extend(packet_log::logging().steps());
     steps.extend(control_plane(&parts, &places));
     steps.extend(node(&parts, &places));
     match &spec.network {
-        Network::Flannel => steps.extend(flannel::steps()),
+        Network::Flannel => steps.extend(flannel::flannels().steps()),
         Network::Calico(programs) => {
             let chain = places.network.join("10-calico.conflist");
             steps.extend(calico::steps(programs, &pki, &spec.logs, chain));

@@ -169,7 +169,7 @@ impl Node {
     /// Why the kernel logs no packets.
     pub async fn lost_packets(&self) -> Result<Vec<LostPackets>, String> {
         match &self.packet_log {
-            Ok(log) => Ok(log.lost().await),
+            Ok(log) => log.lost().await.map_err(|error| error.to_string()),
             Err(why) => Err(why.clone()),
         }
     }

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::ffi::CStr;
 use std::io;
 use std::net::Ipv4Addr;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
@@ -18,6 +17,7 @@ use netmodel::lost::Sent;
 use netmodel::policy::Protocol;
 use rtnetlink::packet_core::{NetlinkMessage, NetlinkPayload};
 use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket, protocols::NETLINK_NETFILTER};
+use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::netlink::LinkError;
@@ -47,22 +47,22 @@ const BUFFER: libc::c_int = 4 << 20;
 pub fn rules() -> String {
     let log =
         |word| format!("log prefix \"{word}\" group {PACKET_GROUP} snaplen {LOGGED_BYTES} queue-threshold 1");
-    let chain = |name, hook, priority, word| {
-        let begins = "iifname != \"lo\" meta l4proto { tcp, udp } ct state new";
+    let chain = |name, end, hook, priority, word| {
+        let begins = format!("{end} != \"lo\" meta l4proto {{ tcp, udp }} ct state new");
         format!("chain {name} {{ type filter hook {hook} priority {priority}; {begins} {}; }}\n", log(word))
     };
     format!(
         "table ip packet_log {{\n{}{}{}}}\n",
-        chain("came", "prerouting", "mangle", CAME),
-        chain("forwarded", "postrouting", "srcnat - 1", WENT_ON),
-        chain("delivered", "input", "security + 50", WENT_ON),
+        chain("came", "iifname", "prerouting", "mangle", CAME),
+        chain("forwarded", "oifname", "postrouting", "srcnat - 1", WENT_ON),
+        chain("delivered", "iifname", "input", "security + 50", WENT_ON),
     )
 }
 
 /// What the kernel logs in the network namespace in which this was opened, until it is dropped.
 #[derive(Debug)]
 pub struct PacketLog {
-    seen: Arc<Mutex<Seen>>,
+    questions: mpsc::Sender<oneshot::Sender<BTreeMap<Sent, u64>>>,
     _reader: AbortOnDropHandle<()>,
 }
 
@@ -75,27 +75,35 @@ impl PacketLog {
         let socket = listen()
             .await
             .map_err(|error| LinkError::system("listen to the kernel's log of packets", error))?;
-        let seen = Arc::new(Mutex::new(Seen::default()));
-        let reader = AbortOnDropHandle::new(tokio::spawn(read(socket, seen.clone())));
-        Ok(PacketLog { seen, _reader: reader })
+        let (questions, asked) = mpsc::channel(1);
+        let reader = AbortOnDropHandle::new(tokio::spawn(read(socket, asked)));
+        Ok(PacketLog { questions, _reader: reader })
     }
 
     /// What was lost so far. Counts begin anew when more was logged than could be read.
-    pub async fn lost(&self) -> Vec<LostPackets> {
-        let before = lock(&self.seen).lost.clone();
+    ///
+    /// # Errors
+    /// That the log could not be read on.
+    pub async fn lost(&self) -> Result<Vec<LostPackets>, LinkError> {
+        let before = self.counted().await?;
         tokio::time::sleep(ON_ITS_WAY).await;
-        let after = &lock(&self.seen).lost;
+        let after = self.counted().await?;
         // What was on its way then has arrived by now.
         let lost = before.into_iter().map(|(sent, count)| LostPackets {
             sent,
             packets: count.min(after.get(&sent).copied().unwrap_or(0)),
         });
-        lost.filter(|lost| lost.packets > 0).collect()
+        Ok(lost.filter(|lost| lost.packets > 0).collect())
     }
-}
 
-fn lock(seen: &Mutex<Seen>) -> std::sync::MutexGuard<'_, Seen> {
-    seen.lock().unwrap_or_else(PoisonError::into_inner)
+    async fn counted(&self) -> Result<BTreeMap<Sent, u64>, LinkError> {
+        let (answer, counted) = oneshot::channel();
+        // Who no longer reads does not answer either.
+        let _ = self.questions.send(answer).await;
+        counted.await.map_err(|_| {
+            LinkError::system("read the kernel's log of packets", io::Error::from(io::ErrorKind::BrokenPipe))
+        })
+    }
 }
 
 /// A socket to which the kernel logs.
@@ -118,11 +126,23 @@ async fn listen() -> io::Result<TokioSocket> {
     }
 }
 
-async fn read(socket: TokioSocket, seen: Arc<Mutex<Seen>>) {
+/// Counts what is logged, and answers once all that was logged is counted.
+async fn read(socket: TokioSocket, mut asked: mpsc::Receiver<oneshot::Sender<BTreeMap<Sent, u64>>>) {
+    let mut seen = Seen::default();
     loop {
-        match socket.recv_from_full().await {
-            Ok((datagram, _)) => sightings(&datagram).for_each(|sighting| lock(&seen).note(sighting)),
-            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => *lock(&seen) = Seen::default(),
+        let logged = tokio::select! {
+            biased;
+            logged = socket.recv_from_full() => logged,
+            question = asked.recv() => {
+                let Some(answer) = question else { return };
+                // Who has gone away needs none.
+                let _ = answer.send(seen.lost.clone());
+                continue;
+            }
+        };
+        match logged {
+            Ok((datagram, _)) => sightings(&datagram).for_each(|sighting| seen.note(sighting)),
+            Err(error) if error.raw_os_error() == Some(libc::ENOBUFS) => seen = Seen::default(),
             Err(error) => return tracing::warn!(%error, "the kernel's log of packets cannot be read on"),
         }
     }

@@ -101,6 +101,10 @@ async fn polices(profile: Profile, denied: &str) {
     let [(rule, packets)] = denials.as_slice() else { panic!("{denials:?}") };
     assert_eq!(rule, "denied ingress of default/server: default/deny");
     assert!(*packets >= 2, "two dials were denied, {packets} packets were counted");
+    let lost = world.node.lost_packets().await.unwrap();
+    for address in [server.as_str(), "10.43.7.7"] {
+        assert!(lost.iter().any(|it| it.sent.to.to_string() == address), "{address} in {lost:?}");
+    }
     assert!(
         tokio::net::TcpStream::connect((server.as_str(), 9004)).await.is_ok(),
         "the node is never policed"
