@@ -12,6 +12,8 @@ use crate::step::{Step, quoted};
 
 /// k3d, as Go builds and checks it.
 const K3D: &str = "github.com/k3d-io/k3d/v5@v5.8.3";
+/// What it calls itself: without this it is `v5-dev`, which is no version, and fetches the latest helpers.
+const K3D_SAYS: &str = "-X github.com/k3d-io/k3d/v5/version.Version=v5.8.3";
 
 /// Ubuntu lets nobody but root make the namespaces of which a cluster is made.
 pub(crate) const NAMESPACES_FOR_EVERYBODY: [&str; 4] =
@@ -70,7 +72,7 @@ pub(crate) fn nightly(root: &Path, options: &NightlyOptions) -> anyhow::Result<(
         arguments: arguments(&options.cell),
         preparation: &[
             Preparation::Setting(&NAMESPACES_FOR_EVERYBODY),
-            Preparation::Program(&["go", "install", K3D]),
+            Preparation::Program(&["go", "install", "-ldflags", K3D_SAYS, K3D]),
         ],
         reports: "target/nightly",
     };
@@ -235,6 +237,13 @@ mod tests {
              calico --topology cluster-wide --shard 2/2 --pace real --json target/nightly/summary.json --junit \
              target/nightly/junit.xml --records target/nightly/records"
         );
+    }
+
+    #[test]
+    fn k3d_is_told_which_one_it_is() {
+        let (_, built) = K3D.rsplit_once('@').unwrap();
+        let (_, said) = K3D_SAYS.rsplit_once('=').unwrap();
+        assert_eq!(built, said);
     }
 
     #[rstest]
