@@ -1,29 +1,43 @@
-//! `bench`: the figures of the README, each with what it was measured on.
+//! `bench`: the figures of the README, each with what it was measured on, and beside it the limit that it is meant to keep.
+//! No figure fails anything: a machine may be slow, or busy.
 
 mod cluster;
+mod figure;
+mod image;
+mod suite;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
+use nix::unistd::Uid;
 use serde::Serialize;
 
-use cluster::Kind;
+use cluster::{Kind, Seen};
+use figure::{Figure, On, table};
+use image::Made;
+use suite::Suite;
 
-use crate::conformance::Subject;
+use crate::conformance::{Conformance, Subject};
 use crate::machine::Machine;
 use crate::record;
 
+/// Real clusters that are started where nobody says how many.
+const USUAL_KUBERNETES: u32 = 3;
+
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// Clusters of each kind.
+    /// Embedded clusters of each kind, and archives of images.
     #[arg(long, default_value_t = 10)]
     repetitions: u32,
-    /// Runs of the whole suite.
+    /// Runs of the whole suite, on embedded clusters and on a given one.
     #[arg(long, default_value_t = 1)]
     suites: u32,
-    /// Beside them, so many real Kubernetes clusters of each kind; needs root.
-    #[arg(long, default_value_t = 0)]
-    kubernetes: u32,
+    /// Beside them, so many real Kubernetes clusters; 3 where there is root and the programs are built, when absent.
+    #[arg(long)]
+    kubernetes: Option<u32>,
+    /// Runs of the whole suite there, of some minutes each.
+    #[arg(long, default_value_t = 1)]
+    kubernetes_suites: u32,
     /// Keep the figures in ci/bench.
     #[arg(long)]
     write: bool,
@@ -31,54 +45,12 @@ pub(crate) struct Options {
     subject: Subject,
 }
 
-/// A sample's middle and ends, in the figure's unit.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-struct Spread {
-    unit: &'static str,
-    median: f64,
-    min: f64,
-    max: f64,
-    runs: usize,
-}
-
-impl Spread {
-    /// None of an empty sample.
-    fn of(unit: &'static str, mut sample: Vec<f64>) -> Option<Spread> {
-        sample.sort_by(f64::total_cmp);
-        let (first, last) = (*sample.first()?, *sample.last()?);
-        let middle = (sample[(sample.len() - 1) / 2] + sample[sample.len() / 2]) / 2.0;
-        let round = |value: f64| (value * 100.0).round() / 100.0;
-        Some(Spread { unit, median: round(middle), min: round(first), max: round(last), runs: sample.len() })
-    }
-}
-
 #[derive(Debug, Serialize)]
-struct Figures {
+struct Report {
     command: &'static str,
     build: String,
     machine: Machine,
-    /// From the supervisor's start to API, node and DNS ready, as its log says.
-    boot: Option<Spread>,
-    /// `cluster up --mesh none`, start to end of the command.
-    empty_cluster_up: Option<Spread>,
-    /// `cluster up --mesh per-namespace`: returns at the first 200.
-    first_200: Option<Spread>,
-    /// The same without the time from the start of MLServer's container to its being ready.
-    first_200_without_mlserver: Option<Spread>,
-    /// From the first manifest of a mesh to its being Ready.
-    mesh_ready: Option<Spread>,
-    /// The same three of a real Kubernetes: boot, mesh, first 200.
-    kubernetes_boot: Option<Spread>,
-    kubernetes_mesh_ready: Option<Spread>,
-    kubernetes_first_200: Option<Spread>,
-    /// Resident memory of an idle cluster's supervisor.
-    supervisor_memory: Option<Spread>,
-    /// Everything below the process that holds a cluster with a serving mesh, and itself.
-    mesh_memory: Option<Spread>,
-    /// The default suite, as its summary says.
-    suite: Option<Spread>,
-    /// Green cases and all cases of the suite's runs.
-    suite_cases: (usize, usize),
+    figures: Vec<Figure>,
 }
 
 /// Builds, measures, prints.
@@ -88,54 +60,179 @@ struct Figures {
 pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
     let machine = Machine::this();
     let conformance = options.subject.program(root)?;
-    let empty = cluster::measure(&conformance, Kind::Embedded, "none", options.repetitions)?;
-    let mesh = cluster::measure(&conformance, Kind::Embedded, "per-namespace", options.repetitions)?;
-    let real = match options.kubernetes {
-        0 => Vec::new(),
-        count => cluster::measure(&conformance, Kind::Kubernetes, "per-namespace", count)?,
-    };
-    let (mut seconds, mut green, mut all) = (Vec::new(), 0, 0);
-    for _ in 0..options.suites {
-        if let Some(summary) = conformance.run(&[])?.summary {
-            seconds.push(summary.seconds);
-            all += summary.cases.len();
-            green += summary.cases.iter().filter(|case| case.is_green()).count();
-        }
+    let figures = Samples::take(&conformance, options)?.figures();
+    eprintln!("\n{}", table(&figures));
+    let report =
+        Report { command: "cargo run -p ci -- bench", build: options.subject.name(), machine, figures };
+    record::publish(root, "figures", &report, options.write)
+}
+
+/// All that is measured; of a real Kubernetes, why not.
+struct Samples {
+    empty: Vec<Seen>,
+    mesh: Vec<Seen>,
+    kubernetes: Result<(Vec<Seen>, Suite), String>,
+    images: Made,
+    suite: Suite,
+    given: Suite,
+}
+
+impl Samples {
+    fn take(conformance: &Conformance, options: &Options) -> anyhow::Result<Samples> {
+        let count = options.repetitions;
+        let embedded = |mesh: &str| match count {
+            0 => Ok(Vec::new()),
+            _ => cluster::measure(conformance, Kind::Embedded, mesh, count),
+        };
+        let (empty, mesh) = (embedded("none")?, embedded("per-namespace")?);
+        let kubernetes = match kubernetes_to_start(conformance, options.kubernetes)? {
+            Err(why) => Err(why),
+            Ok(count) => {
+                let seen = cluster::measure(conformance, Kind::Kubernetes, "per-namespace", count)?;
+                let there = ["--cluster", "kubernetes"];
+                Ok((seen, suite::measure(conformance, &there, options.kubernetes_suites)?))
+            }
+        };
+        let images = match count {
+            0 => Made::default(),
+            _ => image::measure(conformance, count)?,
+        };
+        let suite = suite::measure(conformance, &[], options.suites)?;
+        let given = suite::on_given(conformance, options.suites)?;
+        Ok(Samples { empty, mesh, kubernetes, images, suite, given })
     }
-    let figures = Figures {
-        command: "cargo run -p ci -- bench",
-        build: options.subject.name(),
-        machine,
-        boot: Spread::of("ms", empty.iter().filter_map(|run| run.boot_ms).collect()),
-        empty_cluster_up: Spread::of("s", empty.iter().map(|run| run.up_seconds).collect()),
-        first_200: Spread::of("s", mesh.iter().map(|run| run.up_seconds).collect()),
-        first_200_without_mlserver: Spread::of(
-            "s",
-            mesh.iter().filter_map(|run| Some(run.up_seconds - run.mlserver_seconds?)).collect(),
-        ),
-        mesh_ready: Spread::of("s", mesh.iter().filter_map(|run| run.mesh_seconds).collect()),
-        kubernetes_boot: Spread::of("ms", real.iter().filter_map(|run| run.boot_ms).collect()),
-        kubernetes_mesh_ready: Spread::of("s", real.iter().filter_map(|run| run.mesh_seconds).collect()),
-        kubernetes_first_200: Spread::of("s", real.iter().map(|run| run.up_seconds).collect()),
-        supervisor_memory: Spread::of("MiB", empty.iter().filter_map(|run| run.supervisor_mib).collect()),
-        mesh_memory: Spread::of("MiB", mesh.iter().map(|run| run.whole_mib).collect()),
-        suite: Spread::of("s", seconds),
-        suite_cases: (green, all),
-    };
-    record::publish(root, "figures", &figures, options.write)
+
+    /// What they are called, and what they may be at most.
+    fn figures(&self) -> Vec<Figure> {
+        let of = |seen: &[Seen], what: fn(&Seen) -> Option<f64>| Ok(seen.iter().filter_map(what).collect());
+        let real = |what: fn(&Seen) -> Option<f64>| {
+            let seen = self.kubernetes.as_ref().map_err(String::clone);
+            seen.and_then(|(seen, _)| of(seen, what))
+        };
+        let suite_there = self.kubernetes.as_ref().map_err(String::clone);
+        let (empty, mesh) = (&self.empty, &self.mesh);
+        let s = |what, limit, values| Figure::new(what, "s", limit, values);
+        let boot = "cluster boot, to API, node and DNS ready";
+        let ready = "mesh Ready, from its first manifest";
+        let first = "first 200, from nothing";
+        vec![
+            s((boot, On::Embedded), Some(0.4), of(empty, |run| run.boot_seconds)),
+            s((boot, On::Kubernetes), Some(12.0), real(|run| run.boot_seconds)),
+            s((ready, On::Embedded), None, of(mesh, |run| run.mesh_seconds)),
+            s((ready, On::Kubernetes), None, real(|run| run.mesh_seconds)),
+            s((first, On::Embedded), Some(6.0), of(mesh, |run| Some(run.up_seconds))),
+            s((first, On::Kubernetes), None, real(|run| Some(run.up_seconds))),
+            s(
+                ("of it without MLServer's start", On::Embedded),
+                Some(1.5),
+                of(mesh, |run| Some(run.up_seconds - run.mlserver_seconds?)),
+            ),
+            s(("`cluster up --mesh none`", On::Embedded), None, of(empty, |run| Some(run.up_seconds))),
+            s(("the suite", On::Embedded), Some(90.0), self.suite.seconds()),
+            // Twelve of them in six minutes.
+            s(
+                ("the suite, a case", On::Kubernetes),
+                Some(30.0),
+                suite_there.and_then(|(_, suite)| suite.seconds_a_case()),
+            ),
+            s(
+                ("the suite, on an embedded cluster as a given one", On::Embedded),
+                Some(120.0),
+                self.given.seconds(),
+            ),
+            Figure::new(
+                ("memory of a cluster's supervisor", On::Embedded),
+                "MiB",
+                Some(120.0),
+                of(empty, |run| run.supervisor_mib),
+            ),
+            Figure::new(
+                ("memory of a whole mesh with MLServer", On::Embedded),
+                "MiB",
+                Some(700.0),
+                of(mesh, |run| Some(run.whole_mib)),
+            ),
+            Figure::new(
+                ("our own static image", On::Machine),
+                "MB",
+                Some(25.0),
+                Ok(self.images.megabytes.clone()),
+            ),
+            s(
+                ("all images without MLServer's, made", On::Machine),
+                Some(3.0),
+                Ok(self.images.seconds.clone()),
+            ),
+            s(
+                ("what we add to k3d's own time, a cluster", On::Machine),
+                Some(2.0),
+                Err("nothing here measures it".into()),
+            ),
+        ]
+    }
+}
+
+/// How many real clusters, or why none.
+///
+/// # Errors
+/// When it cannot be found out.
+fn kubernetes_to_start(conformance: &Conformance, asked: Option<u32>) -> anyhow::Result<Result<u32, String>> {
+    match asked {
+        Some(0) => return Ok(Err("--kubernetes 0 asks for none".into())),
+        _ if !Uid::effective().is_root() => return Ok(Err("a real Kubernetes needs root".into())),
+        Some(count) => return Ok(Ok(count)),
+        None => {}
+    }
+    let transcript = conformance.say(&["run", "--cluster", "kubernetes", "--cni", "flannel", "--dry-run"])?;
+    let missing = made_by(&transcript).find(|path| !path.exists());
+    Ok(match missing {
+        None => Ok(USUAL_KUBERNETES),
+        Some(path) => {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            Err(format!("{name} is not built yet (--kubernetes {USUAL_KUBERNETES} builds it, in minutes)"))
+        }
+    })
+}
+
+/// What a dry run says would be made where it is not there; what depends on the Python that is found is not named.
+fn made_by(transcript: &str) -> impl Iterator<Item = PathBuf> {
+    let lines = transcript
+        .lines()
+        .filter_map(|line| line.strip_prefix("# fetch or make ")?.strip_suffix(", unless it is there"));
+    lines.filter(|path| !path.contains("PYTHON")).map(PathBuf::from)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn samples(kubernetes: Result<(Vec<Seen>, Suite), String>) -> Samples {
+        Samples {
+            empty: Vec::new(),
+            mesh: Vec::new(),
+            kubernetes,
+            images: Made::default(),
+            suite: Suite::default(),
+            given: Suite::default(),
+        }
+    }
+
     #[test]
-    fn the_median_is_the_middle() {
-        let spread = |sample: &[f64]| {
-            Spread::of("s", sample.to_vec()).map(|spread| (spread.min, spread.median, spread.max))
-        };
-        assert_eq!(spread(&[3.0, 1.0, 2.0]), Some((1.0, 2.0, 3.0)));
-        assert_eq!(spread(&[4.0, 1.0, 2.0, 3.0]), Some((1.0, 2.5, 4.0)));
-        assert_eq!(spread(&[]), None);
+    fn every_figure_of_a_cluster_that_is_not_there_is_left_out_by_name() {
+        let shown = table(&samples(Err("a real Kubernetes needs root".into())).figures());
+        let line = shown.lines().find(|line| line.contains("needs root")).unwrap();
+        assert_eq!(
+            line,
+            "left out, as a real Kubernetes needs root: cluster boot, to API, node and DNS ready; mesh Ready, from its \
+             first manifest; first 200, from nothing; the suite, a case"
+        );
+    }
+
+    #[test]
+    fn programs_that_are_built_are_told_by_what_a_dry_run_would_make() {
+        let transcript = "# fetch or make /c/envoy-PYTHON, unless it is there\nx\n\
+            # fetch or make /c/kube-1.33.1-d64a5fc0, unless it is there\n# fetch nft, unless the machine has it\n";
+        let made: Vec<PathBuf> = made_by(transcript).collect();
+        assert_eq!(made, [PathBuf::from("/c/kube-1.33.1-d64a5fc0")]);
     }
 }

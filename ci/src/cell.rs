@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 
-use crate::conformance::{Case, Summary};
+use crate::conformance::{Agreement, Case, Row, Summary};
 
 /// The files of a report, in a directory of its own.
 const CELL: &str = "cell.json";
@@ -55,6 +55,14 @@ impl fmt::Display for Cell {
 }
 
 impl Cell {
+    /// As cases call its cluster.
+    fn cluster(&self) -> &'static str {
+        match self {
+            Cell::Embedded => "embedded",
+            Cell::K3d(_) => "k3d",
+        }
+    }
+
     /// The same for every shard: a case may be in another one tomorrow.
     pub(crate) fn whole(&self) -> Cell {
         match self {
@@ -70,6 +78,22 @@ pub(crate) struct CellReport {
     pub(crate) cell: Cell,
     /// `None` when it ended before it could write any.
     pub(crate) cases: Option<Vec<Case>>,
+    /// How they ended on two kinds of clusters; `None` when one alone was asked for.
+    pub(crate) comparison: Option<Vec<Row>>,
+}
+
+impl CellReport {
+    /// The cases of the cluster that the job was for; `None` when none of them was run there, whatever else was.
+    pub(crate) fn own(&self) -> Option<Vec<&Case>> {
+        let cluster = self.cell.cluster();
+        let own: Vec<&Case> = self.cases.iter().flatten().filter(|case| case.cluster == cluster).collect();
+        (!own.is_empty()).then_some(own)
+    }
+
+    /// What ended differently, and nobody has explained it.
+    pub(crate) fn differing(&self) -> impl Iterator<Item = &Row> {
+        self.comparison.iter().flatten().filter(|row| row.agreement == Agreement::Differs)
+    }
 }
 
 /// Where a run is to leave its report.
@@ -132,15 +156,15 @@ pub(crate) fn read_reports(directory: &Path) -> anyhow::Result<Vec<CellReport>> 
 fn read(cell: &Path) -> anyhow::Result<CellReport> {
     let parse = |path: &Path| fs::read_to_string(path).with_context(|| path.display().to_string());
     let summary = cell.with_file_name(SUMMARY);
-    let cases = match summary.exists() {
+    let (cases, comparison) = match summary.exists() {
         true => {
             let read: Summary = serde_json::from_str(&parse(&summary)?)
                 .with_context(|| format!("{} is no summary", summary.display()))?;
-            Some(read.cases)
+            (Some(read.cases), read.comparison)
         }
-        false => None,
+        false => (None, None),
     };
     let cell =
         serde_json::from_str(&parse(cell)?).with_context(|| format!("{} is no cell", cell.display()))?;
-    Ok(CellReport { cell, cases })
+    Ok(CellReport { cell, cases, comparison })
 }

@@ -59,6 +59,8 @@ pub(crate) struct Conformance {
 pub(crate) struct Summary {
     pub(crate) seconds: f64,
     pub(crate) cases: Vec<Case>,
+    /// Where two kinds of clusters were compared.
+    pub(crate) comparison: Option<Vec<Row>>,
 }
 
 /// One case of a [`Summary`].
@@ -68,13 +70,57 @@ pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) cni: String,
     pub(crate) topology: String,
+    pub(crate) cluster: String,
     pub(crate) verdict: String,
     pub(crate) message: Option<String>,
 }
 
+/// A case on two kinds of clusters.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Row {
+    /// [`Case::place`].
+    pub(crate) case: String,
+    endings: Vec<Ending>,
+    pub(crate) agreement: Agreement,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Ending {
+    cluster: String,
+    verdict: String,
+    mode: Vec<String>,
+}
+
+/// What is said of a [`Row`].
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(tag = "is", content = "reason", rename_all = "snake_case")]
+pub(crate) enum Agreement {
+    Same,
+    /// It ended differently, for this reason.
+    Explained(String),
+    Differs,
+    NotCompared,
+}
+
+impl Row {
+    /// `embedded passed (policy-denies), k3d failed (no cause named)`.
+    pub(crate) fn endings(&self) -> String {
+        let ending = |it: &Ending| {
+            let mode = if it.mode.is_empty() { "no cause named".into() } else { it.mode.join(", ") };
+            format!("{} {} ({mode})", it.cluster, it.verdict)
+        };
+        self.endings.iter().map(ending).collect::<Vec<_>>().join(", ")
+    }
+}
+
 impl Case {
-    /// `policy: … [flannel cluster-wide]`.
+    /// `policy: … [k3d flannel cluster-wide]`.
     pub(crate) fn title(&self) -> String {
+        format!("{}: {} [{} {} {}]", self.family, self.name, self.cluster, self.cni, self.topology)
+    }
+
+    /// `policy: … [flannel cluster-wide]`, on whatever cluster.
+    pub(crate) fn place(&self) -> String {
         format!("{}: {} [{} {}]", self.family, self.name, self.cni, self.topology)
     }
 

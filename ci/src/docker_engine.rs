@@ -4,6 +4,7 @@
 //! is one, a cluster comes up, and goes.
 
 use std::ffi::OsString;
+use std::fmt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use anyhow::{Context, bail, ensure};
 use clap::Args;
 use nix::unistd::Uid;
 
-use crate::conformance::Subject;
+use crate::conformance::{Conformance, Subject};
 use crate::host::{self, Snapshot};
 use crate::leaks::ensure_nothing_left;
 use crate::pause;
@@ -55,14 +56,42 @@ impl Drop for Engine {
     }
 }
 
+/// How far a cluster came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reached {
+    /// It was up, and went.
+    Cluster,
+    /// Its image could not be pulled, and that was said well.
+    Pull,
+}
+
+impl fmt::Display for Reached {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(match self {
+            Reached::Cluster => "k3s came up in a container of a real engine, and went",
+            Reached::Pull => {
+                "a real engine was driven up to the pull of k3s's image, whose failure was one sentence with its remedy"
+            }
+        })
+    }
+}
+
 /// Fetches the packages, starts the engine, brings a cluster up on it.
 ///
 /// # Errors
 /// When it neither comes up nor says why and what helps, or when anything is left.
 pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
-    ensure!(Uid::effective().is_root(), "a Docker engine wants root: run this as root");
-    let program = options.subject.program(root)?;
     host::adopt_orphans()?;
+    println!("{}", check(&options.subject.program(root)?)?);
+    Ok(())
+}
+
+/// The same with a program that is there, by a process that has adopted orphans.
+///
+/// # Errors
+/// As of [`run`].
+pub(crate) fn check(program: &Conformance) -> anyhow::Result<Reached> {
+    ensure!(Uid::effective().is_root(), "a Docker engine wants root: run this as root");
     let scratch = tempfile::tempdir()?;
     let before = Snapshot::take();
     let (packages, work) = (scratch.path().join("packages"), scratch.path().join("work"));
@@ -77,8 +106,8 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
     let words = ["cluster", "up", "engine", "--cluster", "k3s", "--mesh", "none", "--timeout", "120"];
     let answer = told(&mut program.command(&words), &packages, &socket, scratch.path())?;
     println!("{}{}    {:.1} s", answer.out, answer.err, began.elapsed().as_secs_f64());
-    judge(&answer)?;
-    if answer.code == Some(0) {
+    let reached = judge(&answer)?;
+    if reached == Reached::Cluster {
         let gone =
             told(&mut program.command(&["cluster", "gc", "engine"]), &packages, &socket, scratch.path())?;
         ensure!(gone.code == Some(0), "the cluster came up and did not go:\n{}{}", gone.out, gone.err);
@@ -94,7 +123,8 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
     ensure!(ledgers == 0, "{ledgers} ledgers are left");
     drop(engine);
     scratch.close()?;
-    ensure_nothing_left(&before, tempfile::tempdir()?.path())
+    ensure_nothing_left(&before, tempfile::tempdir()?.path())?;
+    Ok(reached)
 }
 
 /// What a program left.
@@ -114,9 +144,9 @@ fn told(command: &mut Command, packages: &Path, socket: &Path, scratch: &Path) -
 }
 
 /// Up; or one sentence that says that the image cannot be pulled, and what helps.
-fn judge(answer: &Answer) -> anyhow::Result<()> {
+fn judge(answer: &Answer) -> anyhow::Result<Reached> {
     match answer.code {
-        Some(0) => Ok(()),
+        Some(0) => Ok(Reached::Cluster),
         Some(3) => {
             let errors: Vec<&str> =
                 answer.err.lines().filter_map(|line| line.strip_prefix("error: ")).collect();
@@ -124,7 +154,7 @@ fn judge(answer: &Answer) -> anyhow::Result<()> {
             for words in ["cannot start the container", "rancher/k3s", "--mirror DIR"] {
                 ensure!(sentence.contains(words), "{words:?} is not in what was said: {sentence}");
             }
-            Ok(())
+            Ok(Reached::Pull)
         }
         code => bail!("exit code {code:?}:\n{}", answer.err),
     }
@@ -208,8 +238,8 @@ mod tests {
     #[test]
     fn only_a_sentence_with_its_remedy_is_good_enough() {
         let fine = "error: cannot start the container: rancher/k3s: no such host; run with --mirror DIR\n";
-        judge(&answer(3, fine)).unwrap();
-        judge(&answer(0, "")).unwrap();
+        assert_eq!(judge(&answer(3, fine)).unwrap(), Reached::Pull);
+        assert_eq!(judge(&answer(0, "")).unwrap(), Reached::Cluster);
         for bad in ["", "error: cannot start the container: rancher/k3s: no such host\n", "thread panicked\n"]
         {
             assert!(judge(&answer(3, bad)).is_err(), "{bad}");

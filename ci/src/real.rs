@@ -1,16 +1,19 @@
-//! `real`: the commands that show the suite's agreement with a real Kubernetes. They need root, and on a machine that has
-//! never run them ten minutes of building.
+//! `real`: the commands that show the suite's agreement with a real Kubernetes, and what else needs root: a real Docker
+//! engine. On a machine that has never run them they take ten minutes of building.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
+use std::process::Output;
 use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use clap::Args;
+use regex::Regex;
 use serde::Serialize;
 
 use crate::conformance::{Conformance, Run, Subject};
+use crate::docker_engine;
 use crate::host::{self, Snapshot};
 use crate::leaks::ensure_nothing_left;
 use crate::machine::Machine;
@@ -37,10 +40,32 @@ struct Shown {
     command: String,
     seconds: f64,
     code: Option<i32>,
-    /// Cases by verdict.
+    /// Cases by verdict; of a check that has none, itself.
     verdicts: BTreeMap<String, u32>,
     /// The last line that was said: what a comparison found.
     said: String,
+}
+
+impl Shown {
+    /// `command`, which ended like this.
+    fn of(
+        command: &str,
+        began: Instant,
+        code: Option<i32>,
+        verdicts: BTreeMap<String, u32>,
+        said: String,
+    ) -> Shown {
+        let seconds = (began.elapsed().as_secs_f64() * 10.0).round() / 10.0;
+        Shown { command: command.to_owned(), seconds, code, verdicts, said }
+    }
+
+    /// # Errors
+    /// When it did not end as it should.
+    fn must_be_green(&self) -> anyhow::Result<()> {
+        ensure!(self.code == Some(0), "`{}` ended with {:?}: {}", self.command, self.code, self.said);
+        ensure!(self.verdicts.contains_key("passed"), "`{}` passed no case", self.command);
+        Ok(())
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -49,6 +74,8 @@ struct Report {
     build: String,
     machine: Machine,
     shown: Vec<Shown>,
+    /// What the machine is like after all of them.
+    afterwards: String,
 }
 
 /// Runs them all; the machine must be as before at the end.
@@ -66,18 +93,17 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
         build: options.subject.name(),
         machine,
         shown: vec![show(&conformance, &["--cluster", "embedded,kubernetes", "--compare"])?],
+        afterwards: String::new(),
     };
     report.shown.push(on_somebody_elses(&conformance)?);
     report.shown.push(with_charts(&conformance, root, scratch.path())?);
+    report.shown.push(through_the_front_door(root)?);
+    report.shown.push(on_a_docker_engine(&conformance));
+    let left = ensure_nothing_left(&before, scratch.path());
+    report.afterwards = left.as_ref().map_or_else(|error| format!("{error:#}"), |()| "as before".into());
     record::publish(root, "real", &report, options.write)?;
-    Step::cargo(&["test", "--test", "doors", "kubernetes::", "--", "--ignored", "--test-threads", "1"])
-        .run(root)?;
-    ensure_nothing_left(&before, scratch.path())?;
-    for shown in &report.shown {
-        ensure!(shown.code == Some(0), "`{}` ended with {:?}: {}", shown.command, shown.code, shown.said);
-        ensure!(shown.verdicts.contains_key("passed"), "`{}` passed no case", shown.command);
-    }
-    Ok(())
+    left?;
+    report.shown.iter().try_for_each(Shown::must_be_green)
 }
 
 /// One run with `arguments`.
@@ -94,13 +120,48 @@ fn show(conformance: &Conformance, arguments: &[&str]) -> anyhow::Result<Shown> 
     eprintln!("{output}");
     let telling = output.lines().rev().find(|line| line.contains("compared") || line.contains("passed"));
     let said = telling.unwrap_or_default().trim().to_owned();
-    Ok(Shown {
-        command,
-        seconds: (began.elapsed().as_secs_f64() * 10.0).round() / 10.0,
-        code,
-        verdicts,
-        said,
-    })
+    Ok(Shown::of(&command, began, code, verdicts, said))
+}
+
+/// The tests that a usual run leaves out, as they want a real Kubernetes.
+fn through_the_front_door(root: &Path) -> anyhow::Result<Shown> {
+    let tests =
+        Step::cargo(&["test", "--test", "doors", "kubernetes::", "--", "--ignored", "--test-threads", "1"]);
+    eprintln!("$ {tests}");
+    let began = Instant::now();
+    let Output { status, stdout, stderr } = tests.command(root).output().context("cannot start cargo")?;
+    let said = String::from_utf8_lossy(&stdout);
+    eprintln!("{}{said}", String::from_utf8_lossy(&stderr));
+    let (verdicts, last) = results(&said)?;
+    Ok(Shown::of(&tests.to_string(), began, status.code(), verdicts, last))
+}
+
+/// Tests by verdict, and the line that tells of them.
+fn results(said: &str) -> anyhow::Result<(BTreeMap<String, u32>, String)> {
+    let form = Regex::new(r"test result: \w+\. (\d+) passed; (\d+) failed")?;
+    let mut verdicts = BTreeMap::new();
+    let mut last = String::new();
+    for found in said.lines().filter_map(|line| form.captures(line)) {
+        for (index, verdict) in [(1, "passed"), (2, "failed")] {
+            let count: u32 = found[index].parse()?;
+            if count > 0 {
+                *verdicts.entry(verdict.to_owned()).or_default() += count;
+            }
+        }
+        last = found[0].to_owned();
+    }
+    Ok((verdicts, last))
+}
+
+/// k3s in a container, as far as that goes here.
+fn on_a_docker_engine(conformance: &Conformance) -> Shown {
+    let began = Instant::now();
+    let (code, verdict, said) = match docker_engine::check(conformance) {
+        Ok(reached) => (0, "passed", reached.to_string()),
+        Err(error) => (1, "failed", format!("{error:#}")),
+    };
+    let verdicts = BTreeMap::from([(verdict.to_owned(), 1)]);
+    Shown::of("cargo run -p ci -- docker-engine", began, Some(code), verdicts, said)
 }
 
 /// Charts of Seldon's shape, hooks and all, by the real helm.
@@ -155,5 +216,34 @@ impl Drop for Down<'_> {
         if let Err(error) = self.0.say(&["cluster", "down", NAME]) {
             eprintln!("{error:#}");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tests(said: &str, code: i32) -> Shown {
+        let (verdicts, said) = results(said).unwrap();
+        Shown::of("cargo test", Instant::now(), Some(code), verdicts, said)
+    }
+
+    #[test]
+    fn tests_are_counted_as_cases_are() {
+        let shown =
+            tests("x\ntest result: ok. 4 passed; 0 failed; 0 ignored; 0 measured; 9 filtered out\n", 0);
+        assert_eq!(shown.verdicts, BTreeMap::from([("passed".to_owned(), 4)]));
+        assert_eq!(shown.said, "test result: ok. 4 passed; 0 failed");
+        shown.must_be_green().unwrap();
+    }
+
+    #[test]
+    fn what_failed_or_never_ran_is_not_green() {
+        let red = tests("test result: FAILED. 1 passed; 2 failed; 0 ignored\n", 101);
+        assert_eq!(red.verdicts, BTreeMap::from([("failed".to_owned(), 2), ("passed".to_owned(), 1)]));
+        let said = "`cargo test` ended with Some(101): test result: FAILED. 1 passed; 2 failed";
+        assert_eq!(red.must_be_green().unwrap_err().to_string(), said);
+        let none = tests("test result: ok. 0 passed; 0 failed; 0 ignored; 13 filtered out\n", 0);
+        assert_eq!(none.must_be_green().unwrap_err().to_string(), "`cargo test` passed no case");
     }
 }

@@ -1,5 +1,5 @@
 //! `report`: what the jobs of a night left, for people and for GitHub: a summary, a line for each failure at its place in
-//! the code, and an issue when something fails that did not the night before.
+//! the code, and an issue when something fails, or differs from embedded, that did not the night before.
 
 mod annotation;
 mod last_night;
@@ -25,7 +25,7 @@ pub(crate) struct Options {
     /// Get the last run's reports from GitHub, with gh, into the directory that --before names.
     #[arg(long, requires = "before")]
     fetch_last_night: bool,
-    /// Open an issue, with gh, when something fails that did not before.
+    /// Open an issue, with gh, when something fails or differs that did not before.
     #[arg(long)]
     open_issue: bool,
     /// Print what gh would be asked, and do not ask.
@@ -36,7 +36,7 @@ pub(crate) struct Options {
 /// Reports a night.
 ///
 /// # Errors
-/// When something fails that did not before, or nothing can be read.
+/// When something fails or differs that did not before, or nothing can be read.
 pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
     let tonight = read_reports(&options.reports)?;
     ensure!(!tonight.is_empty(), "{} holds no report of a job", options.reports.display());
@@ -52,7 +52,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> anyhow::Result<()> {
     publish(root, &tonight)?;
     let news = news::news(&tonight, &before);
     if news.is_empty() {
-        println!("nothing fails that did not before");
+        println!("nothing fails or differs that did not before");
         return Ok(());
     }
     for line in &news {

@@ -1,6 +1,6 @@
 //! The same cases on two kinds of clusters: where they end differently, and whether somebody has explained it.
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::record::{Event, Record};
 use crate::verdict::Verdict;
@@ -27,7 +27,7 @@ pub struct Fidelity {
 }
 
 /// How one case ended on one cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ending {
     /// The kind of cluster.
     pub cluster: String,
@@ -38,7 +38,8 @@ pub struct Ending {
 }
 
 /// What is to be said of one case.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", content = "reason", rename_all = "snake_case")]
 pub enum Agreement {
     /// It ended the same way.
     Same,
@@ -51,7 +52,7 @@ pub enum Agreement {
 }
 
 /// One case on two clusters.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Row {
     /// `policy: the controller is cut off … [calico cluster-wide]`.
     pub case: String,
@@ -217,5 +218,26 @@ mod tests {
             @"DIFFERS       dns: a name [calico cluster-wide]: embedded passed (policy-denies) · given FAILED (no cause named)"
         );
         assert_eq!(compare(&[left], &[], &Fidelity::default())[0].agreement, Agreement::NotCompared);
+    }
+
+    #[test]
+    fn a_row_is_read_by_programs_too() {
+        let left = record("embedded", Verdict::Passed, &["policy-denies"]);
+        let right = record("given", Verdict::Failed, &[]);
+        let rows = compare(&[left], &[right], &known("dns: ", ["given", "embedded"]));
+        let written = serde_json::to_value(&rows).unwrap();
+        assert_eq!(
+            written,
+            serde_json::json!([{
+                "case": "dns: a name [calico cluster-wide]",
+                "endings": [
+                    {"cluster": "embedded", "verdict": "passed", "mode": ["policy-denies"]},
+                    {"cluster": "given", "verdict": "failed", "mode": []},
+                ],
+                "agreement": {"is": "explained", "reason": "for a reason"},
+            }])
+        );
+        assert_eq!(serde_json::from_value::<Vec<Row>>(written).unwrap(), rows);
+        assert_eq!(serde_json::to_value(Agreement::NotCompared).unwrap()["is"], "not_compared");
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::compare::Row;
 use crate::record::{Record, SCHEMA_VERSION};
 use crate::verdict::Verdict;
 
@@ -14,6 +15,9 @@ pub struct Summary {
     pub seconds: f64,
     /// One per case, in the order of the catalogue.
     pub cases: Vec<CaseSummary>,
+    /// What was held against each other, where two kinds of clusters were compared.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparison: Option<Vec<Row>>,
 }
 
 /// One case.
@@ -42,7 +46,8 @@ pub struct CaseSummary {
 impl Summary {
     /// Sums up `records`.
     pub fn of(records: &[Record], seconds: f64) -> Summary {
-        Summary { version: SCHEMA_VERSION, seconds, cases: records.iter().map(CaseSummary::of).collect() }
+        let cases = records.iter().map(CaseSummary::of).collect();
+        Summary { version: SCHEMA_VERSION, seconds, cases, comparison: None }
     }
 }
 

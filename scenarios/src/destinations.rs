@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use harness::clusters::Cache;
-use reports::{Record, Summary, junit};
+use reports::{Record, Row, Summary, junit};
 
 use crate::options::{Failure, ReportFiles, ReportOptions};
 
@@ -74,12 +74,17 @@ impl Destinations {
         &self.records
     }
 
-    /// Writes the reports that were asked for.
+    /// Writes the reports that were asked for, with what was compared.
     ///
     /// # Errors
     /// The machine's, naming each file that could not be written.
-    pub(crate) fn write_reports(&self, records: &[Record], seconds: f64) -> Result<(), Failure> {
-        write_reports(&self.files, records, seconds)
+    pub(crate) fn write_reports(
+        &self,
+        records: &[Record],
+        comparison: Option<Vec<Row>>,
+        seconds: f64,
+    ) -> Result<(), Failure> {
+        write_reports(&self.files, records, comparison, seconds)
     }
 }
 
@@ -87,7 +92,12 @@ impl Destinations {
 ///
 /// # Errors
 /// The machine's, naming each file that could not be written.
-pub(crate) fn write_reports(files: &ReportFiles, records: &[Record], seconds: f64) -> Result<(), Failure> {
+pub(crate) fn write_reports(
+    files: &ReportFiles,
+    records: &[Record],
+    comparison: Option<Vec<Row>>,
+    seconds: f64,
+) -> Result<(), Failure> {
     let mut refused = Vec::new();
     let mut write = |file: &Path, text: String| {
         if let Err(error) = fs::write(file, text) {
@@ -95,7 +105,8 @@ pub(crate) fn write_reports(files: &ReportFiles, records: &[Record], seconds: f6
         }
     };
     if let Some(file) = &files.json {
-        write(file, serde_json::to_string_pretty(&Summary::of(records, seconds)).map_err(Failure::machine)?);
+        let summary = Summary { comparison, ..Summary::of(records, seconds) };
+        write(file, serde_json::to_string_pretty(&summary).map_err(Failure::machine)?);
     }
     if let Some(file) = &files.junit {
         write(file, junit(records).map_err(Failure::machine)?);

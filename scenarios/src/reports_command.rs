@@ -22,7 +22,7 @@ pub(crate) fn report(records: &mut [Record], gaps: &[Gap], files: &ReportFiles) 
         say(result_line(record, Style::Plain));
     }
     say(format!("\n{}", totals(records, seconds)));
-    write_reports(files, records, seconds)?;
+    write_reports(files, records, None, seconds)?;
     if !gaps.is_empty() {
         let told: Vec<String> = gaps.iter().map(Gap::to_string).collect();
         return Err(Failure::machine(told.join("; ")));

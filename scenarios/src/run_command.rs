@@ -11,7 +11,7 @@ use harness::ground::Ground;
 use harness::patience::Patience;
 use harness::run::Settings;
 use harness::seldon::Seldon;
-use reports::{Agreement, ExitCode, Fidelity, PartOfRun, Record, Verdict, compare, exit_code, totals};
+use reports::{Agreement, ExitCode, Fidelity, PartOfRun, Record, Row, Verdict, compare, exit_code, totals};
 use scenarios::{Case, Filters, SuiteEnd, SuiteEvent, cases, run_suite, usual_jobs};
 use tokio_util::sync::CancellationToken;
 
@@ -94,26 +94,22 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
         }
     }
     let seconds = rounded(began.elapsed());
-    let records_on = |wanted: &dyn Fn(ClusterOption) -> bool| -> Vec<Record> {
-        let ends = ends.iter().filter(|(cluster, _)| wanted(*cluster));
-        ends.flat_map(|(_, end)| end.records.clone()).collect()
-    };
-    let records = records_on(&|_| true);
+    let records: Vec<Record> = ends.iter().flat_map(|(_, end)| end.records.clone()).collect();
+    let rows = compared(&options.cluster, &ends)?;
     if let Some(failure) = failure {
         if !records.is_empty() {
-            destinations.write_reports(&records, seconds)?;
+            destinations.write_reports(&records, rows, seconds)?;
         }
         return Err(failure);
     }
-    destinations.write_reports(&records, seconds)?;
+    destinations.write_reports(&records, rows.clone(), seconds)?;
     // Before clusters are held: the Ctrl-C that lets go of them interrupts no case.
     let mut code = match ends.iter().all(|(_, end)| end.errors.is_empty()) {
         true => verdict_of(&records, &stop),
         false => ExitCode::Inconclusive,
     };
-    if let [one, two] = *options.cluster.as_slice() {
-        let (one, two) = (records_on(&|cluster| cluster == one), records_on(&|cluster| cluster == two));
-        code = show_comparison(&one, &two, code)?;
+    if let Some(rows) = rows {
+        code = show_comparison(&rows, code);
     }
     let kept = ends.into_iter().flat_map(|(_, end)| end.kept).collect();
     hold_kept(kept, destinations.records(), &stop)?;
@@ -219,20 +215,32 @@ fn rounded(duration: Duration) -> f64 {
 /// Differences that are known, with their reasons.
 const FIDELITY: &str = include_str!("../fidelity.toml");
 
-/// Prints how each case ended on both clusters, and makes of the run's exit code that of the comparison.
-fn show_comparison(one: &[Record], two: &[Record], code: ExitCode) -> Result<ExitCode, Failure> {
+/// How each case ended on both clusters, where there are two.
+fn compared(
+    clusters: &[ClusterOption],
+    ends: &[(ClusterOption, SuiteEnd)],
+) -> Result<Option<Vec<Row>>, Failure> {
+    let [one, two] = *clusters else { return Ok(None) };
     let known: Fidelity = toml::from_str(FIDELITY).map_err(Failure::machine)?;
-    let rows = compare(one, two, &known);
+    let records_on = |wanted: ClusterOption| -> Vec<Record> {
+        let there = ends.iter().filter(|(cluster, _)| *cluster == wanted);
+        there.flat_map(|(_, end)| end.records.clone()).collect()
+    };
+    Ok(Some(compare(&records_on(one), &records_on(two), &known)))
+}
+
+/// Prints them, and makes of the run's exit code that of the comparison.
+fn show_comparison(rows: &[Row], code: ExitCode) -> ExitCode {
     say("");
     rows.iter().for_each(say);
     let differing = rows.iter().filter(|row| row.agreement == Agreement::Differs).count();
     let compared = rows.iter().filter(|row| row.agreement != Agreement::NotCompared).count();
     say(format!("\n{compared} cases compared, {differing} differ for no known reason"));
-    Ok(match (differing, compared) {
+    match (differing, compared) {
         (0, 0) if code == ExitCode::AllPassed => ExitCode::Inconclusive,
         (0, _) => code,
         _ => ExitCode::SomethingFailed,
-    })
+    }
 }
 
 fn verdict_of(records: &[Record], stop: &CancellationToken) -> ExitCode {

@@ -38,7 +38,7 @@ impl Kind {
 #[derive(Debug)]
 pub(super) struct Seen {
     pub(super) up_seconds: f64,
-    pub(super) boot_ms: Option<f64>,
+    pub(super) boot_seconds: Option<f64>,
     /// From the first manifest to everything of the mesh being Ready.
     pub(super) mesh_seconds: Option<f64>,
     /// From the start of MLServer's container to its being ready.
@@ -47,10 +47,23 @@ pub(super) struct Seen {
     pub(super) whole_mib: f64,
 }
 
-/// Ends its cluster, whatever happens.
-struct Up<'a> {
+/// A cluster that is up. Ends it, whatever happens.
+pub(super) struct Up<'a> {
     conformance: &'a Conformance,
     name: String,
+    /// What was said when it was up.
+    said: String,
+}
+
+impl Up<'_> {
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The directory of its files.
+    pub(super) fn home(&self) -> PathBuf {
+        home(&self.said).unwrap_or_default()
+    }
 }
 
 impl Drop for Up<'_> {
@@ -75,20 +88,28 @@ pub(super) fn measure(
     (0..=count).map(|_| once(conformance, kind, mesh)).skip(1).collect()
 }
 
-fn once(conformance: &Conformance, kind: Kind, mesh: &str) -> anyhow::Result<Seen> {
+/// Starts a cluster.
+///
+/// # Errors
+/// When it does not come up.
+pub(super) fn up<'a>(conformance: &'a Conformance, kind: Kind, mesh: &str) -> anyhow::Result<Up<'a>> {
     let name = format!("bench-{}", std::process::id());
-    let began = Instant::now();
     let said = conformance.say(&["cluster", "up", &name, "--cluster", kind.word(), "--mesh", mesh])?;
+    Ok(Up { conformance, name, said })
+}
+
+fn once(conformance: &Conformance, kind: Kind, mesh: &str) -> anyhow::Result<Seen> {
+    let began = Instant::now();
+    let up = up(conformance, kind, mesh)?;
     let up_seconds = began.elapsed().as_secs_f64();
-    let up = Up { conformance, name };
-    let holder = holder(&said).with_context(|| format!("no process in: {said}"))?;
+    let holder = holder(&up.said).with_context(|| format!("no process in: {}", up.said))?;
     let mut whole = process_tree::below(holder);
     whole.extend(Process::find(holder));
-    let home = home(&said).unwrap_or_default();
+    let home = up.home();
     let log = fs::read_to_string(home.join(kind.log())).unwrap_or_default();
     let seen = Seen {
         up_seconds,
-        boot_ms: boot(&log),
+        boot_seconds: boot(&log).map(|milliseconds| milliseconds / 1000.0),
         mesh_seconds: installed(&record(&home)),
         mlserver_seconds: readying(&log, "mlserver"),
         supervisor_mib: supervisor(holder, &whole).map(|process| mib(process.memory_kib())),

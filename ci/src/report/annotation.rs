@@ -10,23 +10,28 @@ use crate::conformance::Case;
 /// Where every scenario's name stands beside the function that it is.
 pub(super) const CATALOGUE: &str = "scenarios/src/catalogue.rs";
 
-/// A line for every case that is not green, at its function; a case that the catalogue does not know stands at that.
+/// A line for every case that is not green or ends differently on two kinds of clusters, at its function; a case that the
+/// catalogue does not know stands at that.
 pub(super) fn annotations(root: &Path, catalogue: &str, reports: &[CellReport]) -> Vec<String> {
     let read = |file: &str| std::fs::read_to_string(root.join(file)).unwrap_or_default();
     let mut lines = Vec::new();
     for report in reports {
         let cell = report.cell.to_string();
-        match &report.cases {
-            None => lines.push(command("error", (CATALOGUE, 1), &cell, "the job left no report")),
-            Some(cases) => {
-                for case in cases.iter().filter(|case| !case.is_green()) {
-                    let (file, line) = place(case, catalogue, &read);
-                    let tone = if case.verdict == "failed" { "error" } else { "warning" };
-                    let title = format!("{} on {cell}", case.title());
-                    let message = case.message.as_deref().unwrap_or("it does not say why");
-                    lines.push(command(tone, (&file, line), &title, message));
-                }
-            }
+        if report.own().is_none() {
+            lines.push(command("error", (CATALOGUE, 1), &cell, "the job left no report"));
+        }
+        for case in report.cases.iter().flatten().filter(|case| !case.is_green()) {
+            let (file, line) = place(case, catalogue, &read);
+            let tone = if case.verdict == "failed" { "error" } else { "warning" };
+            let title = format!("{} on {cell}", case.title());
+            let message = case.message.as_deref().unwrap_or("it does not say why");
+            lines.push(command(tone, (&file, line), &title, message));
+        }
+        for row in report.differing() {
+            let case = report.cases.iter().flatten().find(|case| case.place() == row.case);
+            let (file, line) = case.map_or((CATALOGUE.into(), 1), |case| place(case, catalogue, &read));
+            let title = format!("{} differs on {cell}", row.case);
+            lines.push(command("error", (&file, line), &title, &row.endings()));
         }
     }
     lines
@@ -63,7 +68,7 @@ fn property(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::cell::Cell;
-    use crate::report::news::tests::{cell, report};
+    use crate::report::news::tests::{cell, compared, report};
 
     const TEXT: &str = "Scenario { family: \"policy\", name: \"other\", body: |world| policy::other(world) },\n\
         Scenario { family: \"policy\", name: \"b\", seeds: &[], body: |world| policy::it_breaks(world).boxed_local() },";
@@ -78,15 +83,19 @@ mod tests {
         )
         .unwrap();
         let night =
-            [report(cell("calico", "1/2"), &[("a", "passed"), ("b", "failed"), ("new", "inconclusive")])];
-        let lines = annotations(root.path(), TEXT, &night);
+            report(cell("calico", "1/2"), &[("a", "passed"), ("b", "failed"), ("new", "inconclusive")]);
+        let night = compared(night, &[("a", "same"), ("b", "differs")]);
+        let lines = annotations(root.path(), TEXT, &[night]);
         assert_eq!(
             lines,
             [
-                "::error file=scenarios/src/policy.rs,line=3,title=policy%3A b [calico cluster-wide] on k3s \
+                "::error file=scenarios/src/policy.rs,line=3,title=policy%3A b [k3d calico cluster-wide] on k3s \
                  v1.33.1-k3s1%2C calico%2C cluster-wide%2C Seldon 2.9.1%2C shard 1/2::it was%0Anot so",
-                "::warning file=scenarios/src/catalogue.rs,line=1,title=policy%3A new [calico cluster-wide] on k3s \
+                "::warning file=scenarios/src/catalogue.rs,line=1,title=policy%3A new [k3d calico cluster-wide] on k3s \
                  v1.33.1-k3s1%2C calico%2C cluster-wide%2C Seldon 2.9.1%2C shard 1/2::it was%0Anot so",
+                "::error file=scenarios/src/policy.rs,line=3,title=policy%3A b [calico cluster-wide] differs on k3s \
+                 v1.33.1-k3s1%2C calico%2C cluster-wide%2C Seldon 2.9.1%2C shard 1/2::embedded passed (x), k3d failed \
+                 (no cause named)",
             ]
         );
     }

@@ -90,9 +90,9 @@ pub(super) fn open_issue(root: &Path, news: &[News], dry_run: bool) -> anyhow::R
 fn issue(news: &[News], run: Option<&str>) -> (String, String) {
     let title = match news {
         [one] => format!("Nightly: {}", one.head()),
-        many => format!("Nightly: {} new failures", many.len()),
+        many => format!("Nightly: {} new failures and differences", many.len()),
     };
-    let mut body = String::from("These did not fail the night before:\n\n");
+    let mut body = String::from("These are new since the night before:\n\n");
     for line in news {
         body.push_str(&format!("- {}\n", line.to_string().split_whitespace().collect::<Vec<_>>().join(" ")));
     }
@@ -114,16 +114,16 @@ mod tests {
         let (title, body) = issue(&one, Some("7"));
         assert_eq!(
             title,
-            "Nightly: policy: a [calico cluster-wide] fails on k3s v1.33.1-k3s1, calico, cluster-wide, Seldon 2.9.1, \
+            "Nightly: policy: a [k3d calico cluster-wide] fails on k3s v1.33.1-k3s1, calico, cluster-wide, Seldon 2.9.1, \
              shard 1/2"
         );
         assert_eq!(
             body,
-            "These did not fail the night before:\n\n- policy: a [calico cluster-wide] fails on k3s v1.33.1-k3s1, \
+            "These are new since the night before:\n\n- policy: a [k3d calico cluster-wide] fails on k3s v1.33.1-k3s1, \
              calico, cluster-wide, Seldon 2.9.1, shard 1/2: it was not so\n\nThe reports are artefacts of run 7: \
              `gh run download 7`.\n"
         );
         let two = news(&[report(cell("calico", "1/2"), &[("a", "failed"), ("b", "failed")])], &[]);
-        assert_eq!(issue(&two, None).0, "Nightly: 2 new failures");
+        assert_eq!(issue(&two, None).0, "Nightly: 2 new failures and differences");
     }
 }

@@ -261,6 +261,12 @@ fn two_kinds_of_clusters_are_held_against_each_other() {
     let clusters: Vec<&str> =
         summary["cases"].as_array().unwrap().iter().map(|case| case["cluster"].as_str().unwrap()).collect();
     assert_eq!(clusters, ["embedded", "embedded", "given", "given"]);
+    let rows = summary["comparison"].as_array().unwrap();
+    assert_eq!(
+        rows.iter().map(|row| row["agreement"]["is"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["same"; 2]
+    );
+    assert_eq!(rows[0]["case"], "serving: a ready model answers 200 [flannel cluster-wide]");
 }
 
 const KUBECONFIG: &str = "

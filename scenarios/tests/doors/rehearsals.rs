@@ -69,6 +69,27 @@ fn rehearsed(place: &Place, arguments: &[&str]) -> String {
     answer.out
 }
 
+/// As `ci` writes it (`ci/src/suite_job.rs`).
+#[rstest]
+#[case::stand_ins("standin", "fast")]
+#[case::charts("2.9.1", "real")]
+fn a_cell_of_the_nightly_matrix_is_one_command_line(#[case] seldon: &str, #[case] pace: &str) {
+    let place = Place::empty();
+    let words = [
+        &["run", "--cluster", "embedded,k3d", "--compare", "--k3s-version", "v1.29.15-k3s1"][..],
+        &["--seldon", seldon, "--cni", "calico", "--topology", "cluster-wide", "--shard", "2/2"],
+        &["--pace", pace, "--dry-run"],
+    ];
+    let said = rehearsed(&place, &words.concat());
+    let clusters: Vec<&str> =
+        said.lines().filter(|line| line.starts_with("#### ") && line.ends_with("(calico)")).collect();
+    assert_eq!(
+        clusters,
+        ["#### embedded cluster, one for each case (calico)", "#### k3d cluster conformance (calico)"]
+    );
+    assert!(said.contains("rancher/k3s:v1.29.15-k3s1"), "{said}");
+}
+
 /// A kind of cluster: what it is called here, how it is asked for, whose it is, and how helm is told of it.
 struct Kind {
     name: &'static str,
