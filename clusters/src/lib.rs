@@ -10,6 +10,7 @@ mod calico;
 mod cluster;
 mod command;
 mod complaint;
+mod dns;
 mod doctor;
 mod given_cluster;
 mod helm;
@@ -52,10 +53,10 @@ pub use programs::{
 
 pub use images_lock::ImagesLock;
 pub use mirror::{pull, push};
-pub use plan::{Action, Condition, Expectation, Plan, PlanError, Site, Step, Task, transcript};
+pub use plan::{Action, Condition, Expectation, Plan, PlanError, Site, Step, Task, Until, transcript};
 pub use real::{
-    Home, HostPort, ImageSource, Lease, Listed, Plans, Provider, RealCluster, RealError, RealName,
-    RealRequest, Stamp, Swept, Usage, list_real, plans, real_clusters, sweep,
+    ApiPlace, Home, HostPort, ImageSource, Lease, Listed, NoHostPort, Plans, Provider, RealCluster,
+    RealError, RealName, RealRequest, Stamp, Swept, Usage, list_real, plans, real_clusters, sweep,
 };
 pub use registry::{NotARegistry, RegistryError, RegistryPlace, Transport, push_images};
 pub use rehearsal::{ClusterTranscript, image_comments, rehearse_embedded};

@@ -18,8 +18,10 @@ use crate::real_options::{ImagesOption, RealOptions, images_lock};
 use crate::screen::{remark, say};
 use crate::{cluster_command, given_command, images_command};
 
-/// What runs call their cluster.
-pub(crate) const NAME: &str = "conformance";
+/// What runs call their cluster: there is one for each network, and each may be kept.
+pub(crate) fn name(network: Profile) -> String {
+    format!("conformance-{network}")
+}
 
 pub(crate) fn failed(error: RealError) -> Failure {
     match error {
@@ -55,7 +57,7 @@ pub(crate) fn take(
     stop: &CancellationToken,
 ) -> Result<(Arc<Foothold>, RealCluster), Failure> {
     let seldon = options.seldon.source()?;
-    let Some(request) = options.real.request(cluster, NAME, network, &seldon, cache)? else {
+    let Some(request) = options.real.request(cluster, &name(network), network, &seldon, cache)? else {
         return Err(Failure::usage(format!("{} is started otherwise", cluster.word())));
     };
     let request = with_images(request, &options.real, &seldon, options.pace.into(), cache)?;

@@ -1,17 +1,19 @@
 //! Options of clusters that this program starts with programs of others.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use harness::Profile;
 use harness::clusters::{
-    Cache, ImageSource, ImagesLock, Lease, Provider, RealName, RealRequest, full_reference,
+    ApiPlace, Cache, HostPort, ImageSource, ImagesLock, Lease, Provider, RealName, RealRequest,
+    full_reference,
 };
 use harness::images::needed;
 use harness::seldon::SeldonSource;
 
-use crate::options::{ClusterOption, Failure};
+use crate::options::{ClusterOption, Failure, UpOptions};
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RealOptions {
@@ -30,6 +32,9 @@ pub(crate) struct RealOptions {
     /// Let others reuse the cluster until it has been idle for so long; it ends with this command when absent.
     #[arg(long, value_name = "MINUTES", num_args = 0..=1, require_equals = true, default_missing_value = "60")]
     pub(crate) reuse: Option<u32>,
+    /// Port of the server's node that is reached here, with --cluster k3d or a k3s in a container.
+    #[arg(long, value_name = "[ADDRESS:]OUTER:INNER")]
+    pub(crate) port: Vec<HostPort>,
     /// Addresses that MetalLB gives to Services, such as 172.18.255.200-172.18.255.250; without, it is not installed.
     #[arg(long, value_name = "RANGE")]
     pub(crate) balancer: Option<String>,
@@ -105,7 +110,8 @@ impl RealOptions {
             provider,
             network,
             agents: self.agents,
-            ports: Vec::new(),
+            api: ApiPlace::default(),
+            ports: self.port.clone(),
             images: match self.images {
                 ImagesOption::Own => vec![ImageSource::Archive {
                     file: archive(cache, "DIGEST"),
@@ -128,6 +134,7 @@ impl RealOptions {
         let said = [
             (self.agents > 0, "--agents"),
             (self.reuse.is_some(), "--reuse"),
+            (!self.port.is_empty(), "--port"),
             (self.balancer.is_some(), "--balancer"),
             (self.mirror.is_some(), "--mirror"),
             (self.k3s_version.is_some(), "--k3s-version"),
@@ -141,6 +148,22 @@ impl RealOptions {
                 cluster.word()
             ))),
         }
+    }
+}
+
+impl UpOptions {
+    /// Where clusters of this machine are reached.
+    pub(crate) fn address(&self) -> Ipv4Addr {
+        self.host_address.unwrap_or(Ipv4Addr::LOCALHOST)
+    }
+
+    /// What is asked of a cluster that programs of others start; `None` when it is another kind.
+    pub(crate) fn request(&self, cache: &Cache) -> Result<Option<RealRequest>, Failure> {
+        let seldon = self.seldon.source()?;
+        let request = self.real.request(self.cluster, &self.name, self.cni.into(), &seldon, cache)?;
+        let port = Some(self.api_port).filter(|port| *port > 0);
+        Ok(request
+            .map(|request| RealRequest { api: ApiPlace { address: self.host_address, port }, ..request }))
     }
 }
 

@@ -145,8 +145,8 @@ fn stage(
         }
         ClusterOption::Given => given(options, cache),
         ClusterOption::K3d | ClusterOption::K3s => {
-            let Some(request) = options.real.request(cluster, real_command::NAME, network, &seldon, cache)?
-            else {
+            let name = real_command::name(network);
+            let Some(request) = options.real.request(cluster, &name, network, &seldon, cache)? else {
                 return Err(Failure::usage(format!("{} is started otherwise", cluster.word())));
             };
             let plans = real_plans(&request, &options.real, cache)?;
@@ -275,7 +275,7 @@ pub(crate) fn up(options: &UpOptions, cache: &Cache) -> Result<ExitCode, Failure
     let network: Profile = options.cni.into();
     let name = &options.name;
     let seldon = options.seldon.source()?;
-    let request = options.real.request(options.cluster, name, network, &seldon, cache)?;
+    let request = options.request(cache)?;
     if let Some(request) = &request {
         real_command::comes_up_empty(options, request)?;
     } else if options.cluster == ClusterOption::Given {

@@ -9,6 +9,7 @@ mod faults;
 mod given;
 mod images;
 mod jobs;
+mod k3d;
 mod kubectl;
 mod kubernetes;
 mod lent;

@@ -7,11 +7,14 @@ use std::process::Command;
 
 use crate::door::{Answer, binary};
 use crate::place::Place;
+use crate::up::Up;
 
 const K3D: &str = include_str!("pretend/k3d");
 const DOCKER: &str = include_str!("pretend/docker");
 /// Only where it is asked for.
 pub(crate) const K3S: &str = include_str!("pretend/k3s");
+/// What that brings along.
+pub(crate) const BUSYBOX: &str = include_str!("pretend/busybox");
 
 /// A place, the pretended programs in it, and what they keep.
 pub(crate) struct Stage {
@@ -111,10 +114,33 @@ impl Stage {
         Answer::of(&mut self.command(arguments))
     }
 
+    /// An embedded cluster whose API stands behind the pretended nodes; k3d calls its context as it calls every one.
+    pub(crate) fn behind<'a>(&self, owner: &'a Place, address: &str) -> Up<'a> {
+        let up = Up::new(owner, "behind", address, &["--mesh", "none"]);
+        fs::copy(up.kubeconfig(), self.state("kubeconfig")).unwrap();
+        up
+    }
+
     /// Directories of real clusters in the cache.
     pub(crate) fn ledgers(&self) -> Vec<String> {
         let entries = fs::read_dir(self.place.cache().join("real-clusters")).into_iter().flatten();
         entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// Nothing of a cluster is there any more, with whatever k3d forgets.
+    #[track_caller]
+    pub(crate) fn assert_nothing_is_left(&self) {
+        for kind in ["clusters", "networks", "volumes"] {
+            assert_eq!(
+                self.kept(kind),
+                [""; 0],
+                "{kind} are left; the programs were told\n{:#?}",
+                self.log()
+            );
+        }
+        assert_eq!(self.ledgers(), [""; 0]);
+        // Neither k3d's temporary files nor anything in the person's home.
+        assert_eq!(fs::read_dir(self.place.temporary()).unwrap().count(), 0);
     }
 }
 
