@@ -51,8 +51,8 @@ pub use programs::{
     rehearse_provisioning, rehearse_provisioning_kubernetes, unprovisioned, unprovisioned_kubernetes,
 };
 
-pub use images_lock::ImagesLock;
-pub use mirror::{pull, push};
+pub use images_lock::{ImagesLock, LockedChart, LockedImage, ReleaseLock};
+pub use mirror::{archive as mirrored_image, charts as mirror_of_charts, pull, push};
 pub use plan::{Action, Condition, Expectation, Plan, PlanError, Site, Step, Task, Until, transcript};
 pub use real::{
     ApiPlace, Home, HostPort, ImageSource, Lease, Listed, NoHostPort, Plans, Provider, RealCluster,

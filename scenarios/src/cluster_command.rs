@@ -35,7 +35,7 @@ pub(crate) fn up(options: UpOptions) -> Result<ExitCode, Failure> {
     options.real.refuse_for(options.cluster)?;
     Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
     seldon_command::check(&options.seldon, &[options.cluster])?;
-    seldon_command::provide(&options.seldon, &cache)?;
+    seldon_command::provide(&options.seldon, None, &cache)?;
     // Provisioning speaks to the person; the holding process then finds everything there.
     kind(&options, &cache, &|line| remark(line))?;
     provision(&cache, &|line| remark(line)).map_err(Failure::machine)?;

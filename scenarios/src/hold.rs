@@ -40,7 +40,7 @@ pub(crate) fn run(options: UpOptions) -> Result<ExitCode, Failure> {
         &options,
         provision(&cache, &|_| {}).map_err(Failure::machine)?,
         kind(&options, &cache, &|_| {})?,
-        seldon_command::provide(&options.seldon, &cache)?,
+        seldon_command::provide(&options.seldon, None, &cache)?,
         &register,
     )?;
     let runtime =

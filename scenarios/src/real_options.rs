@@ -8,12 +8,13 @@ use clap::{Args, ValueEnum};
 use harness::Profile;
 use harness::clusters::{
     ApiPlace, Cache, HostPort, ImageSource, ImagesLock, Lease, Provider, RealName, RealRequest,
-    full_reference,
+    full_reference, mirrored_image,
 };
 use harness::images::needed;
-use harness::seldon::SeldonSource;
+use harness::seldon::{SeldonSource, locked};
 
-use crate::options::{ClusterOption, Failure, UpOptions};
+use crate::options::{ClusterOption, Failure, SeldonOptions, UpOptions};
+use crate::seldon_command;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RealOptions {
@@ -87,7 +88,7 @@ impl RealOptions {
         cluster: ClusterOption,
         name: &str,
         network: Profile,
-        seldon: &SeldonSource,
+        seldon: &SeldonOptions,
         cache: &Cache,
     ) -> Result<Option<RealRequest>, Failure> {
         let provider = match (cluster, self.k3s) {
@@ -112,21 +113,48 @@ impl RealOptions {
             agents: self.agents,
             api: ApiPlace::default(),
             ports: self.port.clone(),
-            images: match self.images {
-                ImagesOption::Own => vec![ImageSource::Archive {
-                    file: archive(cache, "DIGEST"),
-                    images: needed(seldon).iter().map(|image| full_reference(image)).collect(),
-                }],
-                ImagesOption::Present => Vec::new(),
-            },
+            images: self.images(seldon, cache)?,
             balancer: self.balancer.clone(),
             k3s_tag: self.k3s_version.clone(),
             limit: self.limit(),
-            mirror: self
-                .mirror
-                .as_ref()
-                .map(|mirror| std::path::absolute(mirror).unwrap_or_else(|_| mirror.clone())),
+            mirror: self.whole_mirror(),
         }))
+    }
+
+    fn whole_mirror(&self) -> Option<PathBuf> {
+        let mirror = self.mirror.as_ref()?;
+        Some(std::path::absolute(mirror).unwrap_or_else(|_| mirror.clone()))
+    }
+
+    /// What the nodes must have: our own images, and where there is a mirror, those that Seldon's charts name.
+    fn images(&self, seldon: &SeldonOptions, cache: &Cache) -> Result<Vec<ImageSource>, Failure> {
+        let source = seldon.source()?;
+        let own = (self.images == ImagesOption::Own).then(|| ImageSource::Archive {
+            file: unmade(cache),
+            images: needed(&source).iter().map(|image| full_reference(image)).collect(),
+        });
+        let (Some(mirror), SeldonSource::Release(release)) = (self.whole_mirror(), &source) else {
+            return Ok(own.into_iter().collect());
+        };
+        let asked = format!("--seldon {source}");
+        let locked = locked(*release).map_err(seldon_command::failed)?.images;
+        let locked = locked.iter().map(|image| (image.tagged(), asked.clone()));
+        let others = seldon
+            .seldon_image
+            .iter()
+            .map(|image| (image.reference(), format!("--image {}", image.reference())));
+        let mirrored = locked.chain(others).map(|(image, asked)| {
+            let file = mirrored_image(&mirror, &image);
+            match self.dry_run || file.is_file() {
+                true => Ok(ImageSource::Archive { file, images: vec![image] }),
+                false => Err(Failure::usage(format!(
+                    "there is no image {}; `seldon-conformance mirror pull {} {asked}` fetches it",
+                    file.display(),
+                    mirror.display()
+                ))),
+            }
+        });
+        own.into_iter().map(Ok).chain(mirrored).collect()
     }
 
     /// What of these options means nothing for a cluster that no program of others starts.
@@ -159,8 +187,7 @@ impl UpOptions {
 
     /// What is asked of a cluster that programs of others start; `None` when it is another kind.
     pub(crate) fn request(&self, cache: &Cache) -> Result<Option<RealRequest>, Failure> {
-        let seldon = self.seldon.source()?;
-        let request = self.real.request(self.cluster, &self.name, self.cni.into(), &seldon, cache)?;
+        let request = self.real.request(self.cluster, &self.name, self.cni.into(), &self.seldon, cache)?;
         let port = Some(self.api_port).filter(|port| *port > 0);
         Ok(request
             .map(|request| RealRequest { api: ApiPlace { address: self.host_address, port }, ..request }))
@@ -173,6 +200,11 @@ pub(crate) const ARCHIVES: &str = "images-";
 /// Where the archive of our own images is written before it is loaded; `content` tells what is in it.
 pub(crate) fn archive(cache: &Cache, content: &str) -> PathBuf {
     cache.directory().join(format!("{ARCHIVES}{content}.tar"))
+}
+
+/// Its place while it is not known what is in it.
+pub(crate) fn unmade(cache: &Cache) -> PathBuf {
+    archive(cache, "DIGEST")
 }
 
 /// A tag of k3s's images: a release with a dash where the release has a plus.

@@ -22,7 +22,11 @@ fn both_networks_of_a_run_are_kept_each_as_a_cluster_of_its_own() {
     // Nobody pretends to be Calico: the second network comes as far as what the mirror lacks, and is not kept.
     let first = stage.run(&kept).expect(3);
     assert!(first.out.contains("1 passed, 0 failed"), "{}", first.out);
-    assert!(first.sentence().starts_with("cannot import the images into every node: quay.io/tigera/"), "{}", first.err);
+    assert!(
+        first.sentence().starts_with("cannot import the images into every node: quay.io/tigera/"),
+        "{}",
+        first.err
+    );
     assert_eq!(stage.kept("clusters"), ["conformance-flannel"]);
     for network in ["flannel", "calico"] {
         let named = format!("k3d kubeconfig get conformance-{network}");

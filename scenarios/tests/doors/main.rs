@@ -14,6 +14,7 @@ mod kubectl;
 mod kubernetes;
 mod lent;
 mod machine;
+mod mirror;
 mod model_server;
 mod place;
 mod real;

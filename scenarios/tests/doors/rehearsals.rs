@@ -306,7 +306,7 @@ fn without_root_k3s_is_a_scope_of_the_users_own() {
 }
 
 #[rstest]
-#[case::pull("mirror_pull", &["mirror", "pull", "there", "--image", "docker.io/seldonio/seldon-scheduler:2.9.1"])]
+#[case::pull("mirror_pull", &["mirror", "pull", "there", "--seldon", "2.9.1", "--image", "r.example.com/mine:1"])]
 #[case::push("mirror_push", &["mirror", "push", "there", "registry.example.org:5000"])]
 fn a_mirror_is_rehearsed(#[case] name: &str, #[case] words: &[&str]) {
     let place = Place::empty();

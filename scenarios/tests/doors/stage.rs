@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
+use harness::clusters::ImagesLock;
+
 use crate::door::{Answer, binary};
 use crate::place::Place;
 use crate::up::Up;
@@ -42,6 +44,23 @@ impl Stage {
     /// Takes one off it.
     pub(crate) fn without(&self, name: &str) {
         fs::remove_file(self.file("bin").join(name)).unwrap();
+    }
+
+    /// Puts on the path what fetches files; each is then said to be the one that is locked.
+    pub(crate) fn fetches(&self) {
+        self.program("helm", include_str!("pretend/helm"));
+        self.program("curl", include_str!("pretend/curl"));
+        self.program("sha256sum", include_str!("pretend/sha256sum"));
+        let lock = ImagesLock::read().unwrap();
+        fs::create_dir(self.state("hashes")).unwrap();
+        for manifest in lock.manifests() {
+            self.tell(&format!("hashes/{}", manifest.name), manifest.sha256.as_deref().unwrap());
+        }
+        for release in &lock.releases {
+            for chart in &release.charts {
+                self.tell(&format!("hashes/{}", release.archive(&chart.name)), &chart.sha256);
+            }
+        }
     }
 
     /// Tells the programs something.
