@@ -68,15 +68,7 @@ impl Expectation {
                                             `sysctl -w net.ipv4.ip_forward=1`, or run with --mirror DIR"
                     .into())
             }
-            Expectation::Answers(address) => {
-                let said = stdout.lines().map(str::trim).filter(|line| !line.is_empty());
-                match stdout.split_whitespace().any(|word| word == *address) {
-                    true => Ok(()),
-                    false => {
-                        Err(format!("the answer is not {address}, but: {}", said.last().unwrap_or("nothing")))
-                    }
-                }
-            }
+            Expectation::Answers(address) => answers(address, stdout),
             Expectation::Lacks(word) => {
                 match stdout.lines().any(|line| line.split_whitespace().next() == Some(word)) {
                     false => Ok(()),
@@ -121,6 +113,14 @@ fn name_is_free(name: &str, stdout: &str) -> Result<(), String> {
              `seldon-conformance cluster gc`"
         ),
     })
+}
+
+fn answers(address: &str, stdout: &str) -> Result<(), String> {
+    if stdout.split_whitespace().any(|word| word == address) {
+        return Ok(());
+    }
+    let last = stdout.lines().map(str::trim).rfind(|line| !line.is_empty());
+    Err(format!("the answer is not {address}, but: {}", last.unwrap_or("nothing")))
 }
 
 fn lists_images(images: &[String], stdout: &str) -> Result<(), String> {
