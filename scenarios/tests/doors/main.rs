@@ -20,6 +20,7 @@ mod place;
 mod real;
 mod refusals;
 mod rehearsals;
+mod rootless;
 mod runs;
 mod shards;
 mod stage;

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use harness::clusters::ImagesLock;
 
-use crate::door::{Answer, binary};
+use crate::door::{Answer, as_nobody, binary};
 use crate::place::Place;
 use crate::up::Up;
 
@@ -115,6 +115,21 @@ impl Stage {
         command.env("PRETEND", self.file("state")).env("HOME", self.place.temporary());
         command.env_remove("KUBECONFIG").env_remove("DOCKER_HOST").env_remove("XDG_CONFIG_HOME");
         command
+    }
+
+    /// The same as an ordinary user, whose everything here then is; `None` unless the tester is root.
+    pub(crate) fn command_as_nobody(&self, arguments: &[&str]) -> Option<Command> {
+        let mut command = as_nobody(&self.place, arguments)?;
+        for file in self.place.files().iter().filter(|file| file.starts_with("state")) {
+            std::os::unix::fs::chown(self.file(file), Some(65534), Some(65534)).unwrap();
+        }
+        for (name, value) in self.command(arguments).get_envs().filter(|(name, _)| *name != "HOME") {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Some(command)
     }
 
     /// The binary where the path has nothing but the pretended programs, and what these need.
