@@ -69,6 +69,11 @@ const KNOWN: &[(&[&str], &str)] = &[
         &["too many open files"],
         "raise the limits of inotify: `sysctl -w fs.inotify.max_user_instances=512 fs.inotify.max_user_watches=524288`",
     ),
+    (
+        &["no servers could be reached"],
+        "what a node sends to the Service of CoreDNS is lost: see that the kernel filters bridges (`modprobe br_netfilter`) and \
+         that no firewall of this machine drops 10.42.0.0/16 and 10.43.0.0/16",
+    ),
     (&["operation not permitted", "unshare"], "run as root: namespaces of its own need it"),
 ];
 

@@ -143,6 +143,20 @@ impl Helm {
         Command::new(self.program.to_string_lossy())
     }
 
+    /// `helm pull` of a chart's archive into `place`, by the repository's address alone: no repository is added to the
+    /// user's. What helm keeps for itself is in `place`, too, below [`Helm::HOME`].
+    pub fn pull(&self, repository: &str, chart: &str, version: &str, place: &Path) -> Command {
+        let mut pull = self.command().args(["pull", chart, "--repo", repository]);
+        pull = pull.args(["--version", version, "--destination"]).arg(place);
+        for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
+            pull = pull.env(variable, place.join(Helm::HOME));
+        }
+        pull
+    }
+
+    /// Where a pull has helm keep what it wants to keep.
+    pub const HOME: &str = "helm-home";
+
     /// A helm command for a cluster: `arguments`, then which cluster, and how long it may take.
     pub fn on<S: AsRef<std::ffi::OsStr>>(
         &self,

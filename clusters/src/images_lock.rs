@@ -26,6 +26,39 @@ pub struct ImagesLock {
     pub metallb: PartLock,
     /// The image of the policy probe.
     pub probe: LockedImage,
+    /// What is installed by charts.
+    pub releases: Vec<ReleaseLock>,
+}
+
+/// A release that is installed by charts.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReleaseLock {
+    /// Its version, which is its charts', too.
+    pub version: String,
+    /// The repository of its charts.
+    pub repository: String,
+    /// Its charts, first things first.
+    pub charts: Vec<LockedChart>,
+    /// The images of its pods.
+    pub images: Vec<LockedImage>,
+}
+
+/// A chart.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedChart {
+    /// What the repository calls it.
+    pub name: String,
+    /// The hash of its archive.
+    pub sha256: String,
+}
+
+impl ReleaseLock {
+    /// What helm calls the archive of one of its charts.
+    pub fn archive(&self, chart: &str) -> String {
+        format!("{chart}-{}.tgz", self.version)
+    }
 }
 
 /// k3s.
@@ -116,6 +149,11 @@ impl ImagesLock {
         own.into_iter().chain(parts.cloned()).chain([self.probe.clone()]).collect()
     }
 
+    /// A release that is installed by charts.
+    pub fn release(&self, version: &str) -> Option<&ReleaseLock> {
+        self.releases.iter().find(|release| release.version == version)
+    }
+
     /// All manifests.
     pub fn manifests(&self) -> impl Iterator<Item = &LockedManifest> {
         self.calico.manifests.iter().chain(&self.metallb.manifests)
@@ -168,6 +206,18 @@ mod tests {
                 "{part:?}"
             );
         }
+    }
+
+    #[test]
+    fn releases_have_hashes_and_tagged_images() {
+        let lock = ImagesLock::read().unwrap();
+        assert!(!lock.releases.is_empty());
+        for release in &lock.releases {
+            assert!(release.charts.iter().all(|chart| chart.sha256.len() == 64), "{release:?}");
+            let agent = release.images.iter().find(|image| image.name.ends_with("-agent")).unwrap();
+            assert_eq!(agent.tag, release.version);
+        }
+        assert!(lock.release("0.0.0").is_none());
     }
 
     #[test]

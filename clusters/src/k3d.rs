@@ -17,7 +17,7 @@ use crate::images_lock::ImagesLock;
 use crate::plan::{Action, Condition, Expectation, OWNER_LABEL, Plan, Task};
 use crate::real::{Home, ImageSource, Plans, RealName, RealRequest, Stamp};
 use crate::tool::{DOCKER, K3D, ask_daemon};
-use crate::{balancer, calico};
+use crate::{balancer, calico, dns};
 
 pub(crate) use simple_config::server_arguments;
 
@@ -95,7 +95,8 @@ pub(crate) fn plans(request: &RealRequest, home: &Home, stamp: &Stamp, lock: &Im
     }
     let count = 1 + usize::from(request.agents);
     up.wait("have every node Ready", Condition::NodesReady(count), request.limit);
-    up.wait("have the cluster's DNS Ready", dns(), request.limit);
+    let inside = |node: &String| Command::new("docker").args(["exec", node, "busybox"]);
+    dns::see_it_answer(&mut up, nodes(name, request.agents).iter().map(inside), request.limit);
     if request.network == Profile::Calico {
         calico::see_it_bite(&mut up, &lock.probe, request.limit);
     }
@@ -103,11 +104,6 @@ pub(crate) fn plans(request: &RealRequest, home: &Home, stamp: &Stamp, lock: &Im
         balancer::install(&mut up, lock, addresses, request, home);
     }
     Plans { up, down: down(name, home, stamp.owner()), context: format!("k3d-{name}"), kubeconfig }
-}
-
-/// CoreDNS of every k3s.
-pub(crate) fn dns() -> Condition {
-    Condition::PodsReady { namespace: "kube-system".into(), labels: "k8s-app=kube-dns".into() }
 }
 
 fn create(request: &RealRequest, home: &Home, lock: &ImagesLock) -> Command {

@@ -8,11 +8,11 @@ use embedded::Profile;
 
 use crate::command::Command;
 use crate::images_lock::ImagesLock;
-use crate::k3d::{dns, server_arguments};
+use crate::k3d::server_arguments;
 use crate::plan::{Action, Background, Condition, ContainerStep, Expectation, OWNER_LABEL, Plan, Task};
-use crate::real::{Home, ImageSource, Plans, RealError, RealName, RealRequest, Stamp};
+use crate::real::{Home, ImageSource, Plans, Provider, RealError, RealName, RealRequest, Stamp};
 use crate::tool::{DOCKER, K3S, ask_daemon};
-use crate::{balancer, calico};
+use crate::{balancer, calico, dns};
 
 /// How long a question to Docker may take.
 const QUESTION: Duration = Duration::from_secs(60);
@@ -29,11 +29,44 @@ fn check(request: &RealRequest) -> Result<(), RealError> {
             request.provider
         )));
     }
-    Ok(())
+    match (request.provider, request.api.address, request.ports.iter().find_map(|port| port.address)) {
+        (Provider::K3sContainer, Some(_), _) => Err(not_here(request, "--host-address")),
+        (Provider::K3sContainer, None, Some(address)) => {
+            Err(not_here(request, &format!("the address {address} of --port")))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Docker publishes what has no address of its own on every address of the host, and a container through its API has none.
+fn not_here(request: &RealRequest, what: &str) -> RealError {
+    RealError::Asked(format!(
+        "{} publishes its ports on every address of this machine; leave out {what}, or say --cluster k3d",
+        request.provider
+    ))
+}
+
+/// A k3s of this machine has a network of its own, or one that k3s itself leads out of.
+fn check_binary(request: &RealRequest) -> Result<(), RealError> {
+    let asked = [(request.api.address.is_some(), "--host-address"), (!request.ports.is_empty(), "--port")];
+    match asked.into_iter().find(|(asked, _)| *asked) {
+        None => Ok(()),
+        Some((_, option)) => Err(RealError::Asked(format!(
+            "k3s as a program cannot be told {option}: nothing of its node is published here; leave it out, or say --cluster \
+             k3d"
+        ))),
+    }
+}
+
+/// Whether the port of its API is one of the host, and nobody has chosen it: another k3s may have the usual one.
+pub(crate) fn needs_port(request: &RealRequest) -> bool {
+    let on_host =
+        request.provider == Provider::K3s && namespaces::privilege() == namespaces::Privilege::Rootless;
+    on_host && request.api.port.is_none()
 }
 
 /// What follows once k3s has begun.
-fn become_ready(up: &mut Plan, request: &RealRequest, home: &Home, lock: &ImagesLock) {
+fn become_ready(up: &mut Plan, request: &RealRequest, home: &Home, lock: &ImagesLock, inside: Command) {
     up.wait("reach its API server", Condition::ApiReady, request.limit);
     if request.network == Profile::Calico {
         calico::install(up, lock, request, home);
@@ -49,7 +82,7 @@ fn become_ready(up: &mut Plan, request: &RealRequest, home: &Home, lock: &Images
     if !images.is_empty() {
         up.wait("see the images on the node", Condition::NodesHaveImages(images), request.limit);
     }
-    up.wait("have the cluster's DNS Ready", dns(), request.limit);
+    dns::see_it_answer(up, [inside], request.limit);
     if request.network == Profile::Calico {
         calico::see_it_bite(up, &lock.probe, request.limit);
     }
@@ -96,14 +129,20 @@ pub(crate) fn binary_plans(
     lock: &ImagesLock,
 ) -> Result<Plans, RealError> {
     check(request)?;
+    check_binary(request)?;
     let name = &request.name;
     let mut up = Plan::new();
     up.run("see which k3s there is", Task::look(K3S.ask()).expecting(Expectation::Version(&K3S)));
     lay_out_images(&mut up, request, home);
-    let command = match namespaces::privilege() {
+    let port = request.api.port.map(|port| port.to_string());
+    let busybox = home.file("k3s/data/current/bin/busybox");
+    let (command, inside) = match namespaces::privilege() {
         namespaces::Privilege::Root => {
             namespaces::make(&mut up, request, home);
-            namespaces::enter(home).args(server(request, home, &namespaces::inside(home)))
+            let port = port.unwrap_or_else(|| "6443".into());
+            let command =
+                namespaces::enter(home).args(server(request, home, &namespaces::inside(home), port));
+            (command, namespaces::beside(home).arg(busybox))
         }
         namespaces::Privilege::Rootless if request.network == Profile::Calico => {
             return Err(RealError::Asked(
@@ -112,17 +151,21 @@ pub(crate) fn binary_plans(
         }
         namespaces::Privilege::Rootless => {
             up.run("see that cgroups can be delegated", Task::look(namespaces::see_cgroups()));
-            namespaces::delegate(name).arg("k3s").args(server(request, home, "127.0.0.1")).arg("--rootless")
+            // A dry run does not know which is free.
+            let port = port.unwrap_or_else(|| "PORT".into());
+            let command =
+                namespaces::delegate(name).arg("k3s").args(server(request, home, "127.0.0.1", port));
+            (command.arg("--rootless"), namespaces::beside_rootless(home).arg(busybox))
         }
     };
     let background = Background { command, log: home.file("k3s.log"), pid_file: home.file("k3s.pid") };
     up.push("start k3s", Action::Begin(background));
-    become_ready(&mut up, request, home, lock);
+    become_ready(&mut up, request, home, lock, inside);
     Ok(Plans { up, down: binary_down(name, home), context: CONTEXT.into(), kubeconfig: home.kubeconfig() })
 }
 
 /// The server's command line, from `server` on.
-fn server(request: &RealRequest, home: &Home, address: &str) -> Vec<String> {
+fn server(request: &RealRequest, home: &Home, address: &str, port: String) -> Vec<String> {
     let mut words = vec!["server".to_owned(), "--data-dir".into(), home.file("k3s").display().to_string()];
     let name = request.name.to_string();
     let kubeconfig = home.kubeconfig().display().to_string();
@@ -132,7 +175,7 @@ fn server(request: &RealRequest, home: &Home, address: &str) -> Vec<String> {
         ("--write-kubeconfig-mode", "600".into()),
     ];
     words.extend(pairs.into_iter().flat_map(|(flag, value)| [flag.to_owned(), value]));
-    words.extend(["--bind-address".into(), address.to_owned(), "--https-listen-port".into(), "6443".into()]);
+    words.extend(["--bind-address".into(), address.to_owned(), "--https-listen-port".into(), port]);
     words.extend(server_arguments(request.network));
     words
 }
@@ -181,6 +224,7 @@ pub(crate) fn container_plans(
                 arguments: std::iter::once("server".to_owned())
                     .chain(server_arguments(request.network))
                     .collect(),
+                api_port: request.api.port.unwrap_or(0),
                 ports: request.ports.iter().map(|port| (port.inside, port.outside)).collect(),
                 labels: stamp.labels().into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
                 mounts: laid_out.then_some(images).into_iter().collect(),
@@ -188,7 +232,8 @@ pub(crate) fn container_plans(
             },
         })),
     );
-    become_ready(&mut up, request, home, lock);
+    let inside = Command::new("docker").args(["exec", &container_name(name), "busybox"]);
+    become_ready(&mut up, request, home, lock, inside);
     Ok(Plans {
         up,
         down: container_down(name, stamp.owner()),

@@ -10,6 +10,7 @@ mod calico;
 mod cluster;
 mod command;
 mod complaint;
+mod dns;
 mod doctor;
 mod given_cluster;
 mod helm;
@@ -50,12 +51,12 @@ pub use programs::{
     rehearse_provisioning, rehearse_provisioning_kubernetes, unprovisioned, unprovisioned_kubernetes,
 };
 
-pub use images_lock::ImagesLock;
-pub use mirror::{pull, push};
-pub use plan::{Action, Condition, Expectation, Plan, PlanError, Site, Step, Task, transcript};
+pub use images_lock::{ImagesLock, LockedChart, LockedImage, ReleaseLock};
+pub use mirror::{archive as mirrored_image, charts as mirror_of_charts, pull, push};
+pub use plan::{Action, Condition, Expectation, Plan, PlanError, Site, Step, Task, Until, transcript};
 pub use real::{
-    Home, HostPort, ImageSource, Lease, Listed, Plans, Provider, RealCluster, RealError, RealName,
-    RealRequest, Stamp, Swept, Usage, list_real, plans, real_clusters, sweep,
+    ApiPlace, Home, HostPort, ImageSource, Lease, Listed, NoHostPort, Plans, Provider, RealCluster,
+    RealError, RealName, RealRequest, Stamp, Swept, Usage, list_real, plans, real_clusters, sweep,
 };
 pub use registry::{NotARegistry, RegistryError, RegistryPlace, Transport, push_images};
 pub use rehearsal::{ClusterTranscript, image_comments, rehearse_embedded};

@@ -7,8 +7,9 @@ use embedded::Profile;
 use image::without_registry;
 
 use crate::command::Command;
-use crate::images_lock::{ImagesLock, LockedImage, fetch};
-use crate::plan::{Plan, Task};
+use crate::helm::Helm;
+use crate::images_lock::{ImagesLock, LockedImage, ReleaseLock, fetch};
+use crate::plan::{Expectation, Plan, Task};
 use crate::real::{ImageSource, RealRequest};
 use crate::tool::ask_daemon;
 
@@ -27,11 +28,17 @@ pub(crate) fn k3s_archive(mirror: &Path) -> PathBuf {
     mirror.join("k3s-images.tar.zst")
 }
 
-fn archive(mirror: &Path, image: &str) -> PathBuf {
+/// Where a mirror keeps an image.
+pub fn archive(mirror: &Path, image: &str) -> PathBuf {
     mirror.join("images").join(format!("{}.tar", image.replace(['/', ':'], "_")))
 }
 
-/// The archives of a mirror that `request` needs in its nodes.
+/// Where a mirror keeps the archives of charts.
+pub fn charts(mirror: &Path) -> PathBuf {
+    mirror.join("charts")
+}
+
+/// The archives of a mirror that `request` needs in its nodes, beside those that it names.
 pub(crate) fn archives(mirror: &Path, request: &RealRequest) -> Vec<ImageSource> {
     let Ok(lock) = ImagesLock::read() else { return Vec::new() };
     let calico = (request.network == Profile::Calico)
@@ -56,8 +63,9 @@ pub(crate) fn load(plan: &mut Plan, mirror: Option<&Path>, images: &[LockedImage
     }
 }
 
-/// Fills `mirror` with everything in the lock, and `more` images.
-pub fn pull(mirror: &Path, lock: &ImagesLock, more: &[String]) -> Plan {
+/// Fills `mirror` with everything that clusters of the lock are made of, with the charts and images of `releases`, which
+/// `helm` fetches, and with `more` images. Which digests the images had is written beside them.
+pub fn pull(mirror: &Path, lock: &ImagesLock, releases: &[(&ReleaseLock, &Helm)], more: &[String]) -> Plan {
     let mut plan = Plan::new();
     plan.run("reach the Docker daemon", Task::look(ask_daemon()));
     let make = Command::new("mkdir").arg("-p").arg(mirror.join("manifests")).arg(mirror.join("images"));
@@ -66,7 +74,11 @@ pub fn pull(mirror: &Path, lock: &ImagesLock, more: &[String]) -> Plan {
         manifest.fetch(&mut plan, &mirror.join("manifests"));
     }
     plan.run("fetch the images that k3s starts", Task::new(fetch(&lock.k3s.archive, &k3s_archive(mirror))));
-    for (image, tagged) in all(lock, more) {
+    for (release, helm) in releases {
+        pull_charts(&mut plan, mirror, release, helm);
+    }
+    let of_releases = releases.iter().flat_map(|(release, _)| &release.images).map(as_pulled);
+    for (image, tagged) in all(lock, more).into_iter().chain(of_releases) {
         plan.run(format!("pull {tagged}"), Task::new(docker(&["pull", "--quiet", &image])));
         if image != tagged {
             plan.run(format!("tag {tagged}"), Task::new(docker(&["tag", &image, &tagged])));
@@ -74,8 +86,26 @@ pub fn pull(mirror: &Path, lock: &ImagesLock, more: &[String]) -> Plan {
         let save =
             Command::new("docker").args(["save", "--output"]).arg(archive(mirror, &tagged)).arg(&tagged);
         plan.run(format!("save {tagged}"), Task::new(save.within(IMAGE)));
+        let lines = "{{range .RepoDigests}}{{println .}}{{end}}";
+        let digests = docker(&["image", "inspect", "--format", lines, &tagged]).within(MOMENT);
+        let file = archive(mirror, &tagged).with_extension("digests");
+        plan.run(format!("write the digests of {tagged}"), Task::new(digests).into_file(file));
     }
     plan
+}
+
+fn pull_charts(plan: &mut Plan, mirror: &Path, release: &ReleaseLock, helm: &Helm) {
+    let place = charts(mirror);
+    let make = Command::new("mkdir").arg("-p").arg(&place).within(MOMENT);
+    plan.run(format!("make the directory of the charts of {}", release.version), Task::new(make));
+    for chart in &release.charts {
+        let pull = helm.pull(&release.repository, &chart.name, &release.version, &place).within(IMAGE);
+        let look = Command::new("sha256sum").arg(place.join(release.archive(&chart.name))).within(MOMENT);
+        let proof = vec![(look, Expectation::Sha256(chart.sha256.clone()))];
+        plan.run(format!("fetch {}", release.archive(&chart.name)), Task::new(pull).proved_by(proof, 2));
+    }
+    let forget = Command::new("rm").arg("-rf").arg(place.join(Helm::HOME)).within(MOMENT);
+    plan.run("remove what helm keeps for itself", Task::new(forget));
 }
 
 /// Loads `mirror` into the daemon, and from there into `registry`.
@@ -96,8 +126,13 @@ fn docker(words: &[&str]) -> Command {
     Command::new("docker").args(words).within(IMAGE)
 }
 
+fn as_pulled(image: &LockedImage) -> (String, String) {
+    (image.to_string(), image.tagged())
+}
+
 /// Each image as it is pulled and as it is called.
 fn all(lock: &ImagesLock, more: &[String]) -> Vec<(String, String)> {
-    let locked = lock.images().into_iter().map(|image: LockedImage| (image.to_string(), image.tagged()));
+    let locked = lock.images();
+    let locked = locked.iter().map(as_pulled);
     locked.chain(more.iter().map(|image| (image.clone(), image.clone()))).collect()
 }

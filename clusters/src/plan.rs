@@ -3,6 +3,7 @@
 mod carry_out;
 mod expectation;
 mod text;
+mod until;
 mod wait;
 
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ pub use expectation::Expectation;
 pub(crate) use expectation::OWNER_LABEL;
 pub use text::transcript;
 pub(crate) use text::{feed, write_file};
+pub use until::Until;
 pub use wait::Condition;
 
 /// Steps, first things first.
@@ -56,6 +58,8 @@ pub enum Action {
     Delete(Value),
     /// Nothing more is done until this is seen.
     Wait(Wait),
+    /// Nothing more is done until programs say this.
+    Until(Until),
 }
 
 /// A program that runs to its end.

@@ -3,10 +3,10 @@
 mod ledger;
 mod listing;
 mod owned;
+mod ports;
 mod sweep;
 
 use std::fmt;
-use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use crate::{k3d, k3s};
 pub use ledger::{Stamp, real_clusters};
 pub use listing::{Listed, Usage, list_real};
 pub use owned::{Lease, RealCluster, RealError};
+pub use ports::{ApiPlace, HostPort, NoHostPort};
 pub use sweep::{Swept, sweep};
 
 /// Who starts a real cluster.
@@ -54,7 +55,9 @@ pub struct RealRequest {
     pub network: Profile,
     /// Nodes beside the server's.
     pub agents: u8,
-    /// Ports of its nodes that are reached from the host.
+    /// Where its API is on the host.
+    pub api: ApiPlace,
+    /// Ports of its server's node that are reached from the host.
     pub ports: Vec<HostPort>,
     /// Images that its nodes must have.
     pub images: Vec<ImageSource>,
@@ -82,17 +85,6 @@ impl RealRequest {
     pub(crate) fn reference(&self, image: &LockedImage) -> String {
         if self.mirror.is_some() { image.tagged() } else { image.to_string() }
     }
-}
-
-/// A port of the nodes on the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct HostPort {
-    /// Address of the host.
-    pub address: Ipv4Addr,
-    /// Port of the host.
-    pub outside: u16,
-    /// Port of the node.
-    pub inside: u16,
 }
 
 /// Where an image comes from.

@@ -92,9 +92,9 @@ fn lacks_on_given(need: Need, scope: ClusterScope) -> Option<&'static str> {
         (Need::LabelOfKubeSystem, ClusterScope::Forbidden | ClusterScope::PodsAlone) => {
             Some("it changes a label of kube-system; allow that with --allow-cluster-scope")
         }
-        (Need::NodeLever, _) => {
-            Some("it acts on the node beside the API, which is not ours to do on this cluster")
-        }
+        (Need::NodeLever, _) => Some(
+            "it acts on the node beside the API; of nodes this program has hands on those of --cluster embedded and kubernetes only",
+        ),
         (_, ClusterScope::Allowed) | (Need::PolicyEngine, _) => None,
     }
 }
@@ -118,7 +118,8 @@ mod tests {
     }
 
     #[test]
-    fn a_given_node_is_never_acted_on() {
-        assert!(lacks_on_given(Need::NodeLever, ClusterScope::Allowed).is_some());
+    fn a_given_node_is_never_acted_on_and_it_is_said_which_is() {
+        let why = lacks_on_given(Need::NodeLever, ClusterScope::Allowed).unwrap();
+        assert!(why.ends_with("those of --cluster embedded and kubernetes only"), "{why}");
     }
 }

@@ -20,7 +20,7 @@ use std::str::FromStr;
 use clusters::Builtin;
 
 use arrange::PROGRAM as ARRANGER;
-pub use charts::{Charts, SeldonError};
+pub use charts::{Charts, SeldonError, locked};
 pub use image::{Component, ImageOverride};
 pub use model_server::ModelServer;
 pub use rehearsal::Reached;

@@ -29,19 +29,13 @@ pub(crate) fn up(options: UpOptions) -> Result<ExitCode, Failure> {
     if options.real.dry_run {
         return rehearse(&options, &cache);
     }
-    if let Some(request) = options.real.request(
-        options.cluster,
-        &options.name,
-        options.cni.into(),
-        &options.seldon.source()?,
-        &cache,
-    )? {
+    if let Some(request) = options.request(&cache)? {
         return real_command::up(&options, &request, &cache);
     }
     options.real.refuse_for(options.cluster)?;
     Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
     seldon_command::check(&options.seldon, &[options.cluster])?;
-    seldon_command::provide(&options.seldon, &cache)?;
+    seldon_command::provide(&options.seldon, None, &cache)?;
     // Provisioning speaks to the person; the holding process then finds everything there.
     kind(&options, &cache, &|line| remark(line))?;
     provision(&cache, &|line| remark(line)).map_err(Failure::machine)?;
@@ -145,11 +139,11 @@ fn last_words(log: &Path) -> String {
 fn check_ports(options: &UpOptions) -> Result<(), Failure> {
     let mesh = options.mesh.topology().map(|_| MESH_PORT);
     for port in mesh.into_iter().chain(Some(options.api_port)) {
-        TcpListener::bind((options.host_address, port)).map_err(|error| {
+        TcpListener::bind((options.address(), port)).map_err(|error| {
             Failure::machine(format!(
                 "cannot listen on {}:{port}: {error}; end what listens there or name another --host-address, such \
                  as 127.0.0.2",
-                options.host_address
+                options.address()
             ))
         })?;
     }
@@ -172,7 +166,7 @@ fn hold_arguments(options: &UpOptions) -> Vec<String> {
         "--pace".into(),
         word(options.pace.to_possible_value()),
         "--host-address".into(),
-        options.host_address.to_string(),
+        options.address().to_string(),
         "--api-port".into(),
         options.api_port.to_string(),
         "--seldon".into(),

@@ -40,7 +40,7 @@ pub(crate) fn run(options: UpOptions) -> Result<ExitCode, Failure> {
         &options,
         provision(&cache, &|_| {}).map_err(Failure::machine)?,
         kind(&options, &cache, &|_| {})?,
-        seldon_command::provide(&options.seldon, &cache)?,
+        seldon_command::provide(&options.seldon, None, &cache)?,
         &register,
     )?;
     let runtime =
@@ -92,7 +92,7 @@ fn wanted(
         topology: options.mesh.topology(),
         pace: options.pace.into(),
         patience: Patience::from_environment(options.pace.into()).map_err(Failure::usage)?,
-        host_address: options.host_address,
+        host_address: options.address(),
         api_port: options.api_port,
         host_ports: HostPorts::NodePorts,
         directory: register.home(&options.name),

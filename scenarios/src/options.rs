@@ -200,9 +200,9 @@ pub(crate) struct UpOptions {
     pub(crate) pace: PaceOption,
     #[command(flatten)]
     pub(crate) seldon: SeldonOptions,
-    /// Loopback address for the API server and NodePorts.
-    #[arg(long, default_value = "127.0.0.1")]
-    pub(crate) host_address: Ipv4Addr,
+    /// Loopback address for the API server and NodePorts; 127.0.0.1 when absent.
+    #[arg(long)]
+    pub(crate) host_address: Option<Ipv4Addr>,
     /// Port of the API server; 0 for any.
     #[arg(long, default_value_t = 0)]
     pub(crate) api_port: u16,
@@ -363,6 +363,7 @@ mod tests {
     #[case::model_server(&["run", "--model-server", "triton"], &["triton", "mlserver, standin"])]
     #[case::image(&["run", "--seldon-image", "triton=a:1"], &["triton", "controller, scheduler"])]
     #[case::jobs(&["run", "--jobs", "0"], &["0", "1..=64"])]
+    #[case::port(&["run", "--port", "8080"], &["8080", "[ADDRESS:]OUTER:INNER", "127.0.0.2:8080:30080"])]
     #[case::address(&["cluster", "up", "--host-address", "here"], &["here"])]
     fn a_wrong_value_is_answered_with_the_allowed_ones(#[case] words: &[&str], #[case] said: &[&str]) {
         let error = Options::try_parse_from(["seldon-conformance"].iter().chain(words)).unwrap_err();

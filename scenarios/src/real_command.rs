@@ -4,22 +4,24 @@ use std::path::Path;
 use std::sync::Arc;
 
 use harness::clusters::{
-    Cache, ImageSource, Listed, Plan, RealCluster, RealError, RealRequest, Swept, Usage, list_real,
-    real_clusters, sweep, transcript,
+    Cache, Helm, HelmError, ImageSource, Listed, Plan, RealCluster, RealError, RealRequest, ReleaseLock,
+    Swept, Usage, list_real, real_clusters, sweep, transcript,
 };
 use harness::given::Foothold;
-use harness::seldon::SeldonSource;
+use harness::seldon::{SeldonSource, locked};
 use harness::{Pace, Profile};
 use reports::ExitCode;
 use tokio_util::sync::CancellationToken;
 
 use crate::options::{ClusterOption, Failure, MirrorAction, RunOptions, UpOptions};
-use crate::real_options::{ImagesOption, RealOptions, images_lock};
+use crate::real_options::{ImagesOption, RealOptions, images_lock, unmade};
 use crate::screen::{remark, say};
 use crate::{cluster_command, given_command, images_command};
 
-/// What runs call their cluster.
-pub(crate) const NAME: &str = "conformance";
+/// What runs call their cluster: there is one for each network, and each may be kept.
+pub(crate) fn name(network: Profile) -> String {
+    format!("conformance-{network}")
+}
 
 pub(crate) fn failed(error: RealError) -> Failure {
     match error {
@@ -55,7 +57,8 @@ pub(crate) fn take(
     stop: &CancellationToken,
 ) -> Result<(Arc<Foothold>, RealCluster), Failure> {
     let seldon = options.seldon.source()?;
-    let Some(request) = options.real.request(cluster, NAME, network, &seldon, cache)? else {
+    let Some(request) = options.real.request(cluster, &name(network), network, &options.seldon, cache)?
+    else {
         return Err(Failure::usage(format!("{} is started otherwise", cluster.word())));
     };
     let request = with_images(request, &options.real, &seldon, options.pace.into(), cache)?;
@@ -77,7 +80,9 @@ fn with_images(
     }
     let kept = images_command::kept(seldon, pace, cache)?;
     for source in &mut request.images {
-        if let ImageSource::Archive { file, .. } = source {
+        if let ImageSource::Archive { file, .. } = source
+            && *file == unmade(cache)
+        {
             file.clone_from(&kept);
         }
     }
@@ -193,8 +198,16 @@ pub(crate) fn mirror(action: MirrorAction) -> Result<ExitCode, Failure> {
     let lock = images_lock()?;
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let (plan, dry_run) = match action {
-        MirrorAction::Pull { directory, image, dry_run } => {
-            (harness::clusters::pull(&absolute(&directory), &lock, &image), dry_run)
+        MirrorAction::Pull { directory, seldon, image, dry_run } => {
+            let releases = seldon.iter().map(mirrored).collect::<Result<Vec<_>, _>>()?;
+            let (helm, mut plan) = helm_for(&releases, |cache| match dry_run {
+                true => Helm::unprovided(cache),
+                false => Ok((Helm::provide(cache, &|line| remark(line))?, Plan::new())),
+            })?;
+            let releases: Vec<(&ReleaseLock, &Helm)> =
+                releases.iter().flat_map(|release| helm.as_ref().map(|helm| (release, helm))).collect();
+            plan.extend(harness::clusters::pull(&absolute(&directory), &lock, &releases, &image));
+            (plan, dry_run)
         }
         MirrorAction::Push { directory, registry, image, dry_run } => {
             (harness::clusters::push(&absolute(&directory), &registry, &lock, &image), dry_run)
@@ -207,6 +220,29 @@ pub(crate) fn mirror(action: MirrorAction) -> Result<ExitCode, Failure> {
         }
         false => carry_out(&plan),
     }
+}
+
+/// What a mirror is to hold of `seldon`.
+fn mirrored(seldon: &SeldonSource) -> Result<ReleaseLock, Failure> {
+    match seldon {
+        SeldonSource::Release(release) => locked(*release).map_err(Failure::usage),
+        SeldonSource::StandIn(_) | SeldonSource::Charts(_) => Err(Failure::usage(format!(
+            "a mirror holds releases, and {seldon} is none: say --seldon 2.9.1, or leave it out"
+        ))),
+    }
+}
+
+/// What fetches charts, where there are any to fetch, and how it comes here where it is not.
+fn helm_for(
+    releases: &[ReleaseLock],
+    provide: impl FnOnce(&Cache) -> Result<(Helm, Plan), HelmError>,
+) -> Result<(Option<Helm>, Plan), Failure> {
+    if releases.is_empty() {
+        return Ok((None, Plan::new()));
+    }
+    let cache = Cache::from_environment().map_err(Failure::machine)?;
+    let (helm, plan) = provide(&cache).map_err(Failure::machine)?;
+    Ok((Some(helm), plan))
 }
 
 fn carry_out(plan: &Plan) -> Result<ExitCode, Failure> {

@@ -1,17 +1,20 @@
 //! Options of clusters that this program starts with programs of others.
 
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use harness::Profile;
 use harness::clusters::{
-    Cache, ImageSource, ImagesLock, Lease, Provider, RealName, RealRequest, full_reference,
+    ApiPlace, Cache, HostPort, ImageSource, ImagesLock, Lease, Provider, RealName, RealRequest,
+    full_reference, mirrored_image,
 };
 use harness::images::needed;
-use harness::seldon::SeldonSource;
+use harness::seldon::{SeldonSource, locked};
 
-use crate::options::{ClusterOption, Failure};
+use crate::options::{ClusterOption, Failure, SeldonOptions, UpOptions};
+use crate::seldon_command;
 
 #[derive(Debug, Clone, Args)]
 pub(crate) struct RealOptions {
@@ -30,6 +33,9 @@ pub(crate) struct RealOptions {
     /// Let others reuse the cluster until it has been idle for so long; it ends with this command when absent.
     #[arg(long, value_name = "MINUTES", num_args = 0..=1, require_equals = true, default_missing_value = "60")]
     pub(crate) reuse: Option<u32>,
+    /// Port of the server's node that is reached here, with --cluster k3d or a k3s in a container.
+    #[arg(long, value_name = "[ADDRESS:]OUTER:INNER")]
+    pub(crate) port: Vec<HostPort>,
     /// Addresses that MetalLB gives to Services, such as 172.18.255.200-172.18.255.250; without, it is not installed.
     #[arg(long, value_name = "RANGE")]
     pub(crate) balancer: Option<String>,
@@ -82,7 +88,7 @@ impl RealOptions {
         cluster: ClusterOption,
         name: &str,
         network: Profile,
-        seldon: &SeldonSource,
+        seldon: &SeldonOptions,
         cache: &Cache,
     ) -> Result<Option<RealRequest>, Failure> {
         let provider = match (cluster, self.k3s) {
@@ -105,22 +111,50 @@ impl RealOptions {
             provider,
             network,
             agents: self.agents,
-            ports: Vec::new(),
-            images: match self.images {
-                ImagesOption::Own => vec![ImageSource::Archive {
-                    file: archive(cache, "DIGEST"),
-                    images: needed(seldon).iter().map(|image| full_reference(image)).collect(),
-                }],
-                ImagesOption::Present => Vec::new(),
-            },
+            api: ApiPlace::default(),
+            ports: self.port.clone(),
+            images: self.images(seldon, cache)?,
             balancer: self.balancer.clone(),
             k3s_tag: self.k3s_version.clone(),
             limit: self.limit(),
-            mirror: self
-                .mirror
-                .as_ref()
-                .map(|mirror| std::path::absolute(mirror).unwrap_or_else(|_| mirror.clone())),
+            mirror: self.whole_mirror(),
         }))
+    }
+
+    fn whole_mirror(&self) -> Option<PathBuf> {
+        let mirror = self.mirror.as_ref()?;
+        Some(std::path::absolute(mirror).unwrap_or_else(|_| mirror.clone()))
+    }
+
+    /// What the nodes must have: our own images, and where there is a mirror, those that Seldon's charts name.
+    fn images(&self, seldon: &SeldonOptions, cache: &Cache) -> Result<Vec<ImageSource>, Failure> {
+        let source = seldon.source()?;
+        let own = (self.images == ImagesOption::Own).then(|| ImageSource::Archive {
+            file: unmade(cache),
+            images: needed(&source).iter().map(|image| full_reference(image)).collect(),
+        });
+        let (Some(mirror), SeldonSource::Release(release)) = (self.whole_mirror(), &source) else {
+            return Ok(own.into_iter().collect());
+        };
+        let asked = format!("--seldon {source}");
+        let locked = locked(*release).map_err(seldon_command::failed)?.images;
+        let locked = locked.iter().map(|image| (image.tagged(), asked.clone()));
+        let others = seldon
+            .seldon_image
+            .iter()
+            .map(|image| (image.reference(), format!("--image {}", image.reference())));
+        let mirrored = locked.chain(others).map(|(image, asked)| {
+            let file = mirrored_image(&mirror, &image);
+            match self.dry_run || file.is_file() {
+                true => Ok(ImageSource::Archive { file, images: vec![image] }),
+                false => Err(Failure::usage(format!(
+                    "there is no image {}; `seldon-conformance mirror pull {} {asked}` fetches it",
+                    file.display(),
+                    mirror.display()
+                ))),
+            }
+        });
+        own.into_iter().map(Ok).chain(mirrored).collect()
     }
 
     /// What of these options means nothing for a cluster that no program of others starts.
@@ -128,6 +162,7 @@ impl RealOptions {
         let said = [
             (self.agents > 0, "--agents"),
             (self.reuse.is_some(), "--reuse"),
+            (!self.port.is_empty(), "--port"),
             (self.balancer.is_some(), "--balancer"),
             (self.mirror.is_some(), "--mirror"),
             (self.k3s_version.is_some(), "--k3s-version"),
@@ -144,12 +179,32 @@ impl RealOptions {
     }
 }
 
+impl UpOptions {
+    /// Where clusters of this machine are reached.
+    pub(crate) fn address(&self) -> Ipv4Addr {
+        self.host_address.unwrap_or(Ipv4Addr::LOCALHOST)
+    }
+
+    /// What is asked of a cluster that programs of others start; `None` when it is another kind.
+    pub(crate) fn request(&self, cache: &Cache) -> Result<Option<RealRequest>, Failure> {
+        let request = self.real.request(self.cluster, &self.name, self.cni.into(), &self.seldon, cache)?;
+        let port = Some(self.api_port).filter(|port| *port > 0);
+        Ok(request
+            .map(|request| RealRequest { api: ApiPlace { address: self.host_address, port }, ..request }))
+    }
+}
+
 /// How the names of such archives begin.
 pub(crate) const ARCHIVES: &str = "images-";
 
 /// Where the archive of our own images is written before it is loaded; `content` tells what is in it.
 pub(crate) fn archive(cache: &Cache, content: &str) -> PathBuf {
     cache.directory().join(format!("{ARCHIVES}{content}.tar"))
+}
+
+/// Its place while it is not known what is in it.
+pub(crate) fn unmade(cache: &Cache) -> PathBuf {
+    archive(cache, "DIGEST")
 }
 
 /// A tag of k3s's images: a release with a dash where the release has a plus.

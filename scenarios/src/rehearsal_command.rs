@@ -47,7 +47,7 @@ pub(crate) fn run(options: &RunOptions, cache: &Cache) -> Result<ExitCode, Failu
         false => selection.topology.iter().map(|&layout| layout.into()).collect(),
     };
     let patience = Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
-    let seldon = fetched(&options.seldon, cache)?;
+    let seldon = fetched(&options.seldon, options.real.mirror.as_deref(), cache)?;
     say_programs(&options.cluster, &networks, &options.real, cache)?;
     let records = options.reports.records.clone().unwrap_or_else(|| cache.directory().join(RECORDS));
     for &cluster in &options.cluster {
@@ -96,9 +96,10 @@ fn unknown(error: anyhow::Error) -> Failure {
 }
 
 /// What is installed; how its charts are fetched is said.
-fn fetched(options: &SeldonOptions, cache: &Cache) -> Result<Seldon, Failure> {
-    let (seldon, plan) =
-        Seldon::rehearse(&options.source()?, &options.seldon_image, cache).map_err(Failure::usage)?;
+fn fetched(options: &SeldonOptions, mirror: Option<&Path>, cache: &Cache) -> Result<Seldon, Failure> {
+    let mirror = mirror.map(|mirror| std::path::absolute(mirror).unwrap_or_else(|_| mirror.to_owned()));
+    let rehearsed = Seldon::rehearse(&options.source()?, &options.seldon_image, mirror.as_deref(), cache);
+    let (seldon, plan) = rehearsed.map_err(Failure::usage)?;
     if !plan.steps().is_empty() {
         say(format!("#### Seldon {}\n\n{}", options.seldon, transcript(&plan)));
     }
@@ -145,8 +146,8 @@ fn stage(
         }
         ClusterOption::Given => given(options, cache),
         ClusterOption::K3d | ClusterOption::K3s => {
-            let Some(request) = options.real.request(cluster, real_command::NAME, network, &seldon, cache)?
-            else {
+            let name = real_command::name(network);
+            let Some(request) = options.real.request(cluster, &name, network, &options.seldon, cache)? else {
                 return Err(Failure::usage(format!("{} is started otherwise", cluster.word())));
             };
             let plans = real_plans(&request, &options.real, cache)?;
@@ -262,7 +263,7 @@ fn real_up(
             format!(
                 "{}\n# make {} of these\n{}\n",
                 own_program(),
-                crate::real_options::archive(cache, "DIGEST").display(),
+                crate::real_options::unmade(cache).display(),
                 image_comments(&table)
             )
         }
@@ -275,7 +276,7 @@ pub(crate) fn up(options: &UpOptions, cache: &Cache) -> Result<ExitCode, Failure
     let network: Profile = options.cni.into();
     let name = &options.name;
     let seldon = options.seldon.source()?;
-    let request = options.real.request(options.cluster, name, network, &seldon, cache)?;
+    let request = options.request(cache)?;
     if let Some(request) = &request {
         real_command::comes_up_empty(options, request)?;
     } else if options.cluster == ClusterOption::Given {
@@ -290,7 +291,7 @@ pub(crate) fn up(options: &UpOptions, cache: &Cache) -> Result<ExitCode, Failure
             (format!("{} cluster {name}", request.provider), up, transcript(&plans.down))
         }
         None => {
-            let seldon = fetched(&options.seldon, cache)?;
+            let seldon = fetched(&options.seldon, None, cache)?;
             say_programs(&[options.cluster], &[network], &options.real, cache)?;
             let wanted = hold::rehearsed(options, seldon, cache)?;
             let rehearsed = rehearse_play(&wanted).map_err(unknown)?;

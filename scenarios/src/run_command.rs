@@ -70,7 +70,7 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
     let destinations = Destinations::check(&options.reports, &cache)?;
     let patience = Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
     let stop = stop_on_interrupt()?;
-    let seldon = seldon_command::provide(&options.seldon, &cache)?;
+    let seldon = seldon_command::provide(&options.seldon, options.real.mirror.as_deref(), &cache)?;
     let began = Instant::now();
     let (mut ends, mut failure) = (Vec::new(), None);
     for pass in passes(&options.cluster, &cases) {

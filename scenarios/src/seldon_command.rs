@@ -1,5 +1,7 @@
 //! `--seldon`: what is installed, found or fetched before anything starts.
 
+use std::path::Path;
+
 use harness::clusters::Cache;
 use harness::seldon::{Release, Seldon, SeldonError, SeldonSource};
 
@@ -31,10 +33,22 @@ pub(crate) fn check(options: &SeldonOptions, clusters: &[ClusterOption]) -> Resu
 }
 
 /// Finds or fetches it.
-pub(crate) fn provide(options: &SeldonOptions, cache: &Cache) -> Result<Seldon, Failure> {
-    let provided = Seldon::provide(&options.source()?, &options.seldon_image, cache, &|line| remark(line));
-    provided.map_err(|error| match error {
-        SeldonError::NoChart { .. } | SeldonError::ImagesOfStandIns => Failure::usage(error),
+pub(crate) fn provide(
+    options: &SeldonOptions,
+    mirror: Option<&Path>,
+    cache: &Cache,
+) -> Result<Seldon, Failure> {
+    let source = options.source()?;
+    let provided = Seldon::provide(&source, &options.seldon_image, mirror, cache, &|line| remark(line));
+    provided.map_err(failed)
+}
+
+/// Whose fault it is.
+pub(crate) fn failed(error: SeldonError) -> Failure {
+    match error {
+        SeldonError::NoChart { .. } | SeldonError::NotMirrored { .. } | SeldonError::ImagesOfStandIns => {
+            Failure::usage(error)
+        }
         _ => Failure::machine(error),
-    })
+    }
 }

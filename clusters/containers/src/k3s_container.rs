@@ -26,6 +26,8 @@ pub struct Container {
     pub tag: String,
     /// What k3s is told.
     pub arguments: Vec<String>,
+    /// Port of the host on which its API is published; 0 lets Docker choose.
+    pub api_port: u16,
     /// Further published ports: inside, and outside on every address of the host.
     pub ports: Vec<(u16, u16)>,
     /// Labels.
@@ -110,6 +112,8 @@ fn request(wanted: &Container) -> ContainerRequest<K3s> {
         .with_labels(wanted.labels.iter().cloned())
         // Whether it is Ready is asked of its API, not read from its log.
         .with_ready_conditions(Vec::new());
+    // Once a port is mapped, no other is published by itself.
+    request = request.with_mapped_port(wanted.api_port, KUBE_SECURE_PORT);
     for (inside, outside) in &wanted.ports {
         request = request.with_mapped_port(*outside, inside.tcp());
     }

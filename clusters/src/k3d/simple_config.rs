@@ -1,10 +1,12 @@
 //! k3d's own file format for a cluster.
 
+use std::net::Ipv4Addr;
+
 use embedded::Profile;
 use serde::Serialize;
 
 use crate::images_lock::ImagesLock;
-use crate::real::{RealRequest, Stamp};
+use crate::real::{HostPort, RealRequest, Stamp};
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -32,7 +34,9 @@ struct Metadata {
 #[derive(Serialize)]
 struct KubeApi {
     #[serde(rename = "hostIP")]
-    host_ip: &'static str,
+    host_ip: String,
+    #[serde(rename = "hostPort", skip_serializing_if = "Option::is_none")]
+    host_port: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -109,8 +113,9 @@ pub(crate) fn server_arguments(network: Profile) -> Vec<String> {
 
 /// The file for `request`. Without a load balancer the ports are the server's own.
 pub(super) fn text(request: &RealRequest, stamp: &Stamp, lock: &ImagesLock) -> String {
-    let port = |port: &crate::real::HostPort| Port {
-        port: format!("{}:{}:{}", port.address, port.outside, port.inside),
+    let address = request.api.address.unwrap_or(Ipv4Addr::LOCALHOST);
+    let port = |port: &HostPort| Port {
+        port: HostPort { address: port.address.or(Some(address)), ..*port }.to_string(),
         node_filters: ["server:0:direct"],
     };
     let argument = |arg: String| ExtraArgument { arg, node_filters: ["server:*"] };
@@ -129,7 +134,10 @@ pub(super) fn text(request: &RealRequest, stamp: &Stamp, lock: &ImagesLock) -> S
         metadata: Metadata { name: request.name.to_string() },
         servers: 1,
         agents: request.agents,
-        kube_api: KubeApi { host_ip: "127.0.0.1" },
+        kube_api: KubeApi {
+            host_ip: address.to_string(),
+            host_port: request.api.port.map(|port| port.to_string()),
+        },
         image: request.reference(&request.k3s_image(lock)),
         volumes: archive.into_iter().collect(),
         ports: request.ports.iter().map(port).collect(),

@@ -131,6 +131,17 @@ pub(super) fn enter(home: &Home) -> Command {
         .arg(link)
 }
 
+/// The words before a program that is to run in its network.
+pub(super) fn beside(home: &Home) -> Command {
+    Command::new("nsenter").arg(format!("--net={}", home.file("netns").display()))
+}
+
+/// The same without root: k3s writes down the first process of the namespaces that it made.
+pub(super) fn beside_rootless(home: &Home) -> Command {
+    let line = r#"exec nsenter --preserve-credentials --user --net --target "$(cat "$0")" "$@""#;
+    Command::new("sh").args(["-c", line]).arg(home.file("k3s/rootless/child_pid"))
+}
+
 /// Ends everything in the namespaces and removes them.
 pub(super) fn remove(home: &Home) -> Plan {
     let mut plan = Plan::new();

@@ -77,6 +77,16 @@ pub enum PlanError {
         /// What was seen last.
         last: String,
     },
+    /// What was looked for did not show.
+    #[error("cannot {what}, in {attempts} attempts: {last}")]
+    Unseen {
+        /// The step.
+        what: String,
+        /// How often it was looked.
+        attempts: u8,
+        /// What was seen last.
+        last: String,
+    },
     /// Somebody asked for the end.
     #[error("interrupted while it was to {what}")]
     Interrupted {
@@ -163,7 +173,7 @@ impl Step {
     }
 
     fn runs_programs(&self) -> bool {
-        matches!(self.action, Action::Run(_) | Action::Together(_))
+        matches!(self.action, Action::Run(_) | Action::Together(_) | Action::Until(_))
     }
 
     fn interrupted(&self) -> PlanError {
@@ -192,6 +202,7 @@ impl Site<'_> {
         match &step.action {
             Action::Run(task) => self.run_all(step, std::slice::from_ref(task)).await,
             Action::Together(tasks) => self.run_all(step, tasks).await,
+            Action::Until(until) => self.look_until(step, until).await,
             Action::Begin(background) => begin(step, background).await,
             Action::Container(container) => {
                 let kubeconfig = containers::start(&container.container).await.map_err(|error| {
@@ -220,7 +231,7 @@ impl Site<'_> {
     }
 
     /// Runs programs side by side on threads of their own.
-    async fn run_all(&self, step: &Step, tasks: &[Task]) -> Result<(), PlanError> {
+    pub(super) async fn run_all(&self, step: &Step, tasks: &[Task]) -> Result<(), PlanError> {
         let stop = || self.stop.is_cancelled();
         let all = || {
             std::thread::scope(|scope| {

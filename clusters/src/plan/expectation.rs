@@ -28,6 +28,8 @@ pub enum Expectation {
     Forwarding,
     /// Lines of which none begins with this word.
     Lacks(String),
+    /// This address, as a name server's answer.
+    Answers(&'static str),
 }
 
 /// Label of clusters that this program made.
@@ -66,6 +68,7 @@ impl Expectation {
                                             `sysctl -w net.ipv4.ip_forward=1`, or run with --mirror DIR"
                     .into())
             }
+            Expectation::Answers(address) => answers(address, stdout),
             Expectation::Lacks(word) => {
                 match stdout.lines().any(|line| line.split_whitespace().next() == Some(word)) {
                     false => Ok(()),
@@ -87,6 +90,7 @@ impl fmt::Display for Expectation {
             Expectation::Sha256(digest) => write!(formatter, "{digest}"),
             Expectation::Nothing => formatter.write_str("nothing"),
             Expectation::Forwarding => formatter.write_str("1"),
+            Expectation::Answers(address) => formatter.write_str(address),
             Expectation::Lacks(word) => write!(formatter, "no {word}"),
         }
     }
@@ -109,6 +113,14 @@ fn name_is_free(name: &str, stdout: &str) -> Result<(), String> {
              `seldon-conformance cluster gc`"
         ),
     })
+}
+
+fn answers(address: &str, stdout: &str) -> Result<(), String> {
+    if stdout.split_whitespace().any(|word| word == address) {
+        return Ok(());
+    }
+    let last = stdout.lines().map(str::trim).rfind(|line| !line.is_empty());
+    Err(format!("the answer is not {address}, but: {}", last.unwrap_or("nothing")))
 }
 
 fn lists_images(images: &[String], stdout: &str) -> Result<(), String> {
@@ -171,6 +183,17 @@ mod tests {
     #[case::there(Expectation::Lacks("cf1".into()), "cf1 (id: 0)\n", false)]
     #[case::nothing(Expectation::Nothing, "\n", true)]
     #[case::something(Expectation::Nothing, "0a1b\n", false)]
+    #[case::answer(
+        Expectation::Answers("10.43.0.1"),
+        "Server:\t\t10.43.0.10\nAddress:\t10.43.0.10:53\n\nName:\ta\nAddress: 10.43.0.1\n",
+        true
+    )]
+    #[case::no_answer(
+        Expectation::Answers("10.43.0.1"),
+        "Server:\t\t10.43.0.10\nAddress:\t10.43.0.10:53\n\n",
+        false
+    )]
+    #[case::other_answer(Expectation::Answers("10.43.0.1"), "Name:\ta\nAddress: 10.43.0.11\n", false)]
     #[case::forwards(Expectation::Forwarding, "1\n", true)]
     #[case::does_not(Expectation::Forwarding, "0\n", false)]
     #[case::same(Expectation::Sha256("aa".into()), "aa  file\n", true)]

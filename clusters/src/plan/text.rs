@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use super::until::APART;
 use super::{Action, Background, ContainerStep, Expectation, Plan, Step, Task};
 use crate::command::{Command, quoted};
 
@@ -26,6 +27,11 @@ fn step(step: &Step) -> String {
         Action::Together(tasks) => {
             text.push_str(&format!(", side by side{}", attempts(tasks)));
             text.extend(tasks.iter().map(one_task));
+        }
+        Action::Until(until) => {
+            let (most, apart) = (until.attempts, APART.as_secs());
+            text.push_str(&format!(", side by side: at most {most} attempts, {apart} s apart"));
+            text.extend(until.looks.iter().map(one_task));
         }
         Action::Begin(background) => text.push_str(&begin(background)),
         Action::Container(container) => text.push_str(&run_container(container)),
@@ -89,7 +95,8 @@ fn begin(background: &Background) -> String {
 fn run_container(step: &ContainerStep) -> String {
     let container = &step.container;
     let mut line = Command::new("docker").args(["run", "--detach", "--privileged", "--userns", "host"]);
-    line = line.args(["--name", &container.name, "--publish", "6443"]);
+    let api = if container.api_port == 0 { "6443".into() } else { format!("{}:6443", container.api_port) };
+    line = line.args(["--name", &container.name, "--publish", &api]);
     for (inside, outside) in &container.ports {
         line = line.arg("--publish").arg(format!("{outside}:{inside}"));
     }

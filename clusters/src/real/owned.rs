@@ -1,12 +1,14 @@
 //! A real cluster that this process uses, from its ledger to its end.
 
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Entry, Found, Ledger, State, seconds};
-use super::{ImageSource, Plans, RealRequest, Stamp, down, lock, plans};
+use super::{ApiPlace, ImageSource, Plans, RealRequest, Stamp, down, lock, plans};
+use crate::k3s;
 use crate::plan::{Condition, Plan, PlanError, Site};
 
 /// How long a cluster stays.
@@ -38,7 +40,7 @@ pub enum RealError {
     #[error("{0}")]
     Asked(String),
     /// Somebody uses it.
-    #[error("cluster {0} is in use by another process; wait until it has ended, or choose another name")]
+    #[error("cluster {0} is in use by another process; wait until that has ended")]
     InUse(String),
     /// It is kept for whoever reuses it.
     #[error(
@@ -47,7 +49,7 @@ pub enum RealError {
     Kept(String),
     /// It is there, and is another one than was asked for.
     #[error(
-        "cluster {name} is there and is {found}, not {wanted}; choose another name, or wait until it has expired"
+        "cluster {name} is there and is {found}, not {wanted}; remove it with `seldon-conformance cluster down {name}`"
     )]
     Different {
         /// Its name.
@@ -138,7 +140,7 @@ impl RealCluster {
             Found::Abandoned(ledger, found) => super::sweep::end(ledger, &found, say)?,
         }
         let ledger = Ledger::begin(directory, &entry).map_err(trouble)?;
-        match plans(request, ledger.home(), &stamp) {
+        match settled(request).and_then(|request| plans(&request, ledger.home(), &stamp)) {
             Ok(plans) => RealCluster::make(plans, ledger, entry, lease, stop, say).await,
             Err(error) => {
                 ledger.close().map_err(trouble)?;
@@ -234,6 +236,17 @@ impl Drop for RealCluster {
     }
 }
 
+/// The request with what must be chosen before its plan is made.
+fn settled(request: &RealRequest) -> Result<RealRequest, RealError> {
+    let mut request = request.clone();
+    if k3s::needs_port(&request) {
+        let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
+        let free = free.map_err(|error| RealError::Asked(format!("no port is free for the API: {error}")))?;
+        request.api.port = Some(free.port());
+    }
+    Ok(request)
+}
+
 /// Whether a cluster that should be there is.
 async fn answers(plans: &Plans, stop: &CancellationToken) -> bool {
     let mut look = Plan::new();
@@ -254,6 +267,13 @@ impl RealRequest {
         let k3s = self.k3s_image(&lock()?).tag;
         let mut shape =
             format!("{} {} with {} agents{balancer}, {k3s}", self.provider, self.network, self.agents);
+        if self.api != ApiPlace::default() {
+            let ApiPlace { address, port } = self.api;
+            let address = address.map_or(String::new(), |address| address.to_string());
+            let port = port.map_or(String::new(), |port| port.to_string());
+            shape.push_str(&format!(", its API at {address}:{port}"));
+        }
+        self.ports.iter().for_each(|port| shape.push_str(&format!(", port {port}")));
         for source in &self.images {
             let name = match source {
                 ImageSource::Docker(name) => name.clone(),

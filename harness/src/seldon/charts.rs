@@ -4,15 +4,15 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clusters::{Cache, CacheError, CommandError, Helm, HelmError};
+use clusters::{
+    Cache, CacheError, CommandError, Helm, HelmError, ImagesLock, LockedChart, ReleaseLock,
+    mirror_of_charts as charts,
+};
 use sha2::{Digest, Sha256};
 
 use super::image::ImageOverride;
 use super::release::Chart;
 use super::{Release, Seldon, SeldonSource};
-
-/// Seldon's chart repository.
-const REPOSITORY: &str = "https://seldonio.github.io/helm-charts";
 
 /// Why Seldon cannot be installed.
 #[derive(Debug, thiserror::Error)]
@@ -60,20 +60,33 @@ pub enum SeldonError {
     )]
     Fetch {
         /// The release.
-        release: &'static str,
+        release: String,
         /// What helm said.
         source: CommandError,
     },
     /// A fetched chart is not the pinned one.
-    #[error("{file} has SHA-256 {found} instead of {pinned}; nothing was installed")]
+    #[error("{} has SHA-256 {found} instead of {pinned}; nothing was installed", .file.display())]
     Digest {
         /// The archive.
-        file: String,
+        file: PathBuf,
         /// What it hashes to.
         found: String,
         /// What it should.
-        pinned: &'static str,
+        pinned: String,
     },
+    /// A mirror lacks a chart.
+    #[error("there is no chart {}; `seldon-conformance mirror pull {} --seldon {release}` fetches it", .file.display(), .mirror.display())]
+    NotMirrored {
+        /// The archive.
+        file: PathBuf,
+        /// The mirror.
+        mirror: PathBuf,
+        /// The release.
+        release: String,
+    },
+    /// The lock file in this executable cannot be read.
+    #[error("images.lock is not valid: {0}")]
+    Lock(String),
     /// Nobody has written down what this release's charts hash to.
     #[error(
         "what the charts of Seldon {release} hash to is not known here: `git clone --depth 1 --branch v{release} \
@@ -93,24 +106,13 @@ pub enum SeldonError {
     },
 }
 
-/// SHA-256 of the archives of a release's charts, in the order of [`Chart::ALL`], as the repository's index states them.
-fn digests(release: Release) -> Result<[&'static str; 4], SeldonError> {
-    match release {
-        Release::V2_9_0 => Ok([
-            "2d00baab10d003b003d150b5a18e25bd7bd68a03b825bc6346e542a08a652a89",
-            "7c1f116627579793f8f97a44f1e16e669fc2a1118d0c144eb1fcfea5a35b6624",
-            "eb5e80d99c8d466433636a64d86aaceedafb647f079b818ad24e60ce03f6b300",
-            "083c84aa33dd1d3f8c07b0c253b01362b868594e004e4220128040f5d921fbb1",
-        ]),
-        Release::V2_9_1 => Ok([
-            "1e52a3b6f6b3ebf02be34ace3b2a6af602677299b2c6c476ce92d93e24713b78",
-            "c92254aec0b5dae5f04ac8f9fc16811417ae3d7b90b307fce7d025dc91b8ca30",
-            "0e9091eac26bdb42d4e2d10e78485ae83af1b9b0eacdbcc030944f96fb79c8bf",
-            "707a8227d96bc8f8fe406e74509add380b4b6e9770ef965e4fa6f47b887164d7",
-        ]),
-        // The index ended with 2.9.1 when this was written.
-        Release::V2_10_2 => Err(SeldonError::Unpinned { release: release.version() }),
-    }
+/// What a release is made of.
+///
+/// # Errors
+/// That nobody has written it down.
+pub fn locked(release: Release) -> Result<ReleaseLock, SeldonError> {
+    let lock = ImagesLock::read().map_err(|error| SeldonError::Lock(error.to_string()))?;
+    lock.release(release.version()).cloned().ok_or(SeldonError::Unpinned { release: release.version() })
 }
 
 /// Four charts, the helm that installs them, and images that stand in the place of theirs.
@@ -152,18 +154,22 @@ impl Charts {
 
 impl Seldon {
     /// What `source` names, with `images` in the place of its own; what is not on this machine is fetched into `cache`,
-    /// and `progress` is told.
+    /// and `progress` is told. The charts of a release are those of `mirror` where there is one.
     ///
     /// # Errors
     /// [`SeldonError`], with the remedy.
     pub fn provide(
         source: &SeldonSource,
         images: &[ImageOverride],
+        mirror: Option<&Path>,
         cache: &Cache,
         progress: &dyn Fn(&str),
     ) -> Result<Seldon, SeldonError> {
         let helm = || Ok(Helm::provide(cache, progress)?);
-        Seldon::of(source, images, helm, |release, helm| fetched(release, helm, cache, progress))
+        Seldon::of(source, images, helm, |release, helm| match mirror {
+            Some(mirror) => mirrored(release, mirror),
+            None => fetched(release, helm, cache, progress),
+        })
     }
 
     /// The same without finding or fetching anything, and what would be done to fetch it.
@@ -173,6 +179,7 @@ impl Seldon {
     pub fn rehearse(
         source: &SeldonSource,
         images: &[ImageOverride],
+        mirror: Option<&Path>,
         cache: &Cache,
     ) -> Result<(Seldon, clusters::Plan), SeldonError> {
         let (found, mut plan) = Helm::unprovided(cache)?;
@@ -181,11 +188,14 @@ impl Seldon {
             images,
             || Ok(found),
             |release, helm| {
-                let name = directory_of(release);
+                if let Some(mirror) = mirror {
+                    return Ok(charts(mirror));
+                }
+                let name = directory_of(&release.version);
                 let place = cache.workplace(&name);
                 let there = cache.directory().join(name);
-                for chart in Chart::ALL {
-                    let what = format!("fetch {}, unless it is in {}", chart.name(), there.display());
+                for chart in &release.charts {
+                    let what = format!("fetch {}, unless it is in {}", chart.name, there.display());
                     plan.run(what, clusters::Task::new(pull(release, chart, helm, &place)));
                 }
                 Ok(there)
@@ -202,22 +212,20 @@ impl Seldon {
         source: &SeldonSource,
         images: &[ImageOverride],
         helm: impl FnOnce() -> Result<Helm, SeldonError>,
-        charts: impl FnOnce(Release, &Helm) -> Result<PathBuf, SeldonError>,
+        charts: impl FnOnce(&ReleaseLock, &Helm) -> Result<PathBuf, SeldonError>,
     ) -> Result<Seldon, SeldonError> {
         let (release, directory) = match source {
             SeldonSource::StandIn(server) if images.is_empty() => return Ok(Seldon::StandIn(*server)),
             SeldonSource::StandIn(_) => return Err(SeldonError::ImagesOfStandIns),
             SeldonSource::Charts(directory) => (None, complete(directory)?),
-            SeldonSource::Release(release) => {
-                digests(*release)?;
-                (Some(*release), PathBuf::new())
-            }
+            SeldonSource::Release(release) => (Some((*release, locked(*release)?)), PathBuf::new()),
         };
         let helm = helm()?;
-        let directory = match release {
-            Some(release) => charts(release, &helm)?,
+        let directory = match &release {
+            Some((_, locked)) => charts(locked, &helm)?,
             None => directory,
         };
+        let release = release.map(|(release, _)| release);
         let images = images.to_vec();
         Ok(Seldon::Charts(Box::new(Charts { helm, release, directory, images })))
     }
@@ -239,17 +247,31 @@ fn archive(release: Release, chart: Chart) -> String {
 }
 
 /// The cache's directory of a release's charts.
-fn directory_of(release: Release) -> String {
-    format!("seldon-charts-{}", release.version())
+fn directory_of(release: &str) -> String {
+    format!("seldon-charts-{release}")
+}
+
+/// The directory of a mirror in which the charts of `release` are, each looked at.
+fn mirrored(release: &ReleaseLock, mirror: &Path) -> Result<PathBuf, SeldonError> {
+    let place = charts(mirror);
+    for chart in &release.charts {
+        let file = place.join(release.archive(&chart.name));
+        if !file.is_file() {
+            let (mirror, release) = (mirror.to_owned(), release.version.clone());
+            return Err(SeldonError::NotMirrored { file, mirror, release });
+        }
+        see_pinned(&file, chart)?;
+    }
+    std::path::absolute(&place).map_err(|source| SeldonError::Unreadable { file: place, source })
 }
 
 fn fetched(
-    release: Release,
+    release: &ReleaseLock,
     helm: &Helm,
     cache: &Cache,
     progress: &dyn Fn(&str),
 ) -> Result<PathBuf, SeldonError> {
-    let name = directory_of(release);
+    let name = directory_of(&release.version);
     if let Some(place) = cache.find(&name)? {
         return Ok(place);
     }
@@ -257,45 +279,39 @@ fn fetched(
     if let Some(place) = cache.find(&name)? {
         return Ok(place);
     }
-    progress(&format!("fetching the charts of Seldon {} (once, hashes checked)", release.version()));
+    progress(&format!("fetching the charts of Seldon {} (once, hashes checked)", release.version));
     cache.install(&guard, &name, |place| {
-        let pinned = Chart::ALL.into_iter().zip(digests(release)?);
-        pinned.into_iter().try_for_each(|(chart, digest)| fetch((release, chart), digest, helm, place))
+        release.charts.iter().try_for_each(|chart| fetch(release, chart, helm, place))
     })
 }
 
-/// `helm pull` of a chart, by the repository's address alone: no repository is added to the user's.
-fn pull(release: Release, chart: Chart, helm: &Helm, place: &Path) -> clusters::Command {
-    let mut pull = helm.command().args(["pull", chart.name(), "--repo", REPOSITORY]);
-    pull = pull.args(["--version", release.version(), "--destination"]).arg(place);
-    for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
-        pull = pull.env(variable, place.join("helm-home"));
-    }
-    pull
+fn pull(release: &ReleaseLock, chart: &LockedChart, helm: &Helm, place: &Path) -> clusters::Command {
+    helm.pull(&release.repository, &chart.name, &release.version, place)
 }
 
-fn fetch(
-    (release, chart): (Release, Chart),
-    pinned: &'static str,
-    helm: &Helm,
-    place: &Path,
-) -> Result<(), SeldonError> {
+fn unreadable(file: &Path) -> impl FnOnce(io::Error) -> SeldonError {
+    let file = file.to_owned();
+    move |source| SeldonError::Unreadable { file, source }
+}
+
+fn fetch(release: &ReleaseLock, chart: &LockedChart, helm: &Helm, place: &Path) -> Result<(), SeldonError> {
     let ran = pull(release, chart, helm, place).run();
-    let home = place.join("helm-home");
-    let unreadable = |file: &Path| {
-        let file = file.to_owned();
-        move |source| SeldonError::Unreadable { file, source }
-    };
+    let home = place.join(Helm::HOME);
     if home.exists() {
         fs::remove_dir_all(&home).map_err(unreadable(&home))?;
     }
-    ran.map_err(|source| SeldonError::Fetch { release: release.version(), source })?;
-    let file = place.join(archive(release, chart));
-    let bytes = fs::read(&file).map_err(unreadable(&file))?;
+    ran.map_err(|source| SeldonError::Fetch { release: release.version.clone(), source })?;
+    see_pinned(&place.join(release.archive(&chart.name)), chart)
+}
+
+/// # Errors
+/// That the archive in `file` is another than the one that is written down.
+fn see_pinned(file: &Path, chart: &LockedChart) -> Result<(), SeldonError> {
+    let bytes = fs::read(file).map_err(unreadable(file))?;
     let found: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    match found == pinned {
+    match found == chart.sha256 {
         true => Ok(()),
-        false => Err(SeldonError::Digest { file: archive(release, chart), found, pinned }),
+        false => Err(SeldonError::Digest { file: file.to_owned(), found, pinned: chart.sha256.clone() }),
     }
 }
 

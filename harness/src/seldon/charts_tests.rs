@@ -85,7 +85,8 @@ fn on_somebody_elses_cluster_everything_is_labelled() {
 
 #[test]
 fn a_release_is_fetched_by_the_repositorys_address_and_version() {
-    let pull = pull(Release::V2_9_0, Chart::Setup, &Helm::at("helm", "3.18.4"), Path::new("/c"));
+    let release = locked(Release::V2_9_0).unwrap();
+    let pull = pull(&release, &release.charts[1], &Helm::at("helm", "3.18.4"), Path::new("/c"));
     assert_eq!(
         pull.to_string(),
         "HELM_CACHE_HOME=/c/helm-home HELM_CONFIG_HOME=/c/helm-home HELM_DATA_HOME=/c/helm-home helm pull \
@@ -97,16 +98,43 @@ fn a_release_is_fetched_by_the_repositorys_address_and_version() {
 #[case(Release::V2_9_0)]
 #[case(Release::V2_9_1)]
 fn the_releases_that_the_repository_has_are_pinned(#[case] release: Release) {
-    let digests = digests(release).unwrap();
-    assert!(digests.iter().all(|digest| digest.len() == 64), "{digests:?}");
+    let locked = locked(release).unwrap();
+    let names: Vec<&str> = locked.charts.iter().map(|chart| chart.name.as_str()).collect();
+    assert_eq!(names, Chart::ALL.map(Chart::name));
+}
+
+#[test]
+fn a_mirror_has_every_chart_of_a_release_as_it_is_pinned() {
+    let mirror = tempfile::tempdir().unwrap();
+    let mut release = locked(Release::V2_9_1).unwrap();
+    let place = clusters::mirror_of_charts(mirror.path());
+    fs::create_dir(&place).unwrap();
+    for index in 0..release.charts.len() {
+        let error = mirrored(&release, mirror.path()).unwrap_err().to_string();
+        let (name, command) = (release.archive(&release.charts[index].name), mirror.path().display());
+        assert!(error.contains(&format!("there is no chart {}", place.join(&name).display())), "{error}");
+        assert!(
+            error.contains(&format!("`seldon-conformance mirror pull {command} --seldon 2.9.1`")),
+            "{error}"
+        );
+        fs::write(place.join(&name), "words").unwrap();
+        let error = mirrored(&release, mirror.path()).unwrap_err().to_string();
+        assert!(
+            error.contains(&format!("{name} has SHA-256 ")) && error.contains("nothing was installed"),
+            "{error}"
+        );
+        release.charts[index].sha256 =
+            Sha256::digest("words").iter().map(|byte| format!("{byte:02x}")).collect();
+    }
+    assert_eq!(mirrored(&release, mirror.path()).unwrap(), place);
 }
 
 #[test]
 fn what_is_not_pinned_is_refused_before_anything_is_fetched() {
     let cache = Cache::at("/nowhere".into());
     let source = SeldonSource::Release(Release::V2_10_2);
-    let error = Seldon::provide(&source, &[], &cache, &|_| {}).unwrap_err().to_string();
-    assert_eq!(error, Seldon::rehearse(&source, &[], &cache).unwrap_err().to_string());
+    let error = Seldon::provide(&source, &[], None, &cache, &|_| {}).unwrap_err().to_string();
+    assert_eq!(error, Seldon::rehearse(&source, &[], None, &cache).unwrap_err().to_string());
     assert!(error.contains("--branch v2.10.2") && error.contains("say --seldon charts:"), "{error}");
 }
 
@@ -128,10 +156,11 @@ fn images_need_a_chart_to_stand_in() {
     let cache = Cache::at("/nowhere".into());
     let images = charts(None).images;
     let error =
-        Seldon::provide(&SeldonSource::StandIn(ModelServer::MlServer), &images, &cache, &|_| {}).unwrap_err();
+        Seldon::provide(&SeldonSource::StandIn(ModelServer::MlServer), &images, None, &cache, &|_| {})
+            .unwrap_err();
     assert!(error.to_string().contains("say which with --seldon"), "{error}");
     assert!(matches!(
-        Seldon::provide(&SeldonSource::StandIn(ModelServer::MlServer), &[], &cache, &|_| {}),
+        Seldon::provide(&SeldonSource::StandIn(ModelServer::MlServer), &[], None, &cache, &|_| {}),
         Ok(Seldon::StandIn(ModelServer::MlServer))
     ));
 }

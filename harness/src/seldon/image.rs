@@ -127,12 +127,16 @@ impl FromStr for ImageOverride {
 
 impl fmt::Display for ImageOverride {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ImageOverride { component, registry, repository, tag } = self;
-        write!(formatter, "{}={registry}/{repository}:{tag}", component.word())
+        write!(formatter, "{}={}", self.component.word(), self.reference())
     }
 }
 
 impl ImageOverride {
+    /// The image.
+    pub fn reference(&self) -> String {
+        format!("{}/{}:{}", self.registry, self.repository, self.tag)
+    }
+
     /// Writes it into the setup chart's values.
     pub(super) fn put(&self, values: &mut Value) {
         let place = match self.component.below() {

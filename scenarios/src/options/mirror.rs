@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use harness::seldon::SeldonSource;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum MirrorAction {
@@ -10,6 +11,9 @@ pub(crate) enum MirrorAction {
     Pull {
         /// The directory.
         directory: PathBuf,
+        /// A release of Seldon, `2.9.1` or `2.9.0`, whose charts and images are to be there, too.
+        #[arg(long, value_name = "SELDON")]
+        seldon: Vec<SeldonSource>,
         /// Images beside those of the lock.
         #[arg(long)]
         image: Vec<String>,

@@ -162,7 +162,8 @@ fn is_ours(object: &str) -> bool {
 
 fn take_away(place: &Place, directory: &Path, target: &HelmTarget) {
     let cache = Cache::at(place.cache());
-    let seldon = Seldon::provide(&SeldonSource::Charts(directory.to_owned()), &[], &cache, &|_| {}).unwrap();
+    let seldon =
+        Seldon::provide(&SeldonSource::Charts(directory.to_owned()), &[], None, &cache, &|_| {}).unwrap();
     let Seldon::Charts(charts) = seldon else { panic!("{seldon:?}") };
     let layout = Layout { home: "seldon-system".into(), tenant: "seldon-mesh".into(), reach: Reach::Cluster };
     let steps = uninstall_steps(&charts, &Chart::ALL, &layout, target);

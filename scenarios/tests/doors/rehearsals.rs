@@ -3,7 +3,7 @@
 use regex::Regex;
 use rstest::rstest;
 
-use crate::door::{Answer, binary};
+use crate::door::{Answer, as_nobody, binary};
 use crate::place::Place;
 
 /// Longer documents are counted: what is in them stands in the snapshots of what makes them.
@@ -120,19 +120,19 @@ const K3D: Kind = Kind {
     name: "k3d",
     words: &["--cluster", "k3d"],
     whose: "shared",
-    helm: "--kubeconfig [cache]/real-clusters/conformance/kubeconfig --kube-context k3d-conformance",
+    helm: "--kubeconfig [cache]/real-clusters/conformance-calico/kubeconfig --kube-context k3d-conformance-calico",
 };
 const CONTAINER: Kind = Kind {
     name: "k3s-container",
     words: &["--cluster", "k3s"],
     whose: "shared",
-    helm: "--kubeconfig [cache]/real-clusters/conformance/kubeconfig --kube-context default",
+    helm: "--kubeconfig [cache]/real-clusters/conformance-calico/kubeconfig --kube-context default",
 };
 const BINARY: Kind = Kind {
     name: "k3s-binary",
     words: &["--cluster", "k3s", "--k3s", "binary"],
     whose: "shared",
-    helm: "--kubeconfig [cache]/real-clusters/conformance/kubeconfig --kube-context default",
+    helm: "--kubeconfig [cache]/real-clusters/conformance-calico/kubeconfig --kube-context default",
 };
 
 impl Kind {
@@ -287,13 +287,47 @@ fn a_dry_run_of_a_cluster_with_everything() {
         "mirror",
         "--balancer",
         "10.9.0.1-10.9.0.9",
+        "--host-address",
+        "127.0.0.2",
+        "--api-port",
+        "6550",
+        "--port",
+        "8080:30080",
+        "--port",
+        "127.0.0.3:8080:30080",
     ];
     let out = rehearsed(&place, &[&words[..], &more].concat());
     insta::assert_snapshot!("k3d_with_everything", settled(&place, &out));
 }
 
+#[test]
+fn ports_of_a_container_are_published() {
+    let place = Place::empty();
+    let words = ["cluster", "up", "mine", "--cluster", "k3s", "--mesh", "none", "--dry-run"];
+    let more = ["--api-port", "6550", "--port", "8080:30080"];
+    let out = rehearsed(&place, &[&words[..], &more].concat());
+    assert!(out.contains(" --name k3s-mine --publish 6550:6443 --publish 8080:30080 "), "{out}");
+}
+
+#[test]
+fn without_root_k3s_is_a_scope_of_the_users_own() {
+    let place = Place::empty();
+    let words =
+        ["run", "--dry-run", "--cluster", "k3s", "--k3s", "binary", "--topology", "per-namespace", "--cni"];
+    let Some(mut flannel) = as_nobody(&place, &[&words[..], &["flannel"]].concat()) else { return };
+    let mut parts = parts(&place, &Answer::of(&mut flannel).expect(0).out);
+    assert!(take(&mut parts, "programs").is_some());
+    let [cluster, _, _, end] = parts.as_slice() else { panic!("{} parts", parts.len()) };
+    insta::assert_snapshot!("k3s-rootless_flannel", format!("{cluster}\n{end}"));
+
+    let calico = as_nobody(&place, &[&words[..], &["calico"]].concat()).unwrap();
+    let refused = Answer::of(&mut { calico }).expect(2);
+    let said = "Calico does not run on a k3s without root: run as root, or say --cni flannel";
+    assert_eq!(refused.sentence(), said);
+}
+
 #[rstest]
-#[case::pull("mirror_pull", &["mirror", "pull", "there", "--image", "docker.io/seldonio/seldon-scheduler:2.9.1"])]
+#[case::pull("mirror_pull", &["mirror", "pull", "there", "--seldon", "2.9.1", "--image", "r.example.com/mine:1"])]
 #[case::push("mirror_push", &["mirror", "push", "there", "registry.example.org:5000"])]
 fn a_mirror_is_rehearsed(#[case] name: &str, #[case] words: &[&str]) {
     let place = Place::empty();
@@ -313,6 +347,11 @@ fn a_mirror_is_rehearsed(#[case] name: &str, #[case] words: &[&str]) {
 #[case::tag_of_what(&["cluster", "up", "--k3s-version", "v1.33.1-k3s1"], "--k3s-version is of clusters that k3d or k3s start")]
 #[case::agents(&["cluster", "up", "--agents", "1"], "--agents is of clusters that k3d or k3s start")]
 #[case::agents_of_k3s(&["run", "--dry-run", "--cluster", "k3s", "--agents", "1"], "k3s-container has one node; leave out --agents, or say --cluster k3d")]
+#[case::host_address_of_k3s(&["cluster", "up", "--dry-run", "--cluster", "k3s", "--mesh", "none", "--host-address", "127.0.0.2"], "leave out --host-address, or say --cluster k3d")]
+#[case::port_of_k3s(&["run", "--dry-run", "--cluster", "k3s", "--port", "127.0.0.2:8080:30080"], "leave out the address 127.0.0.2 of --port, or say --cluster k3d")]
+#[case::port_of_a_program(&["run", "--dry-run", "--cluster", "k3s", "--k3s", "binary", "--port", "8080:30080"], "k3s as a program cannot be told --port")]
+#[case::host_address_of_a_program(&["cluster", "up", "--dry-run", "--cluster", "k3s", "--k3s", "binary", "--mesh", "none", "--host-address", "127.0.0.2"], "k3s as a program cannot be told --host-address")]
+#[case::port(&["cluster", "up", "--port", "8080:30080"], "--port is of clusters that k3d or k3s start")]
 #[case::no_mirror(&["run", "--dry-run", "--cluster", "k3d", "--mirror", "nowhere"], "there is no mirror in nowhere; fill one with `seldon-conformance mirror pull nowhere`")]
 #[case::jobs(&["run", "--cluster", "k3s", "--cni", "flannel", "--jobs", "2"], "cases on a k3s cluster run one after the other; leave out --jobs")]
 #[case::keep(&["run", "--cluster", "k3d", "--cni", "flannel", "--keep", "always"], "a k3d cluster is kept with --reuse; leave out --keep")]

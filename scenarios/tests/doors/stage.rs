@@ -5,13 +5,18 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use crate::door::{Answer, binary};
+use harness::clusters::ImagesLock;
+
+use crate::door::{Answer, as_nobody, binary};
 use crate::place::Place;
+use crate::up::Up;
 
 const K3D: &str = include_str!("pretend/k3d");
 const DOCKER: &str = include_str!("pretend/docker");
 /// Only where it is asked for.
 pub(crate) const K3S: &str = include_str!("pretend/k3s");
+/// What that brings along.
+pub(crate) const BUSYBOX: &str = include_str!("pretend/busybox");
 
 /// A place, the pretended programs in it, and what they keep.
 pub(crate) struct Stage {
@@ -39,6 +44,23 @@ impl Stage {
     /// Takes one off it.
     pub(crate) fn without(&self, name: &str) {
         fs::remove_file(self.file("bin").join(name)).unwrap();
+    }
+
+    /// Puts on the path what fetches files; each is then said to be the one that is locked.
+    pub(crate) fn fetches(&self) {
+        self.program("helm", include_str!("pretend/helm"));
+        self.program("curl", include_str!("pretend/curl"));
+        self.program("sha256sum", include_str!("pretend/sha256sum"));
+        let lock = ImagesLock::read().unwrap();
+        fs::create_dir(self.state("hashes")).unwrap();
+        for manifest in lock.manifests() {
+            self.tell(&format!("hashes/{}", manifest.name), manifest.sha256.as_deref().unwrap());
+        }
+        for release in &lock.releases {
+            for chart in &release.charts {
+                self.tell(&format!("hashes/{}", release.archive(&chart.name)), &chart.sha256);
+            }
+        }
     }
 
     /// Tells the programs something.
@@ -95,6 +117,21 @@ impl Stage {
         command
     }
 
+    /// The same as an ordinary user, whose everything here then is; `None` unless the tester is root.
+    pub(crate) fn command_as_nobody(&self, arguments: &[&str]) -> Option<Command> {
+        let mut command = as_nobody(&self.place, arguments)?;
+        for file in self.place.files().iter().filter(|file| file.starts_with("state")) {
+            std::os::unix::fs::chown(self.file(file), Some(65534), Some(65534)).unwrap();
+        }
+        for (name, value) in self.command(arguments).get_envs().filter(|(name, _)| *name != "HOME") {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        Some(command)
+    }
+
     /// The binary where the path has nothing but the pretended programs, and what these need.
     pub(crate) fn alone(&self, arguments: &[&str]) -> Command {
         let bin = self.file("bin");
@@ -111,10 +148,33 @@ impl Stage {
         Answer::of(&mut self.command(arguments))
     }
 
+    /// An embedded cluster whose API stands behind the pretended nodes; k3d calls its context as it calls every one.
+    pub(crate) fn behind<'a>(&self, owner: &'a Place, address: &str) -> Up<'a> {
+        let up = Up::new(owner, "behind", address, &["--mesh", "none"]);
+        fs::copy(up.kubeconfig(), self.state("kubeconfig")).unwrap();
+        up
+    }
+
     /// Directories of real clusters in the cache.
     pub(crate) fn ledgers(&self) -> Vec<String> {
         let entries = fs::read_dir(self.place.cache().join("real-clusters")).into_iter().flatten();
         entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
+    }
+
+    /// Nothing of a cluster is there any more, with whatever k3d forgets.
+    #[track_caller]
+    pub(crate) fn assert_nothing_is_left(&self) {
+        for kind in ["clusters", "networks", "volumes"] {
+            assert_eq!(
+                self.kept(kind),
+                [""; 0],
+                "{kind} are left; the programs were told\n{:#?}",
+                self.log()
+            );
+        }
+        assert_eq!(self.ledgers(), [""; 0]);
+        // Neither k3d's temporary files nor anything in the person's home.
+        assert_eq!(fs::read_dir(self.place.temporary()).unwrap().count(), 0);
     }
 }
 
