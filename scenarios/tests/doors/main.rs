@@ -18,6 +18,7 @@ mod place;
 mod real;
 mod refusals;
 mod rehearsals;
+mod rights;
 mod runs;
 mod shards;
 mod stage;
