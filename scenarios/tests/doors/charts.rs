@@ -15,7 +15,7 @@ use crate::place::Place;
 use crate::up::Up;
 
 /// A place with helm, where one can be had; says why not. `CONFORMANCE_REQUIRE=helm` makes that a failure.
-fn with_helm() -> Option<Place> {
+pub(crate) fn with_helm() -> Option<Place> {
     let cache = Cache::from_environment().unwrap();
     match Helm::provide(&cache, &|line| eprintln!("{line}")) {
         Ok(_) => Some(Place::new()),
@@ -40,7 +40,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// The charts, with the definitions of Seldon's kinds in the first one.
-fn charts(place: &Place) -> PathBuf {
+pub(crate) fn charts(place: &Place) -> PathBuf {
     let (here, charts) = (Path::new(env!("CARGO_MANIFEST_DIR")), place.directory().join("charts"));
     copy(&here.join("tests/charts-of-stand-ins"), &charts);
     copy(&here.join("../harness/crds/src/definitions"), &charts.join("seldon-core-v2-crds/templates"));

@@ -3,6 +3,7 @@
 use rstest::rstest;
 use serde_json::Value;
 
+use crate::charts::{charts, with_helm};
 use crate::diagnose::guest;
 use crate::door::{Answer, binary};
 use crate::given::{RUN, Scene, everything};
@@ -12,6 +13,7 @@ use crate::place::Place;
 /// Somebody of whom the owner of a cluster has let do what `doctor --role` prints, and nothing else.
 struct Guest<'a> {
     scene: &'a Scene<'a>,
+    place: &'a Place,
     kubeconfig: &'static str,
     /// What `doctor` and `run` are told besides the context.
     asked: &'a [&'a str],
@@ -19,11 +21,15 @@ struct Guest<'a> {
 
 impl<'a> Guest<'a> {
     fn of(scene: &'a Scene<'a>, asked: &'a [&'a str]) -> Guest<'a> {
-        let (kubectl, place) = (scene.kubectl(), &scene.guest);
+        Guest::at(&scene.guest, scene, asked)
+    }
+
+    fn at(place: &'a Place, scene: &'a Scene<'a>, asked: &'a [&'a str]) -> Guest<'a> {
+        let kubectl = scene.kubectl();
         // Whoever may do nothing at all can print it.
         kubectl.ok("create clusterrole seldon-conformance --verb=get --resource=nodes");
         let kubeconfig = guest(&kubectl, place, "seldon-conformance");
-        let guest = Guest { scene, kubeconfig, asked };
+        let guest = Guest { scene, place, kubeconfig, asked };
         let roles = guest.doctor(&["--role"]).expect(0).out;
         assert_eq!(kubectl.feed("apply -f -", &roles).code, Some(0), "{roles}");
         for line in roles.lines().filter_map(|line| line.strip_prefix("# kubectl create rolebinding ")) {
@@ -35,7 +41,7 @@ impl<'a> Guest<'a> {
 
     fn command(&self, words: &[&str]) -> Answer {
         let at = ["--kubeconfig", self.kubeconfig, "--context", self.scene.name()];
-        Answer::of(&mut binary(&self.scene.guest, &[words, self.asked, &at].concat()))
+        Answer::of(&mut binary(self.place, &[words, self.asked, &at].concat()))
     }
 
     fn doctor(&self, more: &[&str]) -> Answer {
@@ -48,9 +54,8 @@ impl<'a> Guest<'a> {
 
     /// What the records tell of that was forbidden.
     fn refusals(&self) -> Vec<String> {
-        let files = self.scene.guest.files().into_iter().filter(|file| file.starts_with("records/"));
-        let texts =
-            files.map(|file| std::fs::read_to_string(self.scene.guest.directory().join(file)).unwrap());
+        let files = self.place.files().into_iter().filter(|file| file.starts_with("records/"));
+        let texts = files.map(|file| std::fs::read_to_string(self.place.directory().join(file)).unwrap());
         let lines: Vec<String> =
             texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
         assert!(!lines.is_empty(), "nothing was recorded");
@@ -68,6 +73,7 @@ fn withdraw(kubectl: &Kubectl<'_>, resource: &str, verb: &str) {
     let before = verbs.len();
     verbs.retain(|known| known != verb);
     assert_eq!(verbs.len(), before - 1, "{verb} {resource}");
+    rules.retain(|rule| rule["verbs"] != serde_json::json!([]));
     assert_eq!(kubectl.feed("replace -f -", &role.to_string()).code, Some(0));
 }
 
@@ -84,6 +90,19 @@ fn who_may_what_doctor_asks_for_runs_every_case_of_a_given_cluster() {
     assert!(!doctor.out.contains("you may not"), "{}", doctor.out);
     let ran = guest.run(&[]).expect(0);
     assert!(ran.out.contains(" passed, 0 failed, 0 inconclusive, 3 skipped"), "{}", ran.out);
+    assert_eq!(guest.refusals(), [""; 0]);
+    assert_eq!(everything(&scene.kubectl()), before);
+}
+
+#[test]
+fn who_may_what_doctor_asks_for_installs_charts() {
+    let Some(place) = with_helm().filter(|_| kubectl::is_there()) else { return };
+    charts(&place);
+    let scene = Scene::new(&place, "granted-helm", "127.68.0.57");
+    let guest = Guest::at(&place, &scene, &["--allow-cluster-scope", "--seldon", "charts:charts"]);
+    let before = everything(&scene.kubectl());
+    let ran = guest.run(&["ready model", "--topology", "cluster-wide"]).expect(0);
+    assert!(ran.out.contains("1 passed, 0 failed, 0 inconclusive, 0 skipped"), "{}", ran.out);
     assert_eq!(guest.refusals(), [""; 0]);
     assert_eq!(everything(&scene.kubectl()), before);
 }
