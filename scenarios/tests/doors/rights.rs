@@ -55,9 +55,9 @@ impl<'a> Guest<'a> {
     /// What the records tell of that was forbidden.
     fn refusals(&self) -> Vec<String> {
         let files = self.place.files().into_iter().filter(|file| file.starts_with("records/"));
-        let texts = files.map(|file| std::fs::read_to_string(self.place.directory().join(file)).unwrap());
-        let lines: Vec<String> =
-            texts.flat_map(|text| text.lines().map(str::to_owned).collect::<Vec<_>>()).collect();
+        let files = files.map(|file| self.place.directory().join(file)).filter(|file| file.is_file());
+        let texts: Vec<String> = files.map(|file| std::fs::read_to_string(file).unwrap()).collect();
+        let lines: Vec<String> = texts.iter().flat_map(|text| text.lines()).map(str::to_owned).collect();
         assert!(!lines.is_empty(), "nothing was recorded");
         lines.into_iter().filter(|line| line.contains("forbidden")).collect()
     }
