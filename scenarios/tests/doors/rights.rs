@@ -56,7 +56,8 @@ impl<'a> Guest<'a> {
     fn refusals(&self) -> Vec<String> {
         let files = self.place.files().into_iter().filter(|file| file.starts_with("records/"));
         let files = files.map(|file| self.place.directory().join(file)).filter(|file| file.is_file());
-        let texts: Vec<String> = files.map(|file| std::fs::read_to_string(file).unwrap()).collect();
+        let texts: Vec<Vec<u8>> = files.map(|file| std::fs::read(file).unwrap()).collect();
+        let texts: Vec<_> = texts.iter().map(|text| String::from_utf8_lossy(text)).collect();
         let lines: Vec<String> = texts.iter().flat_map(|text| text.lines()).map(str::to_owned).collect();
         assert!(!lines.is_empty(), "nothing was recorded");
         lines.into_iter().filter(|line| line.contains("forbidden")).collect()
