@@ -4,10 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use embedded::Access;
+use kube::client::ClientBuilder;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use tower::util::AndThenLayer;
 
 use crate::cluster::kubeconfig;
+use crate::refusals::Refusals;
 
 /// How long the first answer of its API server may take.
 const FIRST_ANSWER: Duration = Duration::from_secs(15);
@@ -100,6 +103,7 @@ pub struct GivenCluster {
     kubeconfig: Option<PathBuf>,
     version: String,
     config: Box<Config>,
+    refusals: Refusals,
 }
 
 impl GivenCluster {
@@ -163,6 +167,7 @@ impl GivenCluster {
             kubeconfig: None,
             version: version.git_version,
             config: Box::new(config),
+            refusals: Refusals::default(),
         })
     }
 
@@ -191,7 +196,14 @@ impl GivenCluster {
     /// # Errors
     /// kube's.
     pub fn client(&self) -> kube::Result<Client> {
-        Client::try_from(Config::clone(&self.config))
+        let refusals = self.refusals.clone();
+        let heeding = AndThenLayer::new(move |answer| refusals.clone().heed(answer));
+        Ok(ClientBuilder::try_from(Config::clone(&self.config))?.with_layer(&heeding).build())
+    }
+
+    /// What the API server has said to any of these clients, since this was asked last, that the user may not do.
+    pub fn take_refusals(&self) -> Vec<String> {
+        self.refusals.take()
     }
 }
 

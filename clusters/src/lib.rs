@@ -24,6 +24,7 @@ mod plan;
 mod process;
 mod programs;
 mod real;
+mod refusals;
 mod registry;
 mod rehearsal;
 mod tool;

@@ -4,13 +4,16 @@
 //! to a file and into the cluster (the ledger), so that it can be undone after a kill, and from another machine. A Lease
 //! keeps two harnesses apart.
 
+mod admission;
 mod diagnose;
 mod guard;
 mod lease;
 mod ledger;
 mod lent;
 mod peculiarities;
+mod refusals;
 mod rehearsal;
+mod rights;
 mod stock;
 mod survey;
 mod sweep;
@@ -37,8 +40,10 @@ use sweep::Await;
 
 pub use diagnose::{Answer, Probes, Question, diagnose};
 pub use lent::LentMesh;
+pub use peculiarities::refuse_other_network;
 pub(crate) use rehearsal::{emptying, end_of_case, labelled_for_run, rehearsed_run};
 pub use rehearsal::{rehearse_leaving, rehearse_looking, rehearse_taking};
+pub use rights::Rights;
 pub use survey::{Finding, survey, survey_lent};
 pub(crate) use sweep::empty;
 pub use undo::{Undone, undo_everything};
@@ -91,20 +96,36 @@ impl Foothold {
         directory: &Path,
         stop: &CancellationToken,
     ) -> anyhow::Result<Foothold> {
+        let taken = Foothold::try_take(cluster.clone(), scope, seed, directory, stop).await;
+        taken.map_err(|error| refusals::explain(&cluster, &refusals::of_scope(scope), error))
+    }
+
+    async fn try_take(
+        cluster: GivenCluster,
+        scope: ClusterScope,
+        seed: u32,
+        directory: &Path,
+        stop: &CancellationToken,
+    ) -> anyhow::Result<Foothold> {
         anyhow::ensure!(!stop.is_cancelled(), "interrupted");
         let client = cluster.client()?;
         survey::refuse_what_cannot_work(&client, scope).await?;
+        // What a survey may not see keeps no run from its work.
+        cluster.take_refusals();
         let run = format!("{seed:08x}");
         let ledger = Ledger::begin(directory, cluster.context(), &cluster.server(), &run)?;
         make_home(&client, &run).await?;
         // Before the Lease of a living run is waited for, and again when it has lapsed.
         refuse_ledgers(&client, cluster.context()).await?;
         let lease = Held::take(&cluster, &run, stop).await?;
-        let begun = match refuse_ledgers(&client, cluster.context()).await {
-            Ok(()) => ledger.write(&client).await,
-            refused => refused,
+        let begun = async {
+            refuse_ledgers(&client, cluster.context()).await?;
+            if scope != ClusterScope::PodsAlone {
+                admission::must_take_pods(&client, HOME).await?;
+            }
+            ledger.write(&client).await
         };
-        if let Err(error) = begun {
+        if let Err(error) = begun.await {
             remove_home(&client, &lease).await?;
             return Err(error);
         }
@@ -222,6 +243,11 @@ impl Foothold {
     /// # Errors
     /// What could not be removed; it stays in the ledger.
     pub async fn leave(self) -> anyhow::Result<()> {
+        let (cluster, asked) = (self.cluster.clone(), self.asked());
+        self.try_leave().await.map_err(|error| refusals::explain(&cluster, &asked, error))
+    }
+
+    async fn try_leave(self) -> anyhow::Result<()> {
         self.must_hold()?;
         let client = self.cluster.client()?;
         let mut ledger = self.ledger.into_inner();

@@ -11,6 +11,9 @@ const SAID: usize = 4;
 pub(crate) const IMPORT: &str = "write our images to a file with `seldon-conformance images write FILE` and import it on \
     every node: `k3d image import FILE --cluster NAME`, `k3s ctr images import FILE` or `ctr -n k8s.io images import FILE`";
 
+/// What the refusal of a pod contains for which its namespace leaves no room.
+const QUOTA: &str = "exceeded quota";
+
 /// What the cluster's refusals contain, and what helps.
 const REMEDIES: &[(&str, &str)] = &[
     (
@@ -18,7 +21,7 @@ const REMEDIES: &[(&str, &str)] = &[
         "the cluster holds new namespaces to a stricter pod security standard than the mesh's pods keep: exempt the \
          harness's namespaces, or use a cluster whose default is baseline",
     ),
-    ("exceeded quota", "a ResourceQuota leaves no room for a mesh: raise it, or use a cluster without it"),
+    (QUOTA, "a ResourceQuota leaves no room for a mesh: raise it, or use a cluster without it"),
     (
         "no storage class is set",
         "claims name no storage class and none is the default: mark one as the default",
@@ -60,6 +63,11 @@ fn sentences(events: &[Value]) -> Vec<String> {
 /// The remedy for an answer of the API server, where one is known.
 pub(crate) fn remedy(answer: &str) -> Option<&'static str> {
     REMEDIES[..2].iter().find(|(telling, _)| answer.contains(telling)).map(|(_, remedy)| *remedy)
+}
+
+/// Whether an answer of the API server tells of a namespace's quota.
+pub(crate) fn is_of_quota(answer: &str) -> bool {
+    answer.contains(QUOTA)
 }
 
 /// What stands in the way of pods in `namespaces`. What cannot be read is nothing found.

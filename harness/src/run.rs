@@ -156,6 +156,7 @@ pub async fn run_case(
         verdict = Verdict::Inconclusive;
         message = Some(format!("the given cluster is not as it was: {left:#}"));
     }
+    (verdict, message) = unjudged::unless_forbidden(&world, verdict, message);
     let keep = match settings.keep {
         Keep::Never => false,
         Keep::Failed => verdict != Verdict::Passed,
@@ -268,7 +269,9 @@ async fn on_given(
         Ok(client) => client,
         Err(error) => return Err((journal, format!("no client for the cluster: {error:#}"))),
     };
-    let name_server = match name_server(&client).await {
+    // Of what was let pass before.
+    foothold.cluster().take_refusals();
+    let name_server = match name_server(&client).await.map_err(|error| foothold.explain(error)) {
         Ok(address) => address,
         Err(error) => return Err((journal, format!("the cluster's name server is not known: {error:#}"))),
     };

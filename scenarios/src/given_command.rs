@@ -4,8 +4,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use harness::clusters::{Cache, GivenCluster, RealCluster};
-use harness::given::{ClusterScope, Finding, Foothold, survey, survey_lent, undo_everything};
+use harness::given::{
+    ClusterScope, Finding, Foothold, Rights, refuse_other_network, survey, survey_lent, undo_everything,
+};
 use harness::ground::Ground;
+use harness::seldon::SeldonSource;
 use reports::ExitCode;
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
@@ -62,6 +65,7 @@ pub(crate) fn take(
     stop: &CancellationToken,
 ) -> Result<Arc<Foothold>, Failure> {
     let seed = options.seed.unwrap_or_else(rand::random);
+    agree_on_network(options)?;
     if let Some(namespace) = &options.lent.namespace {
         let mesh = lent_command::find(&options.given.at, namespace)?;
         let foothold = connected_foothold(&options.given.at, ClusterScope::PodsAlone, seed, cache, stop)?;
@@ -72,6 +76,18 @@ pub(crate) fn take(
     let seldon = options.seldon.source()?;
     runtime()?.block_on(foothold.look_for_images(&seldon, stop));
     Ok(Arc::new(foothold))
+}
+
+/// What is said of the network must not be what the cluster clearly says otherwise.
+fn agree_on_network(options: &RunOptions) -> Result<(), Failure> {
+    let Some(&cni) = options.selection.cni.first() else { return Ok(()) };
+    runtime()?.block_on(async {
+        let cluster = connect(&options.given.at).await?;
+        match refuse_other_network(&cluster, cni.into()).await.map_err(Failure::machine)? {
+            Some(why) => Err(Failure::usage(why)),
+            None => Ok(()),
+        }
+    })
 }
 
 /// The same for whatever is done there.
@@ -173,6 +189,9 @@ pub(crate) fn examine(options: &DoctorOptions) -> Result<ExitCode, Failure> {
     let seldon = options.model_server.of(&options.seldon)?;
     runtime()?.block_on(async {
         let cluster = connect(&options.given.at).await?;
+        if options.role {
+            return show_roles(options, &cluster, &seldon).await;
+        }
         say(format!(
             "context {} ({}, Kubernetes {})",
             cluster.context(),
@@ -187,19 +206,42 @@ pub(crate) fn examine(options: &DoctorOptions) -> Result<ExitCode, Failure> {
             }
         };
         let findings = findings.map_err(|error| Failure::machine(format!("{error:#}")))?;
-        let mut code = ExitCode::AllPassed;
-        for finding in findings {
-            let (word, what) = match finding {
-                Finding::Touches(what) => ("touches", what),
-                Finding::Has(what) => ("has", what),
-                Finding::Unsure(what) => ("unsure", what),
-                Finding::Lacks(what) => {
-                    code = ExitCode::Inconclusive;
-                    ("MISSING", what)
-                }
-            };
-            say(format!("{word:<8} {what}"));
-        }
-        Ok(code)
+        Ok(show(&findings))
     })
+}
+
+/// Prints findings, and what helps.
+fn show(findings: &[Finding]) -> ExitCode {
+    for finding in findings {
+        let (word, what) = match finding {
+            Finding::Touches(what) => ("touches", what),
+            Finding::Has(what) => ("has", what),
+            Finding::Unsure(what) => ("unsure", what),
+            Finding::Lacks(what) | Finding::MayNot(what) => ("MISSING", what),
+        };
+        say(format!("{word:<8} {what}"));
+    }
+    if findings.iter().any(|finding| matches!(finding, Finding::MayNot(_))) {
+        say(
+            "remedy   the same command with --role prints roles that grant what you may not, for whoever may grant them",
+        );
+    }
+    match findings.iter().any(|finding| matches!(finding, Finding::Lacks(_) | Finding::MayNot(_))) {
+        true => ExitCode::Inconclusive,
+        false => ExitCode::AllPassed,
+    }
+}
+
+/// `doctor --context --role`.
+async fn show_roles(
+    options: &DoctorOptions,
+    cluster: &GivenCluster,
+    seldon: &SeldonSource,
+) -> Result<ExitCode, Failure> {
+    let rights = match &options.namespace {
+        Some(namespace) => Rights::of_lent_in(cluster, namespace).await.map_err(Failure::machine)?,
+        None => Rights::of_runs(scope(&options.given), seldon),
+    };
+    say(rights.text().map_err(Failure::machine)?.trim_end());
+    Ok(ExitCode::AllPassed)
 }

@@ -6,6 +6,7 @@ use kube::Client;
 use serde_json::Value;
 
 use super::diagnose::controller_of;
+use super::{peculiarities, refusals};
 use crate::look::{PodQuery, Seen};
 use crate::mesh::{InstalledMesh, is_ready};
 use crate::model::condition;
@@ -26,7 +27,17 @@ impl LentMesh {
     /// # Errors
     /// What it lacks: what is broken already shows nothing when it is broken once more.
     pub async fn find(cluster: &GivenCluster, namespace: &str) -> anyhow::Result<LentMesh> {
+        let found = LentMesh::try_find(cluster, namespace).await;
+        found.map_err(|error| refusals::explain(cluster, &refusals::of_lent(namespace), error))
+    }
+
+    async fn try_find(cluster: &GivenCluster, namespace: &str) -> anyhow::Result<LentMesh> {
         let client = cluster.client()?;
+        if let Some(why) = peculiarities::of_network(&client).await {
+            anyhow::bail!("{why}");
+        }
+        // What may not be seen of the network keeps no run from its work.
+        cluster.take_refusals();
         let found = ObjectRef::new(Kind::Namespace, "", namespace).read(&client).await;
         let found = found.with_context(|| format!("cannot look at namespace {namespace}"))?;
         let found = found.with_context(|| format!("there is no namespace {namespace}"))?;

@@ -29,6 +29,7 @@ fn texts(findings: &[Finding]) -> Vec<&str> {
         &Finding::Touches(ref what)
         | &Finding::Has(ref what)
         | &Finding::Lacks(ref what)
+        | &Finding::MayNot(ref what)
         | &Finding::Unsure(ref what) => what.as_str(),
     };
     findings.iter().map(text).collect()

@@ -1,17 +1,13 @@
 //! Looking at a given cluster before anything is changed: what is missing, what is in the way, what would be touched.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use clusters::GivenCluster;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
-};
 use k8s_openapi::api::core::v1::Container;
-use kube::api::{Api, ListParams, PostParams};
+use kube::api::{Api, ListParams};
 use kube::{Client, ResourceExt};
 
-use super::{ClusterScope, HOME, LentMesh, peculiarities, stock};
+use super::rights::Rights;
+use super::{ClusterScope, HOME, LentMesh, admission, peculiarities, stock};
 use crate::mesh::OwnImages;
 use crate::object::{Kind, ObjectRef};
 use crate::seldon::SeldonSource;
@@ -24,75 +20,13 @@ pub enum Finding {
     Touches(String),
     /// Something it needs and that is there.
     Has(String),
-    /// Something it needs and may not do, or that is in the way.
+    /// Something it needs, or that is in the way.
     Lacks(String),
+    /// Something that it does and its user may not.
+    MayNot(String),
     /// Something it needs, of which nobody says whether it is there.
     Unsure(String),
 }
-
-/// Group, resource, verbs.
-type Needed = (&'static str, &'static str, &'static [&'static str]);
-
-/// Verbs that are needed in namespaces of our own.
-const NEEDED: &[Needed] = &[
-    ("", "namespaces", &["create", "delete", "get"]),
-    ("", "pods", &["create", "delete", "get"]),
-    ("", "pods/exec", &["create", "get"]),
-    ("", "pods/log", &["get"]),
-    ("", "services", &["create", "delete", "get"]),
-    ("", "configmaps", &["create", "delete", "get", "list"]),
-    ("", "secrets", &["create", "delete", "get"]),
-    ("apps", "deployments", &["create", "delete", "get", "patch"]),
-    ("apps", "statefulsets", &["create", "delete", "get", "list"]),
-    ("networking.k8s.io", "networkpolicies", &["create", "delete"]),
-    ("rbac.authorization.k8s.io", "roles", &["create", "delete", "bind", "escalate"]),
-    ("rbac.authorization.k8s.io", "rolebindings", &["create", "delete"]),
-    ("coordination.k8s.io", "leases", &["create", "get", "update"]),
-    ("mlops.seldon.io", "models", &["create", "delete", "get", "patch"]),
-    ("mlops.seldon.io", "servers", &["create", "delete", "get", "patch"]),
-    ("mlops.seldon.io", "seldonruntimes", &["create", "delete", "get"]),
-];
-
-/// Those without a namespace, needed when such objects may be made.
-const UNSCOPED: &[Needed] = &[
-    ("apiextensions.k8s.io", "customresourcedefinitions", &["create", "delete", "get"]),
-    ("rbac.authorization.k8s.io", "clusterroles", &["create", "delete", "bind", "escalate"]),
-    ("rbac.authorization.k8s.io", "clusterrolebindings", &["create", "delete"]),
-    ("", "configmaps", &["patch"]),
-    ("", "pods", &["patch"]),
-];
-
-/// Verbs that are needed in the namespace of a lent mesh.
-const LENT: &[Needed] = &[
-    ("", "pods", &["get"]),
-    ("", "pods/exec", &["create", "get"]),
-    ("", "pods/log", &["get"]),
-    ("networking.k8s.io", "networkpolicies", &["create", "delete", "get", "patch"]),
-    ("mlops.seldon.io", "models", &["create", "delete", "get", "patch"]),
-];
-
-/// What a diagnosis looks at, wherever it is.
-const LOOKED_AT: &[Needed] = &[
-    ("", "namespaces", &["list"]),
-    ("", "pods", &["list"]),
-    ("", "services", &["list"]),
-    ("discovery.k8s.io", "endpointslices", &["list"]),
-    ("networking.k8s.io", "networkpolicies", &["list"]),
-    ("apps", "deployments", &["list"]),
-    ("mlops.seldon.io", "models", &["list"]),
-    ("mlops.seldon.io", "servers", &["list"]),
-    ("mlops.seldon.io", "seldonruntimes", &["list"]),
-];
-
-/// Verbs that are needed in the namespace of a lent mesh's controller.
-const CONTROLLERS: &[Needed] = &[("", "pods/exec", &["create", "get"]), ("", "pods/log", &["get"])];
-
-/// Those that are needed beside it, for the ledger and the Lease.
-const BOOKS: &[Needed] = &[
-    ("", "namespaces", &["create", "delete", "get"]),
-    ("", "configmaps", &["create", "delete", "get", "list", "patch"]),
-    ("coordination.k8s.io", "leases", &["create", "get", "update"]),
-];
 
 /// What a run on the mesh in `namespace` would touch, and what stands in its way. Changes nothing.
 ///
@@ -106,18 +40,17 @@ pub async fn survey_lent(cluster: &GivenCluster, namespace: &str) -> anyhow::Res
             "namespace {namespace}: a policy on its scheduler and a Model, one after the other, deleted at once"
         )),
     ];
+    let mut home = None;
     match LentMesh::find(cluster, namespace).await {
         Ok(mesh) => {
             let topology = mesh.topology();
             findings.push(Finding::Has(format!("a {topology} mesh in {namespace}, all of it Ready")));
-            if topology == Topology::ClusterWide {
-                findings.extend(denied(&client, CONTROLLERS, Some(mesh.home())).await?);
-            }
+            home = (topology == Topology::ClusterWide).then(|| mesh.home().to_owned());
         }
         Err(why) => findings.push(Finding::Lacks(format!("{why:#}"))),
     }
-    findings.extend(denied(&client, LENT, Some(namespace)).await?);
-    findings.extend(denied(&client, &[BOOKS, LOOKED_AT].concat(), None).await?);
+    findings.extend(peculiarities::network_found(&client).await.map(Finding::Has));
+    findings.extend(Rights::of_lent(namespace, home.as_deref()).lacking(&client).await?);
     Ok(findings)
 }
 
@@ -136,9 +69,7 @@ pub async fn survey(
         touches(&format!("namespace {HOME}: a Lease and the ledger of what was changed")),
         touches("a few namespaces for each case, labelled seldon-conformance/run, deleted after it"),
     ];
-    let mut needed = NEEDED.to_vec();
     if scope == ClusterScope::Allowed {
-        needed.extend(UNSCOPED);
         findings.push(touches(
             "definitions of Seldon's kinds where there are none, a ClusterRole and its binding, a label of kube-system",
         ));
@@ -147,81 +78,41 @@ pub async fn survey(
              the case's own namespaces, `example` and `invalid`",
         ));
     }
-    if let Err(why) = refuse_what_cannot_work(client, scope).await {
+    if let Err(why) = definitions_and_controllers(client, scope).await {
         findings.push(Finding::Lacks(format!("{why:#}")));
     }
     findings.extend(peculiarities::of(client).await.into_iter().map(Finding::Lacks));
+    findings.extend(peculiarities::network_found(client).await.map(Finding::Has));
     match images {
         OwnImages::Imported => findings.extend(stock::findings(client, seldon).await),
         OwnImages::PulledFrom(registry) => findings.push(Finding::Unsure(format!(
             "whether nodes can pull our images from {registry}: a mesh whose pods cannot says so when it does not come"
         ))),
     }
-    needed.extend(LOOKED_AT);
-    findings.extend(denied(client, &needed, None).await?);
-    Ok(findings)
-}
-
-/// The verbs that the user lacks, in `namespace` or in all.
-async fn denied(client: &Client, needed: &[Needed], namespace: Option<&str>) -> anyhow::Result<Vec<Finding>> {
-    let mut verbs_of: BTreeMap<(&str, &str), BTreeSet<&str>> = BTreeMap::new();
-    for (group, resource, verbs) in needed {
-        verbs_of.entry((group, resource)).or_default().extend(*verbs);
+    let rights = Rights::of_runs(scope, seldon).lacking(client).await?;
+    if !rights.iter().any(|finding| matches!(finding, Finding::MayNot(_))) {
+        findings.extend(admission::findings(client).await);
     }
-    let mut findings = Vec::new();
-    for ((group, resource), verbs) in verbs_of {
-        let mut denied = Vec::new();
-        for verb in verbs {
-            if !may(client, group, resource, verb, namespace).await? {
-                denied.push(verb);
-            }
-        }
-        if !denied.is_empty() {
-            let group = if group.is_empty() { String::new() } else { format!(".{group}") };
-            let place = namespace.map_or(String::new(), |namespace| format!(" in {namespace}"));
-            findings
-                .push(Finding::Lacks(format!("you may not {} {resource}{group}{place}", denied.join(", "))));
-        }
-    }
+    findings.extend(rights);
     Ok(findings)
-}
-
-async fn may(
-    client: &Client,
-    group: &str,
-    resource: &str,
-    verb: &str,
-    namespace: Option<&str>,
-) -> anyhow::Result<bool> {
-    let (resource, subresource) = match resource.split_once('/') {
-        Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
-        None => (resource, None),
-    };
-    let asked = SelfSubjectAccessReview {
-        spec: SelfSubjectAccessReviewSpec {
-            resource_attributes: Some(ResourceAttributes {
-                namespace: namespace.map(str::to_owned),
-                group: Some(group.into()),
-                resource: Some(resource.into()),
-                subresource,
-                verb: Some(verb.into()),
-                ..ResourceAttributes::default()
-            }),
-            ..SelfSubjectAccessReviewSpec::default()
-        },
-        ..SelfSubjectAccessReview::default()
-    };
-    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
-    let answer = reviews.create(&PostParams::default(), &asked).await?;
-    Ok(answer.status.is_some_and(|status| status.allowed))
 }
 
 /// # Errors
-/// The first thing that keeps any case from running, with the remedy.
+/// The first thing that keeps any case from running, or makes what it would show worth nothing; with the remedy.
 pub(super) async fn refuse_what_cannot_work(client: &Client, scope: ClusterScope) -> anyhow::Result<()> {
     if scope == ClusterScope::PodsAlone {
         return Ok(());
     }
+    definitions_and_controllers(client, scope).await?;
+    match peculiarities::of(client).await.into_iter().next() {
+        Some(why) => anyhow::bail!("{why}"),
+        None => Ok(()),
+    }
+}
+
+/// # Errors
+/// Which definition is missing, or which controller would work on our objects, too.
+async fn definitions_and_controllers(client: &Client, scope: ClusterScope) -> anyhow::Result<()> {
     if scope == ClusterScope::Forbidden {
         for definition in seldon_crds::definitions::all() {
             let name = definition.name_any();

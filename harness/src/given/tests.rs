@@ -169,7 +169,7 @@ async fn a_narrow_account_is_told_each_verb_that_it_lacks() {
         let seldon = SeldonSource::StandIn(ModelServer::MlServer);
         let findings = survey(client, ClusterScope::Allowed, &seldon, &OwnImages::Imported).await.unwrap();
         let lacks = findings.into_iter().filter_map(|finding| match finding {
-            Finding::Lacks(what) => Some(what),
+            Finding::Lacks(what) | Finding::MayNot(what) => Some(what),
             Finding::Touches(_) | Finding::Has(_) | Finding::Unsure(_) => None,
         });
         lacks.collect()
@@ -177,7 +177,10 @@ async fn a_narrow_account_is_told_each_verb_that_it_lacks() {
     let said = missing(&guest).await;
     assert!(said.contains(&"you may not create, delete, get, list, patch pods".to_owned()), "{said:?}");
     assert!(
-        said.contains(&"you may not create, delete clusterrolebindings.rbac.authorization.k8s.io".to_owned()),
+        said.contains(
+            &"you may not create, delete, get, patch clusterrolebindings.rbac.authorization.k8s.io"
+                .to_owned()
+        ),
         "{said:?}"
     );
     let role = json!({
@@ -196,6 +199,28 @@ async fn a_narrow_account_is_told_each_verb_that_it_lacks() {
     assert!(said.contains(&"you may not delete, patch pods".to_owned()), "{said:?}");
     let owner = missing(&lab.client()).await;
     assert!(owner.iter().all(|what| !what.starts_with("you may not")), "{owner:?}");
+}
+
+#[tokio::test]
+async fn a_run_that_may_not_begin_leaves_nothing_and_says_who_tells_it_all() {
+    let lab = Lab::new().await;
+    let (guest, before) = (lab.as_account("guest").await, lab.everything().await);
+    let directory = tempfile::tempdir().unwrap();
+    let take = async |cluster: &GivenCluster, scope| {
+        let stop = CancellationToken::new();
+        Foothold::take(cluster.clone(), scope, 7, directory.path(), &stop).await.unwrap_err().to_string()
+    };
+    let said = take(&guest, ClusterScope::Forbidden).await;
+    assert!(said.contains("User \"system:serviceaccount:default:guest\" cannot get resource"), "{said}");
+    assert!(said.ends_with("; `seldon-conformance doctor --context lab` lists what is missing"), "{said}");
+    let said = take(&guest, ClusterScope::Allowed).await;
+    assert!(said.ends_with("doctor --context lab --allow-cluster-scope` lists what is missing"), "{said}");
+
+    lab.daemon_set("cilium").await;
+    lab.daemon_set("kube-flannel-ds").await;
+    let said = take(&lab.cluster, ClusterScope::Allowed).await;
+    assert!(said.starts_with("more than one network plugin has been at work here: flannel"), "{said}");
+    assert_eq!(lab.everything().await, before);
 }
 
 #[tokio::test]

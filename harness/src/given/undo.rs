@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::lease::Held;
 use super::sweep::Await;
-use super::{HOME, ledger, make_home, remove_home, sweep};
+use super::{HOME, ledger, make_home, refusals, remove_home, sweep};
 use crate::object::{Kind, ObjectRef};
 use crate::undo::Undo;
 
@@ -27,6 +27,10 @@ pub struct Undone {
 /// # Errors
 /// That another run works on the cluster, or what could not be undone; that stays in its ledger.
 pub async fn undo_everything(cluster: &GivenCluster, directory: &Path) -> anyhow::Result<Vec<Undone>> {
+    try_undo(cluster, directory).await.map_err(|error| refusals::explain(cluster, "", error))
+}
+
+async fn try_undo(cluster: &GivenCluster, directory: &Path) -> anyhow::Result<Vec<Undone>> {
     let client = cluster.client()?;
     let on_disk = ledger::on_disk(directory, &cluster.server())?;
     let home = ObjectRef::new(Kind::Namespace, "", HOME).read(&client).await?;

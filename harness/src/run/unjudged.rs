@@ -1,5 +1,26 @@
 //! Why a case says neither that claims held nor that one did not.
 
+use reports::Verdict;
+
+use crate::given::Foothold;
+use crate::world::World;
+
+/// What a case ended with, unless something of what it did was forbidden to the user of a given cluster: that says
+/// nothing of the mesh. What passed has passed without it; all the same it is noted.
+pub(super) fn unless_forbidden(
+    world: &World,
+    verdict: Verdict,
+    message: Option<String>,
+) -> (Verdict, Option<String>) {
+    let Some(why) = world.foothold().and_then(Foothold::forbidden) else { return (verdict, message) };
+    // A record that cannot be written is reported when it is closed.
+    let _ = world.step(format!("forbidden: {why}"));
+    match verdict {
+        Verdict::Passed | Verdict::Skipped => (verdict, message),
+        _ => (Verdict::Inconclusive, Some(message.map_or(why.clone(), |said| format!("{said}; {why}")))),
+    }
+}
+
 /// The harness could not judge; the text says why.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

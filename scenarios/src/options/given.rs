@@ -64,6 +64,9 @@ pub(crate) struct DoctorOptions {
     /// A namespace with a mesh of yours that `run` would be told to break.
     #[arg(long, value_name = "NAMESPACE", requires = "context", conflicts_with_all = ["allow_cluster_scope", "registry", "seldon", "model_server"])]
     pub(crate) namespace: Option<String>,
+    /// Print, instead, roles that grant what a run there does: for whoever may grant them.
+    #[arg(long, requires = "context")]
+    pub(crate) role: bool,
     /// Which Seldon a run there would be told to install: its nodes need images for it.
     #[arg(long, value_name = "SELDON", default_value = "standin", requires = "context")]
     pub(crate) seldon: SeldonSource,

@@ -15,7 +15,7 @@ use crate::place::Place;
 use crate::up::Up;
 
 /// A place with helm, where one can be had; says why not. `CONFORMANCE_REQUIRE=helm` makes that a failure.
-fn with_helm() -> Option<Place> {
+pub(crate) fn with_helm() -> Option<Place> {
     let cache = Cache::from_environment().unwrap();
     match Helm::provide(&cache, &|line| eprintln!("{line}")) {
         Ok(_) => Some(Place::new()),
@@ -40,7 +40,7 @@ fn copy(from: &Path, to: &Path) {
 }
 
 /// The charts, with the definitions of Seldon's kinds in the first one.
-fn charts(place: &Place) -> PathBuf {
+pub(crate) fn charts(place: &Place) -> PathBuf {
     let (here, charts) = (Path::new(env!("CARGO_MANIFEST_DIR")), place.directory().join("charts"));
     copy(&here.join("tests/charts-of-stand-ins"), &charts);
     copy(&here.join("../harness/crds/src/definitions"), &charts.join("seldon-core-v2-crds/templates"));
@@ -224,13 +224,20 @@ fn what_others_made_of_a_chart_s_definitions_stays() {
 #[rstest]
 #[case::no_directory(&["--seldon", "charts:nowhere"], "nowhere holds no chart seldon-core-v2-crds")]
 #[case::release_without_images(&["--seldon", "2.10.2"], "no images of Seldon 2.10.2")]
+#[case::older_release(&["--seldon", "2.9.0"], "no images of Seldon 2.9.0")]
 #[case::image_of_a_stand_in(&["--seldon-image", "agent=a/b:1"], "say which with --seldon")]
 #[case::image_that_is_not_pulled(&["--seldon", "2.9.1", "--seldon-image", "agent=a/b:1"], "pulls no images")]
-fn a_seldon_that_cannot_be_is_refused_before_anything_starts(#[case] words: &[&str], #[case] said: &str) {
+fn a_seldon_that_cannot_be_is_refused_before_anything_starts(
+    #[case] words: &[&str],
+    #[case] said: &str,
+    // Neither pulls an image.
+    #[values("embedded", "kubernetes")] cluster: &str,
+) {
     let place = Place::empty();
     let before = place.files();
     for command in [&["run", "serving"][..], &["cluster", "up", "x"]] {
-        let answer = Answer::of(&mut binary(&place, &[command, words].concat())).expect(2);
+        let words = [command, words, &["--cluster", cluster]].concat();
+        let answer = Answer::of(&mut binary(&place, &words)).expect(2);
         assert!(answer.sentence().contains(said), "{}", answer.err);
     }
     assert_eq!(place.added(&before, &[]), [""; 0]);

@@ -104,10 +104,11 @@ fn who_may_not_look_is_told_what_is_missing() {
 
     let doctor = run(&["doctor"]).expect(3);
     for said in [
-        "MISSING  you may not create, delete namespaces\n",
-        "MISSING  you may not create, delete, get, list pods\n",
+        "MISSING  you may not create, delete, patch namespaces\n",
+        "MISSING  you may not create, delete, get, list, patch pods\n",
         "MISSING  you may not create, get pods/exec\n",
         "MISSING  you may not create, get, update leases.coordination.k8s.io\n",
+        "unsure   what network plugins, storage and images there are, as far as you may not list nodes; ",
         "User \"system:serviceaccount:default:guest\" cannot get resource \"customresourcedefinitions\" in API group \
          \"apiextensions.k8s.io\" at the cluster scope",
     ] {
@@ -117,5 +118,6 @@ fn who_may_not_look_is_told_what_is_missing() {
     let said = "cannot look for Seldon's controllers: ";
     assert!(refused.sentence().starts_with(said) && refused.err.contains("is forbidden"), "{}", refused.err);
     let run = run(&["run", "ready model", "--cluster", "given", "--cni", "flannel"]).expect(3);
-    assert!(run.sentence().contains("is forbidden"), "{}", run.err);
+    let remedy = "; `seldon-conformance doctor --context narrow` lists what is missing";
+    assert!(run.sentence().contains("is forbidden") && run.sentence().ends_with(remedy), "{}", run.err);
 }

@@ -65,6 +65,11 @@ impl<'a> Scene<'a> {
         fs::set_permissions(&copy, fs::Permissions::from_mode(0o644)).unwrap();
     }
 
+    /// The cluster's name, which is its context's.
+    pub(crate) fn name(&self) -> &'static str {
+        self.up.name()
+    }
+
     pub(crate) fn kubectl(&self) -> Kubectl<'_> {
         Kubectl { config: &self.config, home: self.up.place().directory() }
     }

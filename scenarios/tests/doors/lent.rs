@@ -57,7 +57,7 @@ fn a_lent_mesh_is_broken_and_is_then_as_it_was(
     assert_eq!(everything(&kubectl), before);
 
     let ran = run(&["seldon-mesh", "--allow-faults", "--json", "r.json"]).expect(0);
-    assert!(ran.out.contains("2 passed, 0 failed, 0 inconclusive, 9 skipped"), "{}", ran.out);
+    assert!(ran.out.contains("2 passed, 0 failed, 0 inconclusive, "), "{}", ran.out);
     assert!(ran.out.contains("it installs a mesh of its own, or changes one"), "{}", ran.out);
     let summary = fs::read_to_string(scene.guest.directory().join("r.json")).unwrap();
     let summary: Value = serde_json::from_str(&summary).unwrap();
@@ -132,7 +132,7 @@ fn what_the_owner_has_is_not_taken_over_and_what_the_guest_may_not_is_said() {
     let doctor = Answer::of(&mut binary(&scene.guest, &[&words[..], &at].concat())).expect(3);
     for said in [
         "MISSING  you may not create, delete, patch networkpolicies.networking.k8s.io in seldon-mesh\n",
-        "MISSING  you may not create, delete namespaces\n",
+        "MISSING  you may not create, delete, patch namespaces\n",
     ] {
         assert!(doctor.out.contains(said), "{}", doctor.out);
     }

@@ -21,6 +21,7 @@ mod real;
 mod refusals;
 mod rehearsals;
 mod rootless;
+mod rights;
 mod runs;
 mod shards;
 mod stage;

@@ -4,13 +4,17 @@ use std::sync::Arc;
 
 use clusters::{Access, GivenCluster, GivenError, kubeconfig};
 use embedded_api::{ApiServer, Authorization, Config, TlsIdentity};
+use k8s_openapi::api::storage::v1::StorageClass;
 use kube::Client;
+use kube::api::{Api, DeleteParams};
 use pace::Pace;
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::given::{ClusterScope, Foothold};
 use crate::object::{self, Kind};
+
+const STORAGE: &str = "local";
 
 /// Ends when it is dropped.
 pub(crate) struct Lab {
@@ -48,7 +52,33 @@ impl Lab {
         let lab =
             Lab { cluster, api, identity: identity.into(), server, directory, _stop: stop.drop_guard() };
         lab.has_seldons_kinds().await;
+        let class = json!({
+            "apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "example.org/none",
+            "metadata": {"name": STORAGE, "annotations": {"storageclass.kubernetes.io/is-default-class": "true"}},
+        });
+        object::apply(&lab.client(), &class).await.unwrap();
         lab
+    }
+
+    /// Takes the one storage class away.
+    pub(crate) async fn without_storage(&self) {
+        let classes: Api<StorageClass> = Api::all(self.client());
+        classes.delete(STORAGE, &DeleteParams::default()).await.unwrap();
+    }
+
+    /// A network plugin's, by its name.
+    pub(crate) async fn daemon_set(&self, name: &str) {
+        let labels = json!({"app": "network"});
+        let containers = json!([{"name": "c", "image": "example.org/network:1"}]);
+        let manifest = json!({
+            "apiVersion": "apps/v1", "kind": "DaemonSet",
+            "metadata": {"name": name, "namespace": "kube-system"},
+            "spec": {
+                "selector": {"matchLabels": labels},
+                "template": {"metadata": {"labels": labels}, "spec": {"containers": containers}},
+            },
+        });
+        object::apply(&self.client(), &manifest).await.unwrap();
     }
 
     async fn has_seldons_kinds(&self) {
