@@ -58,7 +58,7 @@ pub(crate) fn take(
     let Some(request) = options.real.request(cluster, NAME, network, &seldon, cache)? else {
         return Err(Failure::usage(format!("{} is started otherwise", cluster.word())));
     };
-    let request = with_images(request, &options.real, &seldon, options.pace.into(), cache)?;
+    let request = with_images(request, &options.real, &seldon, options.pace.into(), cache, stop)?;
     let real = start(&request, &options.real, cache, stop)?;
     let foothold = given_command::take_ours(&real, options, cache, stop)?;
     Ok((foothold, real))
@@ -71,11 +71,12 @@ fn with_images(
     seldon: &SeldonSource,
     pace: Pace,
     cache: &Cache,
+    stop: &CancellationToken,
 ) -> Result<RealRequest, Failure> {
     if options.images == ImagesOption::Present {
         return Ok(request);
     }
-    let kept = images_command::kept(seldon, pace, cache)?;
+    let kept = images_command::kept(seldon, pace, cache, stop)?;
     for source in &mut request.images {
         if let ImageSource::Archive { file, .. } = source {
             file.clone_from(&kept);
@@ -106,8 +107,8 @@ pub(crate) fn comes_up_empty(options: &UpOptions, request: &RealRequest) -> Resu
 pub(crate) fn up(options: &UpOptions, request: &RealRequest, cache: &Cache) -> Result<ExitCode, Failure> {
     comes_up_empty(options, request)?;
     let (real, seldon) = (&options.real, &options.seldon.source()?);
-    let request = with_images(request.clone(), real, seldon, options.pace.into(), cache)?;
     let stop = crate::run_command::stop_on_interrupt()?;
+    let request = with_images(request.clone(), real, seldon, options.pace.into(), cache, &stop)?;
     let cluster = start(&request, &real.outliving(), cache, &stop)?;
     say(format!("cluster {} is up ({} {})", request.name, request.provider, request.network));
     say(format!("  export KUBECONFIG={}", cluster.kubeconfig().display()));

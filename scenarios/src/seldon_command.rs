@@ -1,10 +1,9 @@
 //! `--seldon`: what is installed, found or fetched before anything starts.
 
-use harness::clusters::Cache;
+use harness::clusters::{Cache, Onlooker};
 use harness::seldon::{Release, Seldon, SeldonError, SeldonSource};
 
 use crate::options::{ClusterOption, Failure, SeldonOptions};
-use crate::screen::remark;
 
 /// The release whose image names an embedded cluster knows.
 const STOOD_IN: Release = Release::V2_9_1;
@@ -31,8 +30,12 @@ pub(crate) fn check(options: &SeldonOptions, clusters: &[ClusterOption]) -> Resu
 }
 
 /// Finds or fetches it.
-pub(crate) fn provide(options: &SeldonOptions, cache: &Cache) -> Result<Seldon, Failure> {
-    let provided = Seldon::provide(&options.source()?, &options.seldon_image, cache, &|line| remark(line));
+pub(crate) fn provide(
+    options: &SeldonOptions,
+    cache: &Cache,
+    onlooker: &Onlooker<'_>,
+) -> Result<Seldon, Failure> {
+    let provided = Seldon::provide(&options.source()?, &options.seldon_image, cache, onlooker);
     provided.map_err(|error| match error {
         SeldonError::NoChart { .. } | SeldonError::ImagesOfStandIns => Failure::usage(error),
         _ => Failure::machine(error),

@@ -102,6 +102,6 @@ fn fetch(
 
 /// Commands, one after the other, and what they are for.
 fn step(what: &str, commands: impl IntoIterator<Item = Command>) -> String {
-    let lines = commands.into_iter().map(|command| format!("{command}\n"));
+    let lines = commands.into_iter().map(|command| format!("{}\n", command.bounded_line()));
     format!("# {what}\n{}", lines.collect::<String>())
 }

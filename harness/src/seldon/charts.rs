@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use clusters::{Cache, CacheError, CommandError, Helm, HelmError};
+use clusters::{Cache, CacheError, CommandError, FETCH, Helm, HelmError, Interrupted, Onlooker};
 use sha2::{Digest, Sha256};
 
 use super::image::ImageOverride;
@@ -91,6 +91,9 @@ pub enum SeldonError {
         /// The system's answer.
         source: io::Error,
     },
+    /// Whoever waited wants it no more.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
 }
 
 /// SHA-256 of the archives of a release's charts, in the order of [`Chart::ALL`], as the repository's index states them.
@@ -152,7 +155,7 @@ impl Charts {
 
 impl Seldon {
     /// What `source` names, with `images` in the place of its own; what is not on this machine is fetched into `cache`,
-    /// and `progress` is told.
+    /// and `onlooker` is told.
     ///
     /// # Errors
     /// [`SeldonError`], with the remedy.
@@ -160,10 +163,10 @@ impl Seldon {
         source: &SeldonSource,
         images: &[ImageOverride],
         cache: &Cache,
-        progress: &dyn Fn(&str),
+        onlooker: &Onlooker<'_>,
     ) -> Result<Seldon, SeldonError> {
-        let helm = || Ok(Helm::provide(cache, progress)?);
-        Seldon::of(source, images, helm, |release, helm| fetched(release, helm, cache, progress))
+        let helm = || Ok(Helm::provide(cache, onlooker)?);
+        Seldon::of(source, images, helm, |release, helm| fetched(release, helm, cache, onlooker))
     }
 
     /// The same without finding or fetching anything, and what would be done to fetch it.
@@ -247,27 +250,29 @@ fn fetched(
     release: Release,
     helm: &Helm,
     cache: &Cache,
-    progress: &dyn Fn(&str),
+    onlooker: &Onlooker<'_>,
 ) -> Result<PathBuf, SeldonError> {
     let name = directory_of(release);
     if let Some(place) = cache.find(&name)? {
         return Ok(place);
     }
-    let guard = cache.lock(|| progress("waiting for another run that provisions programs"))?;
+    let guard = cache.lock(onlooker)?;
     if let Some(place) = cache.find(&name)? {
         return Ok(place);
     }
-    progress(&format!("fetching the charts of Seldon {} (once, hashes checked)", release.version()));
+    onlooker.tell(&format!("fetching the charts of Seldon {} (once, hashes checked)", release.version()));
     cache.install(&guard, &name, |place| {
         let pinned = Chart::ALL.into_iter().zip(digests(release)?);
-        pinned.into_iter().try_for_each(|(chart, digest)| fetch((release, chart), digest, helm, place))
+        pinned.into_iter().try_for_each(|(chart, digest)| {
+            onlooker.unless_stopped(fetch((release, chart), digest, helm, place, onlooker))
+        })
     })
 }
 
 /// `helm pull` of a chart, by the repository's address alone: no repository is added to the user's.
 fn pull(release: Release, chart: Chart, helm: &Helm, place: &Path) -> clusters::Command {
     let mut pull = helm.command().args(["pull", chart.name(), "--repo", REPOSITORY]);
-    pull = pull.args(["--version", release.version(), "--destination"]).arg(place);
+    pull = pull.args(["--version", release.version(), "--destination"]).arg(place).within(FETCH);
     for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
         pull = pull.env(variable, place.join("helm-home"));
     }
@@ -279,8 +284,9 @@ fn fetch(
     pinned: &'static str,
     helm: &Helm,
     place: &Path,
+    onlooker: &Onlooker<'_>,
 ) -> Result<(), SeldonError> {
-    let ran = pull(release, chart, helm, place).run();
+    let ran = pull(release, chart, helm, place).run_for(onlooker);
     let home = place.join("helm-home");
     let unreadable = |file: &Path| {
         let file = file.to_owned();

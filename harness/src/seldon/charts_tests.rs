@@ -105,7 +105,8 @@ fn the_releases_that_the_repository_has_are_pinned(#[case] release: Release) {
 fn what_is_not_pinned_is_refused_before_anything_is_fetched() {
     let cache = Cache::at("/nowhere".into());
     let source = SeldonSource::Release(Release::V2_10_2);
-    let error = Seldon::provide(&source, &[], &cache, &|_| {}).unwrap_err().to_string();
+    let error =
+        Seldon::provide(&source, &[], &cache, &clusters::Onlooker::patient(&|_| {})).unwrap_err().to_string();
     assert_eq!(error, Seldon::rehearse(&source, &[], &cache).unwrap_err().to_string());
     assert!(error.contains("--branch v2.10.2") && error.contains("say --seldon charts:"), "{error}");
 }
@@ -127,11 +128,21 @@ fn a_directory_must_hold_all_four() {
 fn images_need_a_chart_to_stand_in() {
     let cache = Cache::at("/nowhere".into());
     let images = charts(None).images;
-    let error =
-        Seldon::provide(&SeldonSource::StandIn(ModelServer::MlServer), &images, &cache, &|_| {}).unwrap_err();
+    let error = Seldon::provide(
+        &SeldonSource::StandIn(ModelServer::MlServer),
+        &images,
+        &cache,
+        &clusters::Onlooker::patient(&|_| {}),
+    )
+    .unwrap_err();
     assert!(error.to_string().contains("say which with --seldon"), "{error}");
     assert!(matches!(
-        Seldon::provide(&SeldonSource::StandIn(ModelServer::MlServer), &[], &cache, &|_| {}),
+        Seldon::provide(
+            &SeldonSource::StandIn(ModelServer::MlServer),
+            &[],
+            &cache,
+            &clusters::Onlooker::patient(&|_| {})
+        ),
         Ok(Seldon::StandIn(ModelServer::MlServer))
     ));
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use harness::clusters::{Cache, GivenCluster, Helm, HelmError, HelmTarget};
+use harness::clusters::{Cache, GivenCluster, Helm, HelmError, HelmTarget, Onlooker};
 use harness::seldon::{Chart, Layout, Reach, Seldon, SeldonSource, uninstall, uninstall_steps};
 use rstest::rstest;
 use serde_json::Value;
@@ -17,7 +17,7 @@ use crate::up::Up;
 /// A place with helm, where one can be had; says why not. `CONFORMANCE_REQUIRE=helm` makes that a failure.
 fn with_helm() -> Option<Place> {
     let cache = Cache::from_environment().unwrap();
-    match Helm::provide(&cache, &|line| eprintln!("{line}")) {
+    match Helm::provide(&cache, &Onlooker::patient(&|line| eprintln!("{line}"))) {
         Ok(_) => Some(Place::new()),
         Err(error @ HelmError::Neither { .. }) => {
             assert!(!required("helm"), "{error}");
@@ -162,7 +162,8 @@ fn is_ours(object: &str) -> bool {
 
 fn take_away(place: &Place, directory: &Path, target: &HelmTarget) {
     let cache = Cache::at(place.cache());
-    let seldon = Seldon::provide(&SeldonSource::Charts(directory.to_owned()), &[], &cache, &|_| {}).unwrap();
+    let source = SeldonSource::Charts(directory.to_owned());
+    let seldon = Seldon::provide(&source, &[], &cache, &Onlooker::patient(&|_| {})).unwrap();
     let Seldon::Charts(charts) = seldon else { panic!("{seldon:?}") };
     let layout = Layout { home: "seldon-system".into(), tenant: "seldon-mesh".into(), reach: Reach::Cluster };
     let steps = uninstall_steps(&charts, &Chart::ALL, &layout, target);
