@@ -40,7 +40,9 @@ fn version(nft: &Path, onlooker: &Onlooker<'_>) -> Result<String, CommandError> 
 pub(crate) fn fit_this_machine(packages: &DebianPrograms, onlooker: &Onlooker<'_>) -> Result<(), String> {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let architecture = Command::new("dpkg").arg("--print-architecture").within(QUESTION).run_for(onlooker);
-    fit(packages, &release, architecture.map(|output| output.stdout).unwrap_or_default().trim())
+    fit(packages, &release, architecture.map(|output| output.stdout).unwrap_or_default().trim())?;
+    let apt = Command::new("apt-get").arg("--version").within(QUESTION).run_for(onlooker);
+    apt.map(drop).map_err(|error| format!("the pinned packages are fetched by apt-get: {error}"))
 }
 
 fn fit(packages: &DebianPrograms, os_release: &str, architecture: &str) -> Result<(), String> {

@@ -11,6 +11,7 @@ use super::lock::{DebianPrograms, KubernetesPins, Lock};
 use super::{Found, Inspected, Installer, ProvisionError, nobody};
 use crate::cache::Cache;
 use crate::onlooker::Onlooker;
+use crate::tool::GO;
 
 /// Names that programs call iptables' two multi-call programs by; Debian's package leaves the shorter ones to the system's
 /// alternatives.
@@ -129,7 +130,10 @@ fn is_there(cache: &Cache, name: &str) -> bool {
 pub(crate) fn inspect_kubernetes(cache: &Cache) -> Result<Vec<Inspected>, ProvisionError> {
     let lock = Lock::read()?;
     let (pins, nobody) = (&lock.kubernetes, nobody());
-    let go = Go::find(&nobody).map(drop).map_err(|error| error.to_string());
+    let go = Go::find(&nobody).map(drop);
+    let go = go.map_err(|_| {
+        format!("is built from its Go module, and no Go {} or later is here: see go", GO.oldest)
+    });
     let fit = debian::fit_this_machine(&lock.containers, &nobody);
     let fit = fit.map_err(|why| ProvisionError::NoContainers { why }.to_string());
     let look = |name, directory: String, version: &str, how: &str, can: &Result<(), String>| {

@@ -242,5 +242,5 @@ fn without_helm_and_without_go_it_is_said_what_to_install() {
     charts(&place);
     let mut run = binary(&place, &RUN);
     let answer = Answer::of(run.env("PATH", place.temporary())).expect(3);
-    insta::assert_snapshot!(answer.sentence(), @"there is no usable `helm` (none is on PATH), and no Go to build helm 3.18.4 with (not found); install helm 3 (https://helm.sh/docs/intro/install), or Go (`apt-get install golang` where that is 1.24 or later, else https://go.dev/dl)");
+    insta::assert_snapshot!(answer.sentence(), @"there is no usable `helm` (none is on PATH), and no Go to build helm 3.18.4 with (not found); install helm 3 (https://helm.sh/docs/intro/install), or Go: `curl -sL https://go.dev/dl/go1.24.4.linux-amd64.tar.gz | tar -xz -C /usr/local && ln -sf /usr/local/go/bin/go /usr/local/bin/`");
 }

@@ -15,6 +15,7 @@ mod lent;
 mod machine;
 mod model_server;
 mod place;
+mod provisioning;
 mod real;
 mod refusals;
 mod rehearsals;
