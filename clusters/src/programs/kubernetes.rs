@@ -132,7 +132,7 @@ pub(crate) fn inspect_kubernetes(cache: &Cache) -> Result<Vec<Inspected>, Provis
     let (pins, nobody) = (&lock.kubernetes, nobody());
     let go = Go::find(&nobody).map(drop);
     let go = go.map_err(|_| {
-        format!("is built from its Go module, and no Go {} or later is here: see go", GO.oldest)
+        format!("is not built, and there is no Go {} or later to build it with: see go", GO.oldest)
     });
     let fit = debian::fit_this_machine(&lock.containers, &nobody);
     let fit = fit.map_err(|why| ProvisionError::NoContainers { why }.to_string());

@@ -343,4 +343,12 @@ fn the_doctor_names_each_missing_program_and_tells_a_daemon_from_a_client() {
     stage.without("docker");
     stage.without("k3d");
     insta::assert_snapshot!("doctor_with_nothing_for_real_clusters", doctor(&stage));
+    let go =
+        "#!/bin/sh\nif test $1 = env; then echo go1.24.4; else echo go version go1.24.4 linux/amd64; fi\n";
+    stage.program("go", go);
+    let said = doctor(&stage);
+    let kube = "later    kube             1.33.1 is built from its Go module at the first run, or by `seldon-conformance provision \
+                kubernetes`";
+    assert!(said.lines().any(|line| line == kube), "{said}");
+    assert!(said.contains("\nok       go               1.24.4\n"), "{said}");
 }
