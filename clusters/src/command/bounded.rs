@@ -96,8 +96,8 @@ enum Why {
     Wish,
 }
 
-pub(super) fn run(command: &Command, attendance: Attendance<'_>) -> Result<Output, CommandError> {
-    let Attendance { held, stop, line } = attendance;
+pub(super) fn run(command: &Command, mut attendance: Attendance<'_>) -> Result<Output, CommandError> {
+    let held = attendance.held;
     let start = |source| command.cannot_start(source);
     let input = match (&command.input, held) {
         (Some(_), _) => Stdio::piped(),
@@ -127,7 +127,8 @@ pub(super) fn run(command: &Command, attendance: Attendance<'_>) -> Result<Outpu
         tell.send(Event::Ended)
     });
     let mut seen = Seen::default();
-    let killed = watch(&told, &mut seen, command.time(), (stop, line));
+    let killed = watch(&told, &mut seen, command.time(), &mut attendance);
+    let line = attendance.line;
     if killed.is_some() {
         // What it started is left when it has ended itself. That nothing of the group is left is no failure.
         let _ = killpg(group, Signal::SIGKILL);
@@ -154,11 +155,11 @@ fn watch(
     told: &Receiver<Event>,
     seen: &mut Seen,
     limit: Duration,
-    (stop, line): (&dyn Fn() -> bool, &mut dyn FnMut(&str)),
+    attendance: &mut Attendance<'_>,
 ) -> Option<Why> {
     let began = Instant::now();
     while !seen.is_over() {
-        if stop() {
+        if (attendance.stop)() {
             return Some(Why::Wish);
         }
         // Also of a program that never stops talking.
@@ -167,7 +168,7 @@ fn watch(
             return Some(Why::Time(limit));
         }
         match told.recv_timeout(left.min(GLANCE)) {
-            Ok(event) => seen.take(event, line),
+            Ok(event) => seen.take(event, attendance.line),
             Err(RecvTimeoutError::Disconnected) => return None,
             Err(RecvTimeoutError::Timeout) => {}
         }

@@ -102,23 +102,6 @@ fn two_interruptions_end_at_once(#[case] moment: Moment) {
     assert_eq!(fs::read_dir(place.temporary()).unwrap().count(), 0);
 }
 
-#[test]
-fn who_gives_up_on_a_cluster_that_comes_up_has_it_end() {
-    let (place, before) = (Place::new(), host());
-    let mut footprint = Footprint::default();
-    let up = binary(&place, &["cluster", "up", "given-up", "--host-address", "127.68.0.51"]);
-    let up = start_until(up, "pods", |id| {
-        footprint = Footprint::of(id);
-        footprint.len() >= 14
-    });
-    send(up.id(), Signal::SIGINT);
-    let answer = finish(up).expect(3);
-    assert!(answer.sentence().starts_with("interrupted"), "{}", answer.err);
-    footprint.assert_gone();
-    assert_eq!(host(), before);
-    assert_eq!(fs::read_dir(place.cache().join("clusters")).unwrap().count(), 0);
-}
-
 #[rstest]
 #[case::boot(Moment::Boot)]
 #[case::pods(Moment::Pods)]
