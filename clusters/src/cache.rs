@@ -4,13 +4,18 @@
 //! program. A manifest of every file lets later runs see damage without reading the files. One lock serialises
 //! installers; readers need none.
 
-use std::fs::{self, File, TryLockError};
+mod lock;
+
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+
+use crate::onlooker::Interrupted;
+pub(crate) use lock::Guard;
 
 const VARIABLE: &str = Cache::VARIABLE;
 const MANIFEST: &str = ".manifest.json";
@@ -39,6 +44,9 @@ pub enum CacheError {
         /// Which file and how.
         what: String,
     },
+    /// Whoever waited for another installer does so no more.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
 }
 
 /// The cache directory.
@@ -125,29 +133,6 @@ impl Cache {
         Ok(Some(place))
     }
 
-    /// Waits for other installers, then lets this one work until the guard is dropped; `waiting` is called when there
-    /// is one to wait for.
-    ///
-    /// # Errors
-    /// [`CacheError::Unwritable`].
-    pub fn lock(&self, waiting: impl FnOnce()) -> Result<Guard, CacheError> {
-        let open = || {
-            fs::create_dir_all(&self.directory)?;
-            let file =
-                File::options().create(true).truncate(false).write(true).open(self.directory.join("lock"))?;
-            match file.try_lock() {
-                Ok(()) => {}
-                Err(TryLockError::WouldBlock) => {
-                    waiting();
-                    file.lock()?;
-                }
-                Err(TryLockError::Error(error)) => return Err(error),
-            }
-            Ok(file)
-        };
-        Ok(Guard { _file: open().map_err(|source| self.unwritable(source))? })
-    }
-
     /// Makes `name` by letting `fill` write into a temporary directory, which then takes its place at once.
     ///
     /// # Errors
@@ -179,12 +164,6 @@ impl Cache {
     pub(crate) fn unwritable(&self, source: io::Error) -> CacheError {
         CacheError::Unwritable { directory: self.directory.clone(), source }
     }
-}
-
-/// Holding this means being the only installer on this cache.
-#[derive(Debug)]
-pub struct Guard {
-    _file: File,
 }
 
 /// Removes a half-made directory when installing fails.
@@ -267,9 +246,10 @@ pub(crate) fn digest(path: &Path) -> io::Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::onlooker::Onlooker;
 
     fn installed(cache: &Cache) -> PathBuf {
-        let guard = cache.lock(|| ()).unwrap();
+        let guard = cache.lock(&Onlooker::patient(&|_| {})).unwrap();
         cache
             .install::<CacheError>(&guard, "thing-1", |place| {
                 fs::create_dir(place.join("bin")).unwrap();
@@ -302,26 +282,10 @@ mod tests {
     }
 
     #[test]
-    fn the_second_installer_says_that_it_waits() {
-        let directory = tempfile::tempdir().unwrap();
-        let cache = Cache::at(directory.path().to_owned());
-        let first = cache.lock(|| panic!("nobody is before the first")).unwrap();
-        let (told, heard) = std::sync::mpsc::channel();
-        let second = std::thread::spawn({
-            let cache = cache.clone();
-            move || cache.lock(|| told.send(()).unwrap()).map(drop)
-        });
-        heard.recv().unwrap();
-        assert!(!second.is_finished());
-        drop(first);
-        second.join().unwrap().unwrap();
-    }
-
-    #[test]
     fn a_failed_installation_leaves_nothing() {
         let directory = tempfile::tempdir().unwrap();
         let cache = Cache::at(directory.path().to_owned());
-        let guard = cache.lock(|| ()).unwrap();
+        let guard = cache.lock(&Onlooker::patient(&|_| {})).unwrap();
         let result = cache.install::<CacheError>(&guard, "thing-1", |place| {
             fs::write(place.join("half"), "…").unwrap();
             Err(CacheError::Homeless)
@@ -360,7 +324,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("file");
         fs::write(&file, "").unwrap();
-        let error = Cache::at(file.join("cache")).lock(|| ()).unwrap_err().to_string();
+        let error = Cache::at(file.join("cache")).lock(&Onlooker::patient(&|_| {})).unwrap_err().to_string();
         assert!(error.contains("SELDON_CONFORMANCE_CACHE"), "{error}");
     }
 }

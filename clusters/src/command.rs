@@ -1,17 +1,29 @@
-//! Running external programs: printable as shell lines, output captured whole, bounded in time where that is asked for.
-
-mod bounded;
+//! Running external programs: printable as shell lines, output captured whole, bounded in time.
 
 mod awaited;
+mod bounded;
 
 use std::ffi::OsStr;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Command as StdCommand, ExitStatus, Stdio};
-use std::thread;
 use std::time::Duration;
+
+use bounded::Attendance;
+use nix::sys::signal::Signal;
+
+use crate::onlooker::Onlooker;
+
+/// How long a program may take to answer a question, such as which version it is.
+pub(crate) const QUESTION: Duration = Duration::from_secs(15);
+/// How long something of the network may take to arrive.
+pub const FETCH: Duration = Duration::from_secs(10 * 60);
+/// How long something may take to be built or installed, with all that is fetched for it; and the longest that any program
+/// is given of which nothing else is said.
+pub const BUILD: Duration = Duration::from_secs(30 * 60);
 
 /// A program and its arguments. Its [`fmt::Display`] is a line that can be pasted into a shell.
 #[derive(Debug, Clone)]
@@ -150,90 +162,61 @@ impl Command {
         self
     }
 
-    /// Sets how long [`Command::run_bounded`] lets the program run.
+    /// Sets how long the program may run.
     #[must_use]
     pub fn within(mut self, limit: Duration) -> Command {
         self.limit = Some(limit);
         self
     }
 
-    /// How long the program may run.
-    pub fn limit(&self) -> Option<Duration> {
-        self.limit
-    }
-
-    /// Runs the program to its end.
+    /// Runs the program to its end, or to the end of its time; with this process it is killed.
     ///
     /// # Errors
-    /// [`CommandError`] when it cannot start or fails; the text names the command and the end of what it said.
+    /// [`CommandError`] when it cannot start, fails or takes too long; the text names the command and the end of what it
+    /// said.
     pub fn run(&self) -> Result<Output, CommandError> {
-        self.run_with(|_| {})
+        self.run_bounded(None, &|| false)
     }
 
-    /// Runs the program and shows each line of its standard error as it comes, for programs that tell their progress there.
+    /// The same, and it is killed when whoever waits for it wants that.
     ///
     /// # Errors
-    /// As [`Command::run`].
-    pub fn run_with_errors(&self, line: impl FnMut(&str)) -> Result<Output, CommandError> {
-        // A shell joins the two streams; what is said is one text then.
-        Command {
-            program: "sh".into(),
-            arguments: [
-                vec!["-c".into(), "exec \"$0\" \"$@\" 2>&1".into(), self.program.clone()],
-                self.arguments.clone(),
-            ]
-            .concat(),
-            ..self.clone()
-        }
-        .run_with(line)
+    /// As [`Command::run`], and that it was interrupted.
+    pub fn run_for(&self, onlooker: &Onlooker<'_>) -> Result<Output, CommandError> {
+        self.run_bounded(None, onlooker.stop())
+    }
+
+    /// The same; `line` is given each line of both outputs as it comes.
+    ///
+    /// # Errors
+    /// As [`Command::run_for`].
+    pub fn run_with(
+        &self,
+        onlooker: &Onlooker<'_>,
+        mut line: impl FnMut(&str),
+    ) -> Result<Output, CommandError> {
+        bounded::run(self, Attendance { held: None, stop: onlooker.stop(), line: &mut line })
     }
 
     /// Runs the program in a process group of its own, which is killed when its time is over or `stop` says so.
-    /// `held` is open for as long as the program or what it started runs: its lock then says so to others.
+    /// `held` is open for as long as the program or what it started runs: its lock then says so to others, and a kill of this
+    /// process is no end of it.
     ///
     /// # Errors
-    /// As [`Command::run`], and that it was killed.
+    /// As [`Command::run_for`].
     pub fn run_bounded(&self, held: Option<&File>, stop: &dyn Fn() -> bool) -> Result<Output, CommandError> {
-        bounded::run(self, held, stop)
-    }
-
-    /// Runs the program and shows each line of its standard output as it comes.
-    ///
-    /// # Errors
-    /// As [`Command::run`].
-    pub fn run_with(&self, mut line: impl FnMut(&str)) -> Result<Output, CommandError> {
-        let start = |source| self.cannot_start(source);
-        let mut child = self.prepared().stdin(Stdio::null()).spawn().map_err(start)?;
-        let errors = child.stderr.take().map(|mut pipe| {
-            thread::spawn(move || {
-                let mut bytes = Vec::new();
-                // What was read before an error is still worth showing.
-                let _ = pipe.read_to_end(&mut bytes);
-                String::from_utf8_lossy(&bytes).into_owned()
-            })
-        });
-        let mut stdout = String::new();
-        for text in child.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines) {
-            let Ok(text) = text else { break };
-            line(&text);
-            stdout.push_str(&text);
-            stdout.push('\n');
-        }
-        let status = child.wait().map_err(start)?;
-        let stderr = errors.and_then(|thread| thread.join().ok()).unwrap_or_default();
-        self.judged(status, stdout, stderr)
+        bounded::run(self, Attendance { held, stop, line: &mut |_| {} })
     }
 
     /// Begins the program in a process group of its own and lets it go on; both outputs go to `log`.
     pub(crate) fn begin(&self, log: &File) -> Result<std::process::Child, CommandError> {
-        use std::os::unix::process::CommandExt;
         let copy = || log.try_clone().map(Stdio::from).map_err(|error| self.cannot_start(error));
         let mut command = self.prepared();
         command.stdin(Stdio::null()).stdout(copy()?).stderr(copy()?);
-        command.process_group(0).spawn().map_err(|error| self.cannot_start(error))
+        command.spawn().map_err(|error| self.cannot_start(error))
     }
 
-    /// With both outputs captured, before it is spawned.
+    /// With both outputs captured and a process group of its own, before it is spawned.
     fn prepared(&self) -> StdCommand {
         let mut command = StdCommand::new(&self.program);
         if let Some(directory) = &self.directory {
@@ -243,8 +226,14 @@ impl Command {
             .args(&self.arguments)
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .stderr(Stdio::piped())
+            .process_group(0);
         command
+    }
+
+    /// How long it is let run.
+    fn time(&self) -> Duration {
+        self.limit.unwrap_or(BUILD)
     }
 
     fn cannot_start(&self, source: io::Error) -> CommandError {
@@ -292,6 +281,18 @@ impl fmt::Display for Command {
         formatter.write_str(&self.line(""))
     }
 }
+
+/// The kernel kills the program when the thread that starts it is gone, which a kill of this process is, too.
+#[expect(
+    unsafe_code,
+    reason = "a closure between fork and exec; it makes one system call and allocates nothing"
+)]
+fn die_with_us(command: &mut StdCommand) {
+    let ask = || nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(io::Error::from);
+    // SAFETY: prctl is safe to call there, and an errno becomes an error without allocation.
+    unsafe { command.pre_exec(ask) };
+}
+
 /// One word of a shell line. A script of many lines is cut: this stands in sentences.
 pub(crate) fn quoted(word: &str) -> String {
     if let Some((first, _)) = word.split_once('\n') {
@@ -320,11 +321,13 @@ mod tests {
         let mut seen = Vec::new();
         let output = Command::new("sh")
             .arg("-c")
-            .arg("echo one; echo two; echo bad >&2")
-            .run_with(|l| seen.push(l.to_owned()));
+            .arg("echo one; echo bad >&2; printf two")
+            .run_with(&Onlooker::patient(&|_| {}), |l| seen.push(l.to_owned()));
         let output = output.unwrap();
+        // Two streams have no order among them.
+        seen.retain(|line| line != "bad");
         assert_eq!(seen, ["one", "two"]);
-        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("one\ntwo\n", "bad\n"));
+        assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("one\ntwo", "bad\n"));
     }
 
     #[test]

@@ -7,8 +7,10 @@ use nix::sys::statvfs::statvfs;
 
 use crate::cache::Cache;
 use crate::helm::{self, Helm};
-use crate::programs::{self, Found, Inspected, Python};
-use crate::tool::{self, DOCKER, Daemon, GO, K3D, K3S, KUBECTL, Tool};
+use crate::kubernetes_cluster::can_run_kubernetes;
+use crate::onlooker::Onlooker;
+use crate::programs::{self, Found, Inspected, ProvisionError, Python};
+use crate::tool::{self, CURL, DOCKER, Daemon, GO, K3D, K3S, KUBECTL, Tool};
 
 /// How one need stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +44,31 @@ pub fn examine(cache: &Cache) -> Vec<Finding> {
     findings.extend(cached_programs(cache));
     findings.push(helm(cache));
     findings.push(disk(cache));
+    findings.push(root());
+    findings.extend(kubernetes(cache));
+    findings.push(tool(&GO));
     findings.extend([tool(&DOCKER), docker_daemon()]);
-    findings.extend([&K3D, &K3S, &KUBECTL, &GO].map(tool));
+    findings.extend([&K3D, &K3S, &CURL, &KUBECTL].map(tool));
+    findings
+}
+
+/// Only a real Kubernetes of this machine's needs it.
+fn root() -> Finding {
+    let state = match can_run_kubernetes() {
+        Ok(()) => State::Present("for --cluster kubernetes".into()),
+        Err(error) => State::Absent(error.to_string()),
+    };
+    finding("root", state)
+}
+
+/// The programs of such a Kubernetes: whoever does not want one needs none of them.
+fn kubernetes(cache: &Cache) -> Vec<Finding> {
+    let mut findings = inspected("kubernetes", programs::inspect_kubernetes(cache));
+    for finding in &mut findings {
+        if let State::Missing(why) = &finding.state {
+            finding.state = State::Absent(why.clone());
+        }
+    }
     findings
 }
 
@@ -97,7 +122,7 @@ fn kernel_module(module: &str, sign: &str) -> Finding {
 }
 
 fn python() -> Finding {
-    let state = match Python::find() {
+    let state = match Python::find(&Onlooker::patient(&|_| {})) {
         Ok(python) => State::Present(format!("{} ({})", python.version, python.executable.display())),
         Err(error) => State::Missing(error.to_string()),
     };
@@ -105,9 +130,13 @@ fn python() -> Finding {
 }
 
 fn cached_programs(cache: &Cache) -> Vec<Finding> {
-    let inspected = match programs::inspect(cache) {
+    inspected("programs", programs::inspect(cache))
+}
+
+fn inspected(what: &str, inspected: Result<Vec<Inspected>, ProvisionError>) -> Vec<Finding> {
+    let inspected = match inspected {
         Ok(inspected) => inspected,
-        Err(error) => return vec![finding("programs", State::Missing(error.to_string()))],
+        Err(error) => return vec![finding(what, State::Missing(error.to_string()))],
     };
     let state = |program: Inspected| {
         let state = match program.found {

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::cache::{Cache, CacheError};
-use crate::command::{Command, CommandError};
+use crate::command::{Command, CommandError, FETCH, QUESTION};
+use crate::onlooker::{Interrupted, Onlooker};
 use crate::plan::{Plan, Task};
 use crate::programs::ProvisionError;
 use crate::programs::go::{self, Go};
 use crate::programs::lock::{GoProgram, Lock};
+use crate::tool::GO;
 
 /// The oldest minor version of helm 3 whose options are used here. Helm 4 names some of them otherwise.
 const OLDEST_MINOR: u32 = 12;
@@ -24,8 +26,8 @@ pub enum HelmError {
     /// Neither helm nor a Go to build it with.
     #[error(
         "there is no usable `helm` ({why}), and no Go to build helm {version} with ({go}); install helm 3 \
-         (https://helm.sh/docs/intro/install), or Go (`apt-get install golang` where that is 1.24 or later, else \
-         https://go.dev/dl)"
+         (https://helm.sh/docs/intro/install), or Go: `{}`",
+        GO.install
     )]
     Neither {
         /// What is wrong with `helm`.
@@ -44,6 +46,9 @@ pub enum HelmError {
     /// The lock file in this executable cannot be read.
     #[error("programs.lock is not valid: {0}")]
     Lock(#[from] toml::de::Error),
+    /// Whoever waited wants it no more.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
 }
 
 /// A helm that runs.
@@ -65,33 +70,37 @@ pub struct HelmTarget {
 }
 
 impl Helm {
-    /// The helm on `PATH`, or the cache's, which is built when it is not there yet; `progress` is told so.
+    /// The helm on `PATH`, or the cache's, which is built when it is not there yet; `onlooker` is told so.
     ///
     /// # Errors
     /// [`HelmError`], with the remedy.
-    pub fn provide(cache: &Cache, progress: &dyn Fn(&str)) -> Result<Helm, HelmError> {
-        let why = match on_path() {
+    pub fn provide(cache: &Cache, onlooker: &Onlooker<'_>) -> Result<Helm, HelmError> {
+        let why = match on_path(onlooker) {
             Ok(helm) => return Ok(helm),
             Err(why) => why,
         };
+        onlooker.go_on()?;
         let wanted = Lock::read()?.helm;
         let name = wanted.directory();
         if let Some(place) = cache.find(&name)? {
             return Ok(built(&place, &wanted));
         }
-        let go = match Go::find() {
+        let go = match onlooker.unless_stopped(Go::find(onlooker)) {
             Ok(go) => go,
+            Err(ProvisionError::Interrupted(wish)) => return Err(wish.into()),
             Err(go) => return Err(HelmError::Neither { why, version: wanted.version, go: no_go(go) }),
         };
-        let guard = cache.lock(|| progress("waiting for another run that provisions programs"))?;
+        let guard = cache.lock(onlooker)?;
         let place = match cache.find(&name)? {
             Some(place) => place,
             None => {
-                progress(&format!(
+                onlooker.tell(&format!(
                     "building helm {} (once, from its Go module, checksums checked; minutes)",
                     wanted.version
                 ));
-                cache.install(&guard, &name, |place| build(&go, place, &wanted, progress))?
+                cache.install(&guard, &name, |place| {
+                    onlooker.unless_stopped(build(&go, place, &wanted, onlooker))
+                })?
             }
         };
         Ok(built(&place, &wanted))
@@ -99,7 +108,8 @@ impl Helm {
 
     /// What [`Helm::provide`] would find or do, in words, without doing it.
     pub(crate) fn inspect(cache: &Cache) -> Result<Inspected, HelmError> {
-        let why = match on_path() {
+        let onlooker = Onlooker::patient(&|_| {});
+        let why = match on_path(&onlooker) {
             Ok(helm) => return Ok(Inspected::There(format!("{} (on PATH)", helm.version))),
             Err(why) => why,
         };
@@ -107,7 +117,7 @@ impl Helm {
         if cache.find(&wanted.directory())?.is_some() {
             return Ok(Inspected::There(format!("{} (built from its Go module)", wanted.version)));
         }
-        match Go::find() {
+        match Go::find(&onlooker) {
             Ok(_) => Ok(Inspected::Built(wanted.version)),
             Err(go) => Err(HelmError::Neither { why, version: wanted.version, go: no_go(go) }),
         }
@@ -147,7 +157,7 @@ impl Helm {
     /// user's. What helm keeps for itself is in `place`, too, below [`Helm::HOME`].
     pub fn pull(&self, repository: &str, chart: &str, version: &str, place: &Path) -> Command {
         let mut pull = self.command().args(["pull", chart, "--repo", repository]);
-        pull = pull.args(["--version", version, "--destination"]).arg(place);
+        pull = pull.args(["--version", version, "--destination"]).arg(place).within(FETCH);
         for variable in ["HELM_CACHE_HOME", "HELM_CONFIG_HOME", "HELM_DATA_HOME"] {
             pull = pull.env(variable, place.join(Helm::HOME));
         }
@@ -190,9 +200,9 @@ pub(crate) enum Inspected {
     Built(String),
 }
 
-fn on_path() -> Result<Helm, String> {
-    let asked = Command::new(ON_PATH).args(["version", "--template", "{{.Version}}"]).run();
-    let said = match asked {
+fn on_path(onlooker: &Onlooker<'_>) -> Result<Helm, String> {
+    let ask = Command::new(ON_PATH).args(["version", "--template", "{{.Version}}"]).within(QUESTION);
+    let said = match ask.run_for(onlooker) {
         Ok(output) => output.stdout,
         Err(CommandError::Start { .. }) => return Err("none is on PATH".into()),
         Err(error) => return Err(error.to_string()),
@@ -221,8 +231,8 @@ fn module(wanted: &GoProgram) -> String {
 }
 
 /// Go checks what it downloads against the public checksum database, and the module's own sums.
-fn build(go: &Go, place: &Path, wanted: &GoProgram, progress: &dyn Fn(&str)) -> Result<(), HelmError> {
-    go.install("helm", &module(wanted), place, progress).map_err(|error| HelmError::Build(error.into()))
+fn build(go: &Go, place: &Path, wanted: &GoProgram, onlooker: &Onlooker<'_>) -> Result<(), HelmError> {
+    go.install("helm", &module(wanted), place, onlooker).map_err(|error| HelmError::Build(error.into()))
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use pace::Pace;
 
 use crate::cache::{Cache, CacheError};
 use crate::node_image;
+use crate::onlooker::{Interrupted, Onlooker};
 use crate::programs::KubernetesPrograms;
 
 pub use rehearsal::rehearse_kubernetes;
@@ -72,6 +73,9 @@ pub enum KubernetesError {
     /// containerd does not take them.
     #[error(transparent)]
     Load(#[from] ImagesError),
+    /// Whoever waited wants it no more.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
     /// A directory of the cluster cannot be made.
     #[error("cannot prepare {}: {source}", .path.display())]
     Prepare {
@@ -138,7 +142,7 @@ impl KubernetesCluster {
     pub async fn start(
         request: KubernetesRequest<'_>,
         cache: &Cache,
-        progress: &dyn Fn(&str),
+        onlooker: &Onlooker<'_>,
     ) -> Result<KubernetesCluster, KubernetesError> {
         can_run_kubernetes()?;
         let states = cache.directory().join(STATES);
@@ -152,7 +156,7 @@ impl KubernetesCluster {
         };
         prepare(&state, fs::create_dir_all(&state))?;
         prepare(request.logs, fs::create_dir_all(request.logs))?;
-        place_images(&request, cache, &images_of(&state), progress)?;
+        place_images(&request, cache, &images_of(&state), onlooker)?;
         let log = request.supervisor_log();
         match kubernetes::start(&spec, Some(&log)).await {
             Ok(cluster) => Ok(KubernetesCluster { cluster, log, _left: left }),
@@ -251,7 +255,7 @@ fn place_images(
     request: &KubernetesRequest<'_>,
     cache: &Cache,
     root: &Path,
-    progress: &dyn Fn(&str),
+    onlooker: &Onlooker<'_>,
 ) -> Result<(), KubernetesError> {
     let table = request.node_images();
     let own = match &request.own {
@@ -263,14 +267,17 @@ fn place_images(
         .map_err(|(path, source)| KubernetesError::Prepare { path, source })?;
     let name = loaded_name(&content);
     // Held while it is copied: another run may have other programs, and then forgets these images.
-    let guard = cache.lock(|| progress("waiting for another run that provisions programs"))?;
+    let guard = cache.lock(onlooker)?;
     let place = match cache.find(&name)? {
         Some(place) => place,
         None => {
-            progress("making images of the provisioned programs and loading them into containerd (once)");
+            onlooker
+                .tell("making images of the provisioned programs and loading them into containerd (once)");
             forget_images(cache.directory());
             let images = node_image::images(&table, &own)?;
-            cache.install(&guard, &name, |place| load(&images, request, cache, place))?
+            cache.install(&guard, &name, |place| {
+                onlooker.unless_stopped(load(&images, request, (cache, place), onlooker))
+            })?
         }
     };
     copy_images(&Loaded::at(&place).root, root)
@@ -314,14 +321,15 @@ fn forget_images(cache: &Path) {
 fn load(
     images: &[Image],
     request: &KubernetesRequest<'_>,
-    cache: &Cache,
-    place: &Path,
+    (cache, place): (&Cache, &Path),
+    onlooker: &Onlooker<'_>,
 ) -> Result<(), KubernetesError> {
     let Loaded { archive, root } = Loaded::at(place);
     write_archive(images, &archive)?;
     fs::create_dir(&root).map_err(|source| KubernetesError::Prepare { path: root.clone(), source })?;
     let visible = [cache.directory().to_owned()];
-    load_images(&request.programs.node, std::slice::from_ref(&archive), &root, &visible)?;
+    onlooker.go_on()?;
+    load_images(&request.programs.node, std::slice::from_ref(&archive), &root, &visible, onlooker.stop())?;
     fs::remove_file(&archive).map_err(|source| KubernetesError::Prepare { path: archive, source })
 }
 

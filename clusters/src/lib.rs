@@ -20,6 +20,7 @@ mod k3s;
 mod kubernetes_cluster;
 mod mirror;
 mod node_image;
+mod onlooker;
 mod plan;
 mod process;
 mod programs;
@@ -32,7 +33,7 @@ mod tool;
 pub use account::once_accounted;
 pub use cache::{Cache, CacheError};
 pub use cluster::{Cluster, ClusterRequest, LeverError, future_kubeconfig, kubeconfig};
-pub use command::{Command, CommandError, Output};
+pub use command::{BUILD, Command, CommandError, FETCH, Output};
 pub use doctor::{Finding, State, examine};
 pub use embedded::{
     Access, Builtin, ClusterError, Connections, ContainerName, DeniedPackets, HostPorts, LinkState,
@@ -46,6 +47,7 @@ pub use kubernetes_cluster::{
     KubernetesCluster, KubernetesError, KubernetesRequest, can_run_kubernetes, rehearse_kubernetes,
 };
 pub use node_image::{fingerprint as images_fingerprint, write_images};
+pub use onlooker::{Interrupted, Onlooker};
 pub use process::{end_process, wait_until_unread};
 pub use programs::{
     KubernetesPrograms, Programs, ProvisionError, WithCalico, provision, provision_kubernetes,
@@ -61,7 +63,7 @@ pub use real::{
 };
 pub use registry::{NotARegistry, RegistryError, RegistryPlace, Transport, push_images};
 pub use rehearsal::{ClusterTranscript, image_comments, rehearse_embedded};
-pub use tool::{DOCKER, Daemon, GO, HELM, K3D, K3S, KUBECTL, Tool, ToolError, Version, daemon};
+pub use tool::{CURL, DOCKER, Daemon, GO, HELM, K3D, K3S, KUBECTL, Tool, ToolError, Version, daemon};
 
 /// Runs the built-in program this process was started as, of `programs` or of a cluster's own; `None` when it was started as
 /// itself. The first thing that a binary does, before it starts a thread.

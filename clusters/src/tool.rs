@@ -1,12 +1,8 @@
 //! Programs of others that real clusters need: which version, how it is asked for, how it is installed.
 
 use std::fmt;
-use std::time::Duration;
 
-use crate::command::{Command, CommandError};
-
-/// How long a program may take to say its version.
-const PROMPT: Duration = Duration::from_secs(15);
+use crate::command::{Command, CommandError, QUESTION};
 
 /// A program of somebody else.
 #[derive(Debug, PartialEq, Eq)]
@@ -104,18 +100,25 @@ pub static HELM: Tool = Tool {
     oldest: Version(3, 12, 0),
     install: "curl -s https://raw.githubusercontent.com/helm/helm/main/scripts/get-helm-3 | bash",
 };
-/// Go, which builds a Kubernetes.
+/// Go, which builds a Kubernetes and helm. Debian 12 has an older one.
 pub static GO: Tool = Tool {
     name: "go",
     version: &["version"],
     oldest: Version(1, 24, 0),
-    install: "apt-get install golang-go",
+    install: "curl -sL https://go.dev/dl/go1.24.4.linux-amd64.tar.gz | tar -xz -C /usr/local && ln -sf /usr/local/go/bin/go /usr/local/bin/",
+};
+/// curl, which fetches the manifests of what is installed on k3d and k3s.
+pub static CURL: Tool = Tool {
+    name: "curl",
+    version: &["--version"],
+    oldest: Version(7, 10, 3),
+    install: "apt-get install curl",
 };
 
 impl Tool {
     /// What makes it say its version.
     pub fn ask(&self) -> Command {
-        Command::new(self.name).args(self.version).within(PROMPT)
+        Command::new(self.name).args(self.version).within(QUESTION)
     }
 
     /// Reads the version from what the program said.
@@ -150,7 +153,7 @@ impl Tool {
 
     /// The remedy where `error` says that this very program is missing.
     pub(crate) fn of(program: &str) -> Option<&'static Tool> {
-        [&K3D, &DOCKER, &K3S, &KUBECTL, &HELM, &GO].into_iter().find(|tool| tool.name == program)
+        [&K3D, &DOCKER, &K3S, &KUBECTL, &HELM, &GO, &CURL].into_iter().find(|tool| tool.name == program)
     }
 }
 
@@ -178,7 +181,7 @@ pub enum Daemon {
 
 /// The question that a daemon answers.
 pub(crate) fn ask_daemon() -> Command {
-    Command::new("docker").args(["version", "--format", "{{.Server.Version}}"]).within(PROMPT)
+    Command::new("docker").args(["version", "--format", "{{.Server.Version}}"]).within(QUESTION)
 }
 
 /// Asks the Docker daemon which version it is.
@@ -202,6 +205,7 @@ mod tests {
     #[case::k3s(&K3S, "k3s version v1.33.1+k3s1 (99d91538)\ngo version go1.24.2\n", Version(1, 33, 1))]
     #[case::helm(&HELM, "v3.18.0+gcc58e3f\n", Version(3, 18, 0))]
     #[case::go(&GO, "go version go1.26.8 linux/amd64\n", Version(1, 26, 8))]
+    #[case::curl(&CURL, "curl 7.88.1 (x86_64-pc-linux-gnu) libcurl/7.88.1\n", Version(7, 88, 1))]
     #[case::kubectl(&KUBECTL, "Client Version: v1.32.4\nKustomize Version: v5.5.0\n", Version(1, 32, 4))]
     fn versions_are_read_as_they_are_printed(
         #[case] tool: &Tool,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clusters::{Command, CommandError};
+use clusters::{BUILD, Command, CommandError, Interrupted, Onlooker};
 use serde_json::Value;
 
 /// The target whose programs run in any image of a Linux machine.
@@ -23,21 +23,24 @@ pub enum OwnProgramError {
     /// The build says nothing of what it built.
     #[error("`{0}` names no executable")]
     Unnamed(String),
+    /// Whoever waited wants it no more.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
 }
 
-/// Builds it where it is not as new as the sources, which takes minutes the first time, and tells its path. `progress` hears
+/// Builds it where it is not as new as the sources, which takes minutes the first time, and tells its path. `onlooker` hears
 /// of it when that may be so.
 ///
 /// # Errors
 /// [`OwnProgramError`].
-pub fn own_program(progress: &dyn Fn(&str)) -> Result<PathBuf, OwnProgramError> {
+pub fn own_program(onlooker: &Onlooker<'_>) -> Result<PathBuf, OwnProgramError> {
     let workspace = Path::new(WORKSPACE);
     if !workspace.join("Cargo.lock").is_file() {
         return Err(OwnProgramError::NoSources(workspace.to_owned()));
     }
-    progress("building the executable of our own image (minutes the first time)");
+    onlooker.tell("building the executable of our own image (minutes the first time)");
     let build = own_build();
-    let said = build.run()?.stdout;
+    let said = onlooker.unless_stopped(build.run_for(onlooker).map_err(OwnProgramError::from))?.stdout;
     executable(&said).ok_or_else(|| OwnProgramError::Unnamed(build.to_string()))
 }
 
@@ -49,6 +52,7 @@ pub fn own_build() -> Command {
         // Nothing of the machine is needed beside it.
         .env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-C target-feature=+crt-static")
         .directory(WORKSPACE)
+        .within(BUILD)
 }
 
 /// The executable in cargo's messages, one JSON document a line.

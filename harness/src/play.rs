@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clusters::{
     Cache, Cluster, ClusterRequest, ClusterTranscript, GivenCluster, HostPorts, KubernetesCluster,
-    KubernetesPrograms, KubernetesRequest, ProgramImage, Programs, UpstreamMode, rehearse_embedded,
+    KubernetesPrograms, KubernetesRequest, Onlooker, ProgramImage, Programs, UpstreamMode, rehearse_embedded,
     rehearse_kubernetes,
 };
 use netmodel::Profile;
@@ -182,7 +182,7 @@ async fn start(wanted: &Play) -> anyhow::Result<Cluster> {
             let images = images::table(&wanted.programs, wanted.pace, wanted.seldon.model_server());
             let logs = wanted.logs();
             let request = wanted.kubernetes_request(programs, own.clone(), &images, &logs);
-            let cluster = KubernetesCluster::start(request, cache, &|_| {}).await?;
+            let cluster = KubernetesCluster::start(request, cache, &Onlooker::patient(&|_| {})).await?;
             let reached = GivenCluster::of_access("play", cluster.access()).await?;
             Ok(Cluster::Kubernetes(reached, Arc::new(cluster)))
         }

@@ -1,19 +1,24 @@
 //! `cluster up`, `cluster list`, `cluster down`.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader};
 use std::net::TcpListener;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
-use harness::clusters::{Cache, can_run_kubernetes, provision, provision_kubernetes, try_namespaces};
+use harness::clusters::{
+    Cache, Interrupted, Onlooker, can_run_kubernetes, provision, provision_kubernetes, try_namespaces,
+};
 use harness::patience::Patience;
 use harness::play::{MESH_PORT, PlayKind};
 use reports::ExitCode;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::Command;
+use tokio_util::sync::CancellationToken;
 
+use crate::given_command::runtime;
 use crate::kubernetes_command::{own_executable, with_calico};
 use crate::options::{ClusterOption, Failure, UpOptions};
+use crate::run_command::stop_on_interrupt;
 use crate::screen::{remark, say};
 use crate::seldon_command;
 use crate::standing::{Presence, Register, Standing, state_file};
@@ -35,13 +40,16 @@ pub(crate) fn up(options: UpOptions) -> Result<ExitCode, Failure> {
     options.real.refuse_for(options.cluster)?;
     Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
     seldon_command::check(&options.seldon, &[options.cluster])?;
-    seldon_command::provide(&options.seldon, None, &cache)?;
+    let stop = stop_on_interrupt()?;
+    let wish = || stop.is_cancelled();
+    let onlooker = Onlooker::new(&|line| remark(line), &wish);
+    seldon_command::provide(&options.seldon, None, &cache, &onlooker)?;
     // Provisioning speaks to the person; the holding process then finds everything there.
-    kind(&options, &cache, &|line| remark(line))?;
-    provision(&cache, &|line| remark(line)).map_err(Failure::machine)?;
+    kind(&options, &cache, &onlooker)?;
+    provision(&cache, &onlooker).map_err(Failure::machine)?;
     let register = Register::of(&cache);
     let state = register.claim(&options.name)?;
-    let outcome = check_ports(&options).and_then(|()| hold(&register, &options, state));
+    let outcome = check_ports(&options).and_then(|()| hold(&register, &options, state, &stop));
     match outcome {
         Ok(standing) => {
             describe(&standing);
@@ -70,34 +78,48 @@ pub(crate) fn holder(options: &UpOptions) -> harness::clusters::Command {
         .args(hold_arguments(options))
 }
 
-/// Starts the process that holds the cluster, and waits until it is up or will never be.
-fn hold(register: &Register, options: &UpOptions, state: File) -> Result<Standing, Failure> {
+/// Starts the process that holds the cluster, and waits until it is up or will never be. Who waits no longer has it end.
+fn hold(
+    register: &Register,
+    options: &UpOptions,
+    state: File,
+    stop: &CancellationToken,
+) -> Result<Standing, Failure> {
     let home = register.home(&options.name);
     let log = File::create(home.join(LOG)).map_err(Failure::machine)?;
     remark(format!("starting cluster {}", options.name));
-    let mut holder = Command::new("/proc/self/exe")
-        .args(["cluster", "hold"])
-        .args(hold_arguments(options))
-        .stdin(Stdio::from(state))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::from(log))
-        .process_group(0)
-        .spawn()
-        .map_err(Failure::machine)?;
-    let mut line = String::new();
-    if let Some(output) = holder.stdout.take() {
-        // The holder says one line when it is up; its output ends without one when it failed.
-        BufReader::new(output).read_line(&mut line).map_err(Failure::machine)?;
-    }
-    serde_json::from_str(&line).map_err(|_| {
-        // It has closed its output, so it is ending.
-        let _ = holder.wait();
-        Failure::machine(format!("the cluster did not come up: {}", last_words(&home.join(LOG))))
+    let mut holder = Command::new("/proc/self/exe");
+    holder.args(["cluster", "hold"]).args(hold_arguments(options));
+    holder.stdin(Stdio::from(state)).stdout(Stdio::piped()).stderr(Stdio::from(log)).process_group(0);
+    runtime()?.block_on(async {
+        let mut holder = holder.spawn().map_err(Failure::machine)?;
+        let mut line = String::new();
+        if let Some(output) = holder.stdout.take() {
+            // The holder says one line when it is up; its output ends without one when it failed.
+            let mut output = BufReader::new(output);
+            tokio::select! {
+                read = output.read_line(&mut line) => drop(read.map_err(Failure::machine)?),
+                () = stop.cancelled() => {
+                    // It ends when nobody reads what it says.
+                    drop(output);
+                    holder.wait().await.map_err(Failure::machine)?;
+                    return Err(Failure::machine(Interrupted));
+                }
+            }
+        }
+        match serde_json::from_str(&line) {
+            Ok(standing) => Ok(standing),
+            Err(_) => {
+                // It has closed its output, so it is ending.
+                let _ = holder.wait().await;
+                Err(Failure::machine(format!("the cluster did not come up: {}", last_words(&home.join(LOG)))))
+            }
+        }
     })
 }
 
 /// What is asked for, its programs provisioned.
-pub(crate) fn kind(options: &UpOptions, cache: &Cache, progress: &dyn Fn(&str)) -> Result<PlayKind, Failure> {
+pub(crate) fn kind(options: &UpOptions, cache: &Cache, onlooker: &Onlooker<'_>) -> Result<PlayKind, Failure> {
     match options.cluster {
         ClusterOption::Embedded => {
             try_namespaces().map_err(Failure::machine)?;
@@ -106,11 +128,11 @@ pub(crate) fn kind(options: &UpOptions, cache: &Cache, progress: &dyn Fn(&str)) 
         ClusterOption::Kubernetes => {
             can_run_kubernetes().map_err(Failure::machine)?;
             let calico = with_calico(options.cni.into());
-            let programs = provision_kubernetes(cache, calico, progress).map_err(Failure::machine)?;
+            let programs = provision_kubernetes(cache, calico, onlooker).map_err(Failure::machine)?;
             Ok(PlayKind::Kubernetes {
                 programs: Box::new(programs),
                 cache: cache.clone(),
-                own: own_executable(progress),
+                own: own_executable(onlooker)?,
             })
         }
         ClusterOption::Given | ClusterOption::K3d | ClusterOption::K3s => Err(unheld(options.cluster)),

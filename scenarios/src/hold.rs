@@ -10,7 +10,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use harness::clusters::{
-    Cache, HostPorts, Programs, kubeconfig, provision, unprovisioned, unprovisioned_kubernetes,
+    Cache, HostPorts, Onlooker, Programs, kubeconfig, provision, unprovisioned, unprovisioned_kubernetes,
     wait_until_unread,
 };
 use harness::patience::Patience;
@@ -36,11 +36,13 @@ pub(crate) fn run(options: UpOptions) -> Result<ExitCode, Failure> {
     let register = Register::of(&cache);
     let state = File::from(stdin().as_fd().try_clone_to_owned().map_err(Failure::machine)?);
     let stop = stop_on_interrupt()?;
+    let wish = || stop.is_cancelled();
+    let onlooker = Onlooker::new(&|_| {}, &wish);
     let wanted = wanted(
         &options,
-        provision(&cache, &|_| {}).map_err(Failure::machine)?,
-        kind(&options, &cache, &|_| {})?,
-        seldon_command::provide(&options.seldon, None, &cache)?,
+        provision(&cache, &onlooker).map_err(Failure::machine)?,
+        kind(&options, &cache, &onlooker)?,
+        seldon_command::provide(&options.seldon, None, &cache, &onlooker)?,
         &register,
     )?;
     let runtime =

@@ -7,12 +7,13 @@ use std::time::{Duration, SystemTime};
 
 use harness::Pace;
 use harness::clusters::{
-    Cache, ProgramImage, Programs, RegistryPlace, Transport, images_fingerprint, provision, push_images,
-    write_images,
+    Cache, Onlooker, ProgramImage, Programs, RegistryPlace, Transport, images_fingerprint, provision,
+    push_images, write_images,
 };
 use harness::images::{needed, own};
 use harness::seldon::SeldonSource;
 use reports::ExitCode;
+use tokio_util::sync::CancellationToken;
 
 use crate::given_command::runtime;
 use crate::kubernetes_command::own_executable;
@@ -27,16 +28,17 @@ const A_DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// Does what `action` says.
 pub(crate) fn run(action: &ImagesAction) -> Result<ExitCode, Failure> {
     let cache = Cache::from_environment().map_err(Failure::machine)?;
+    let stop = stop_on_interrupt()?;
     match action {
         ImagesAction::Write { file, what } => {
             let seldon = what.source()?;
-            make(&seldon, what.pace.into(), &cache, file)?;
+            make(&seldon, what.pace.into(), &cache, file, &stop)?;
             say(format!("{} holds:", file.display()));
             needed(&seldon).iter().for_each(|image| say(format!("  {image}")));
         }
         ImagesAction::Push { registry, plain_http, what } => {
             let transport = if *plain_http { Transport::PlainHttp } else { Transport::Https };
-            push(registry, transport, what, &cache)?;
+            push(registry, transport, what, &cache, &stop)?;
         }
     }
     Ok(ExitCode::AllPassed)
@@ -48,10 +50,10 @@ fn push(
     transport: Transport,
     what: &ImagesOptions,
     cache: &Cache,
+    stop: &CancellationToken,
 ) -> Result<(), Failure> {
     let seldon = what.source()?;
-    let archive = kept(&seldon, what.pace.into(), cache)?;
-    let stop = stop_on_interrupt()?;
+    let archive = kept(&seldon, what.pace.into(), cache, stop)?;
     runtime()?.block_on(async {
         tokio::select! {
             pushed = push_images(&archive, registry, transport, &|line| remark(line)) => pushed.map_err(Failure::machine),
@@ -64,20 +66,34 @@ fn push(
 }
 
 /// Writes what a mesh of `seldon` needs to `file`.
-fn make(seldon: &SeldonSource, pace: Pace, cache: &Cache, file: &Path) -> Result<(), Failure> {
-    let (images, executable) = ingredients(seldon, pace, cache)?;
+fn make(
+    seldon: &SeldonSource,
+    pace: Pace,
+    cache: &Cache,
+    file: &Path,
+    stop: &CancellationToken,
+) -> Result<(), Failure> {
+    let wish = || stop.is_cancelled();
+    let (images, executable) = ingredients(seldon, pace, cache, &Onlooker::new(&|line| remark(line), &wish))?;
     remark("making images of the provisioned programs");
     write_images(&images, &executable, file).map_err(Failure::machine)
 }
 
 /// The archive of what a mesh of `seldon` needs, in the cache under a name that tells what it holds: written once.
-pub(crate) fn kept(seldon: &SeldonSource, pace: Pace, cache: &Cache) -> Result<PathBuf, Failure> {
-    let (images, executable) = ingredients(seldon, pace, cache)?;
+pub(crate) fn kept(
+    seldon: &SeldonSource,
+    pace: Pace,
+    cache: &Cache,
+    stop: &CancellationToken,
+) -> Result<PathBuf, Failure> {
+    let wish = || stop.is_cancelled();
+    let onlooker = Onlooker::new(&|line| remark(line), &wish);
+    let (images, executable) = ingredients(seldon, pace, cache, &onlooker)?;
     let content = images_fingerprint(&images, &executable)
         .map_err(|(file, error)| Failure::machine(format!("cannot read {}: {error}", file.display())))?;
     let file = archive(cache, &content);
     // Another run may be about to write it, too.
-    let _guard = cache.lock(|| remark("waiting for another run")).map_err(Failure::machine)?;
+    let _guard = cache.lock(&onlooker).map_err(Failure::machine)?;
     if !is_kept(&file).map_err(Failure::machine)? {
         forget_old_archives(cache);
         remark("making images of the provisioned programs");
@@ -112,10 +128,10 @@ fn ingredients(
     seldon: &SeldonSource,
     pace: Pace,
     cache: &Cache,
+    onlooker: &Onlooker<'_>,
 ) -> Result<(Vec<ProgramImage>, PathBuf), Failure> {
-    let tell = |line: &str| remark(line);
-    let programs = provision(cache, &tell).map_err(Failure::machine)?;
-    let executable = match own_executable(&tell) {
+    let programs = provision(cache, onlooker).map_err(Failure::machine)?;
+    let executable = match own_executable(onlooker)? {
         Some(own) => own,
         None => std::env::current_exe().map_err(Failure::machine)?,
     };

@@ -6,13 +6,13 @@ use std::sync::Arc;
 
 use harness::clusters::{
     Cache, ClusterTranscript, GivenCluster, HostPorts, KubernetesCluster, KubernetesPrograms,
-    KubernetesRequest, ProgramImage, WithCalico, can_run_kubernetes, provision, provision_kubernetes,
-    rehearse_kubernetes, unprovisioned, unprovisioned_kubernetes,
+    KubernetesRequest, Onlooker, ProgramImage, WithCalico, can_run_kubernetes, provision,
+    provision_kubernetes, rehearse_kubernetes, unprovisioned, unprovisioned_kubernetes,
 };
 use harness::given::{ClusterScope, Foothold};
 use harness::ground::{Ground, Policies};
 use harness::images;
-use harness::own_program::own_program;
+use harness::own_program::{OwnProgramError, own_program};
 use harness::seldon::ModelServer;
 use harness::{Pace, Profile};
 use tokio::runtime::Runtime;
@@ -25,12 +25,16 @@ use crate::screen::remark;
 pub(crate) const CONTEXT: &str = "kubernetes";
 
 /// The small executable of our own images, or none, with the reason said: then they hold this whole program.
-pub(crate) fn own_executable(progress: &dyn Fn(&str)) -> Option<PathBuf> {
-    match own_program(progress) {
-        Ok(path) => Some(path),
+///
+/// # Errors
+/// That it was interrupted.
+pub(crate) fn own_executable(onlooker: &Onlooker<'_>) -> Result<Option<PathBuf>, Failure> {
+    match own_program(onlooker) {
+        Ok(path) => Ok(Some(path)),
+        Err(error @ OwnProgramError::Interrupted(_)) => Err(Failure::machine(error)),
         Err(error) => {
-            progress(&format!("images hold this whole program, as there is no smaller one: {error}"));
-            None
+            onlooker.tell(&format!("images hold this whole program, as there is no smaller one: {error}"));
+            Ok(None)
         }
     }
 }
@@ -109,10 +113,11 @@ impl StartedCluster {
         stop: &CancellationToken,
     ) -> Result<StartedCluster, Failure> {
         can_run_kubernetes().map_err(Failure::machine)?;
-        let tell = |line: &str| remark(line);
+        let wish = || stop.is_cancelled();
+        let onlooker = Onlooker::new(&|line| remark(line), &wish);
         let calico = with_calico(profile);
-        let programs = provision(cache, &tell).map_err(Failure::machine)?;
-        let node = provision_kubernetes(cache, calico, &tell).map_err(Failure::machine)?;
+        let programs = provision(cache, &onlooker).map_err(Failure::machine)?;
+        let node = provision_kubernetes(cache, calico, &onlooker).map_err(Failure::machine)?;
         let ledgers = tempfile::tempdir().map_err(Failure::machine)?;
         // Cases run on runtimes of their own, one after the other: this one goes on beside them.
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -122,12 +127,13 @@ impl StartedCluster {
             .map_err(Failure::machine)?;
         let table = images::table(&programs, options.pace.into(), options.seldon.source()?.model_server());
         let logs = logs(records, profile);
-        let request = request(profile, options.pace.into(), &node, &table, own_executable(&tell), &logs);
+        let own = own_executable(&onlooker)?;
+        let request = request(profile, options.pace.into(), &node, &table, own, &logs);
         remark(format!("starting a Kubernetes with {profile}; its logs: {}", logs.display()));
         let began = std::time::Instant::now();
         let (cluster, foothold) = runtime.block_on(async {
             let started = tokio::select! {
-                started = KubernetesCluster::start(request, cache, &tell) => started.map_err(Failure::machine)?,
+                started = KubernetesCluster::start(request, cache, &onlooker) => started.map_err(Failure::machine)?,
                 () = stop.cancelled() => return Err(Failure::machine("interrupted")),
             };
             let reached =

@@ -11,6 +11,7 @@ mod kubernetes_command;
 mod lent_command;
 mod live_line;
 mod options;
+mod provision_command;
 mod real_command;
 mod real_options;
 mod refused_contexts;
@@ -50,6 +51,7 @@ fn act(options: Options) -> ExitCode {
         Action::List(options) => run_command::list(&options),
         Action::Doctor(options) if options.given.at.context.is_some() => given_command::examine(&options),
         Action::Doctor(_) => doctor_command::run(),
+        Action::Provision(options) => provision_command::run(&options),
         Action::Diagnose(options) => diagnose_command::run(options),
         Action::Images(action) => images_command::run(&action),
         Action::Undo(options) => given_command::undo(&options),

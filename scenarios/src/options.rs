@@ -5,6 +5,7 @@ mod images;
 mod merging;
 mod mirror;
 mod model_server;
+mod provisioning;
 mod reporting;
 mod shards;
 
@@ -20,6 +21,7 @@ pub(crate) use images::{ImagesAction, ImagesOptions};
 pub(crate) use merging::{MergeOptions, ReportsAction};
 pub(crate) use mirror::MirrorAction;
 pub(crate) use model_server::ModelServerOption;
+pub(crate) use provisioning::{ProvisionOptions, Provisions};
 pub(crate) use reporting::{ReportFiles, ReportOptions};
 use reports::ExitCode;
 use scenarios::Shard;
@@ -71,6 +73,8 @@ pub(crate) enum Action {
     List(Selection),
     /// Say what this machine has and lacks; with --context, what a given cluster does, and what would be touched there.
     Doctor(DoctorOptions),
+    /// Fetch and build programs into the cache, before a run asks for them; needs no root.
+    Provision(ProvisionOptions),
     /// Say what is wrong with a mesh that somebody runs; changes nothing. 0: nothing, 1: this, 3: it cannot be seen.
     Diagnose(DiagnoseOptions),
     /// Put a given cluster back as it was before a run that was killed, from whatever machine.

@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use harness::clusters::{
-    Cache, Helm, HelmError, ImageSource, Listed, Plan, RealCluster, RealError, RealRequest, ReleaseLock,
-    Swept, Usage, list_real, real_clusters, sweep, transcript,
+    Cache, Helm, HelmError, ImageSource, Listed, Onlooker, Plan, RealCluster, RealError, RealRequest,
+    ReleaseLock, Swept, Usage, list_real, real_clusters, sweep, transcript,
 };
 use harness::given::Foothold;
 use harness::seldon::{SeldonSource, locked};
@@ -61,7 +61,7 @@ pub(crate) fn take(
     else {
         return Err(Failure::usage(format!("{} is started otherwise", cluster.word())));
     };
-    let request = with_images(request, &options.real, &seldon, options.pace.into(), cache)?;
+    let request = with_images(request, &options.real, &seldon, options.pace.into(), cache, stop)?;
     let real = start(&request, &options.real, cache, stop)?;
     let foothold = given_command::take_ours(&real, options, cache, stop)?;
     Ok((foothold, real))
@@ -74,11 +74,12 @@ fn with_images(
     seldon: &SeldonSource,
     pace: Pace,
     cache: &Cache,
+    stop: &CancellationToken,
 ) -> Result<RealRequest, Failure> {
     if options.images == ImagesOption::Present {
         return Ok(request);
     }
-    let kept = images_command::kept(seldon, pace, cache)?;
+    let kept = images_command::kept(seldon, pace, cache, stop)?;
     for source in &mut request.images {
         if let ImageSource::Archive { file, .. } = source
             && *file == unmade(cache)
@@ -111,8 +112,8 @@ pub(crate) fn comes_up_empty(options: &UpOptions, request: &RealRequest) -> Resu
 pub(crate) fn up(options: &UpOptions, request: &RealRequest, cache: &Cache) -> Result<ExitCode, Failure> {
     comes_up_empty(options, request)?;
     let (real, seldon) = (&options.real, &options.seldon.source()?);
-    let request = with_images(request.clone(), real, seldon, options.pace.into(), cache)?;
     let stop = crate::run_command::stop_on_interrupt()?;
+    let request = with_images(request.clone(), real, seldon, options.pace.into(), cache, &stop)?;
     let cluster = start(&request, &real.outliving(), cache, &stop)?;
     say(format!("cluster {} is up ({} {})", request.name, request.provider, request.network));
     say(format!("  export KUBECONFIG={}", cluster.kubeconfig().display()));
@@ -196,13 +197,17 @@ pub(crate) fn gc(names: &[String]) -> Result<ExitCode, Failure> {
 /// `mirror pull` and `mirror push`.
 pub(crate) fn mirror(action: MirrorAction) -> Result<ExitCode, Failure> {
     let lock = images_lock()?;
+    let stop = crate::run_command::stop_on_interrupt()?;
+    let wish = || stop.is_cancelled();
     let absolute = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let (plan, dry_run) = match action {
         MirrorAction::Pull { directory, seldon, image, dry_run } => {
             let releases = seldon.iter().map(mirrored).collect::<Result<Vec<_>, _>>()?;
             let (helm, mut plan) = helm_for(&releases, |cache| match dry_run {
                 true => Helm::unprovided(cache),
-                false => Ok((Helm::provide(cache, &|line| remark(line))?, Plan::new())),
+                false => {
+                    Ok((Helm::provide(cache, &Onlooker::new(&|line| remark(line), &wish))?, Plan::new()))
+                }
             })?;
             let releases: Vec<(&ReleaseLock, &Helm)> =
                 releases.iter().flat_map(|release| helm.as_ref().map(|helm| (release, helm))).collect();
@@ -218,7 +223,7 @@ pub(crate) fn mirror(action: MirrorAction) -> Result<ExitCode, Failure> {
             say(transcript(&plan));
             Ok(ExitCode::AllPassed)
         }
-        false => carry_out(&plan),
+        false => carry_out(&plan, &stop),
     }
 }
 
@@ -245,10 +250,9 @@ fn helm_for(
     Ok((Some(helm), plan))
 }
 
-fn carry_out(plan: &Plan) -> Result<ExitCode, Failure> {
-    let stop = crate::run_command::stop_on_interrupt()?;
+fn carry_out(plan: &Plan, stop: &CancellationToken) -> Result<ExitCode, Failure> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Failure::machine)?;
-    runtime.block_on(plan.carry_out_alone(&stop, &|what| remark(what))).map_err(Failure::machine)?;
+    runtime.block_on(plan.carry_out_alone(stop, &|what| remark(what))).map_err(Failure::machine)?;
     Ok(ExitCode::AllPassed)
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use harness::Profile;
-use harness::clusters::{Cache, Cluster, RealCluster, kubeconfig, provision, try_namespaces};
+use harness::clusters::{Cache, Cluster, Onlooker, RealCluster, kubeconfig, provision, try_namespaces};
 use harness::ground::Ground;
 use harness::patience::Patience;
 use harness::run::Settings;
@@ -70,7 +70,10 @@ pub(crate) fn run(options: RunOptions) -> Result<ExitCode, Failure> {
     let destinations = Destinations::check(&options.reports, &cache)?;
     let patience = Patience::from_environment(options.pace.into()).map_err(Failure::usage)?;
     let stop = stop_on_interrupt()?;
-    let seldon = seldon_command::provide(&options.seldon, options.real.mirror.as_deref(), &cache)?;
+    let wish = || stop.is_cancelled();
+    let onlooker = Onlooker::new(&|line| remark(line), &wish);
+    let mirror = options.real.mirror.as_deref();
+    let seldon = seldon_command::provide(&options.seldon, mirror, &cache, &onlooker)?;
     let began = Instant::now();
     let (mut ends, mut failure) = (Vec::new(), None);
     for pass in passes(&options.cluster, &cases) {
@@ -289,7 +292,9 @@ fn ground(pass: &Pass, run: &Run<'_>, cache: &Cache) -> Result<(Ground, Standing
         ClusterOption::Embedded => {
             // Before minutes of fetching: nothing can run where there are no namespaces.
             try_namespaces().map_err(Failure::machine)?;
-            let programs = provision(cache, &|line| remark(line)).map_err(Failure::machine)?;
+            let wish = || run.stop.is_cancelled();
+            let onlooker = Onlooker::new(&|line| remark(line), &wish);
+            let programs = provision(cache, &onlooker).map_err(Failure::machine)?;
             Ok((Ground::Embedded(programs), Standing::Nothing))
         }
         ClusterOption::Given => {

@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use harness::clusters::Cache;
+use harness::clusters::{Cache, Onlooker};
 use harness::seldon::{Release, Seldon, SeldonError, SeldonSource};
 
 use crate::options::{ClusterOption, Failure, SeldonOptions};
-use crate::screen::remark;
 
 /// The release whose image names clusters know that pull nothing.
 const STOOD_IN: Release = Release::V2_9_1;
@@ -45,10 +44,9 @@ pub(crate) fn provide(
     options: &SeldonOptions,
     mirror: Option<&Path>,
     cache: &Cache,
+    onlooker: &Onlooker<'_>,
 ) -> Result<Seldon, Failure> {
-    let source = options.source()?;
-    let provided = Seldon::provide(&source, &options.seldon_image, mirror, cache, &|line| remark(line));
-    provided.map_err(failed)
+    Seldon::provide(&options.source()?, &options.seldon_image, mirror, cache, onlooker).map_err(failed)
 }
 
 /// Whose fault it is.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use harness::Pace;
-use harness::clusters::{Cache, provision, try_namespaces};
+use harness::clusters::{Cache, Onlooker, provision, try_namespaces};
 use harness::ground::Ground;
 use harness::patience::Patience;
 use harness::run::{Keep, Settings};
@@ -17,7 +17,7 @@ pub fn settings_under_test(records: PathBuf) -> anyhow::Result<Settings> {
     let patience = Patience::from_environment(Pace::FAST)?;
     // Before minutes of fetching: nothing can run where there are no namespaces.
     try_namespaces().map_err(anyhow::Error::msg)?;
-    let programs = provision(&Cache::from_environment()?, &|line| eprintln!("{line}"))?;
+    let programs = provision(&Cache::from_environment()?, &Onlooker::patient(&|line| eprintln!("{line}")))?;
     let ground = Ground::Embedded(programs);
     let seldon = Seldon::StandIn(ModelServer::MlServer);
     Ok(Settings {

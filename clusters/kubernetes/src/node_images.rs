@@ -1,10 +1,11 @@
 //! Images for containerd: loaded once into a directory that later clusters copy, with links where files never change.
 
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use embedded::supervision::{Privilege, supervise};
@@ -18,6 +19,11 @@ use crate::spec::NodePrograms;
 
 /// Name of the built-in program that loads images.
 pub const LOADER: &str = "kubernetes-images";
+
+/// How often somebody's wish to stop is looked at.
+const GLANCE: Duration = Duration::from_millis(100);
+/// How long containerd may take.
+const LIMIT: Duration = Duration::from_secs(10 * 60);
 
 /// Why images could not be loaded.
 #[derive(Debug, thiserror::Error)]
@@ -34,15 +40,16 @@ struct Order {
 }
 
 /// Loads `archives` (see the crate `image`) into containerd's directory `root`, which exists and is empty. Needs root;
-/// takes as long as unpacking takes. `visible` as in [`crate::NodeSpec`].
+/// takes as long as unpacking takes, or until `stop` says so or its time is over. `visible` as in [`crate::NodeSpec`].
 ///
 /// # Errors
-/// What containerd said.
+/// What containerd said, or that it was not let say anything.
 pub fn load_images(
     programs: &NodePrograms,
     archives: &[PathBuf],
     root: &Path,
     visible: &[PathBuf],
+    stop: &dyn Fn() -> bool,
 ) -> Result<(), ImagesError> {
     let order = Order {
         programs: programs.clone(),
@@ -60,16 +67,37 @@ pub fn load_images(
         let mut line = serde_json::to_string(&order)?;
         line.push('\n');
         (&ours).write_all(line.as_bytes())?;
-        let mut answer = String::new();
-        BufReader::new(&ours).read_line(&mut answer)?;
+        let answer = answered(&ours, stop);
+        // Without anybody to answer to, it ends.
+        drop(ours);
         child.wait()?;
-        Ok(answer)
+        answer
     };
     match told().map(|answer| answer.trim().to_owned()) {
         Ok(answer) if answer == "done" => Ok(()),
         Ok(answer) if answer.is_empty() => Err(ImagesError("the loader ended without an answer".into())),
         Ok(answer) => Err(ImagesError(answer)),
         Err(error) => Err(ImagesError(format!("{error:#}"))),
+    }
+}
+
+/// What the loader answers; what it has not answered when it is told to end, is nothing.
+fn answered(loader: &UnixStream, stop: &dyn Fn() -> bool) -> anyhow::Result<String> {
+    loader.set_read_timeout(Some(GLANCE))?;
+    let (mut reader, mut answer, began) = (BufReader::new(loader), String::new(), Instant::now());
+    loop {
+        match reader.read_line(&mut answer) {
+            Ok(_) => return Ok(answer),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                anyhow::ensure!(!stop(), "interrupted");
+                anyhow::ensure!(
+                    began.elapsed() < LIMIT,
+                    "containerd has not taken them within {} s",
+                    LIMIT.as_secs()
+                );
+            }
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 

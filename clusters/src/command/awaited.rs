@@ -2,51 +2,84 @@
 
 use std::process::Stdio;
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use tokio::io::AsyncReadExt;
 
-use super::{Command, CommandError, Output};
+use super::{Command, CommandError, Output, die_with_us};
 
 impl Command {
-    /// Runs the program to its end. It is killed when nobody waits for that any more, and with this process: who gives up
-    /// on it can rely on its changing nothing from then on.
+    /// Runs the program to its end, or to the end of its time. It and what it started are killed when nobody waits for that
+    /// any more, and it with this process: who gives up on it can rely on its changing nothing from then on.
     ///
     /// # Errors
     /// As [`Command::run`].
     pub async fn awaited(&self) -> Result<Output, CommandError> {
-        let start = |source| CommandError::Start { command: self.to_string(), source };
-        let mut command = tokio::process::Command::new(&self.program);
-        if let Some(directory) = &self.directory {
-            command.current_dir(directory);
-        }
-        command.args(&self.arguments).envs(self.environment.iter().map(|(name, value)| (name, value)));
-        command.stdin(Stdio::null()).kill_on_drop(true);
-        die_with_us(&mut command);
-        let ended = command.output().await.map_err(start)?;
+        let start = |source| self.cannot_start(source);
+        let mut prepared = self.prepared();
+        prepared.stdin(Stdio::null());
+        die_with_us(&mut prepared);
+        let mut child = tokio::process::Command::from(prepared).kill_on_drop(true).spawn().map_err(start)?;
+        let mut group = Group::of(child.id());
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let (mut stdout, mut stderr) = (child.stdout.take(), child.stderr.take());
+        let ended = tokio::time::timeout(self.time(), async {
+            tokio::join!(drain(&mut stdout, &mut out), drain(&mut stderr, &mut err));
+            let ended = child.wait().await;
+            group.forget();
+            ended
+        });
+        let ended = ended.await;
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        let (stdout, stderr) = (text(&ended.stdout), text(&ended.stderr));
-        if ended.status.success() {
-            Ok(Output { stdout, stderr })
-        } else {
-            Err(CommandError::Failed { command: self.to_string(), status: ended.status, stdout, stderr })
+        match ended {
+            Ok(status) => self.judged(status.map_err(start)?, text(&out), text(&err)),
+            Err(_) => {
+                drop(group);
+                Err(CommandError::Expired {
+                    command: self.to_string(),
+                    limit: self.time(),
+                    stdout: text(&out),
+                    stderr: text(&err),
+                })
+            }
         }
     }
 }
 
-/// The kernel kills the program when the thread that starts it is gone, which a kill of this process is, too.
-#[expect(
-    unsafe_code,
-    reason = "a closure between fork and exec; it makes one system call and allocates nothing"
-)]
-fn die_with_us(command: &mut tokio::process::Command) {
-    let ask = || nix::sys::prctl::set_pdeathsig(Signal::SIGKILL).map_err(std::io::Error::from);
-    // SAFETY: prctl is safe to call there, and an errno becomes an error without allocation.
-    unsafe { command.pre_exec(ask) };
+/// What was read before an error is still worth showing.
+async fn drain(pipe: &mut Option<impl AsyncReadExt + Unpin>, to: &mut Vec<u8>) {
+    if let Some(pipe) = pipe {
+        let _ = pipe.read_to_end(to).await;
+    }
+}
+
+/// A program's process group, killed when this is dropped. As long as nobody has waited for the program, the number is
+/// nobody else's.
+struct Group(Option<Pid>);
+
+impl Group {
+    fn of(id: Option<u32>) -> Group {
+        Group(id.and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
+    }
+
+    /// Somebody has waited for the program.
+    fn forget(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        if let Some(group) = self.0 {
+            // That nothing of the group is left is no failure.
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tokio::io::AsyncReadExt;
 
     #[tokio::test]
     async fn it_ends_as_the_blocking_way_does() {
@@ -55,6 +88,20 @@ mod tests {
         assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("one\n", "bad\n"));
         let (one, other) = (shell("echo no >&2; exit 7").awaited().await, shell("echo no >&2; exit 7").run());
         assert_eq!(one.unwrap_err().to_string(), other.unwrap_err().to_string());
+    }
+
+    #[tokio::test]
+    async fn time_that_is_over_ends_it_with_what_it_started() {
+        let (writer, mut reader) = tokio::net::unix::pipe::pipe().unwrap();
+        let writer = writer.into_blocking_fd().unwrap();
+        let path = format!("/proc/{}/fd/{}", std::process::id(), std::os::fd::AsRawFd::as_raw_fd(&writer));
+        // The grandchild holds the pipe.
+        let script = format!("echo begun; exec 3>{path}; tail -f /dev/null & wait");
+        let command = Command::new("sh").args(["-c", &script]).within(std::time::Duration::from_millis(500));
+        let error = command.awaited().await.unwrap_err().to_string();
+        assert!(error.contains("did not end within 0.5 s and was killed; it had said: begun"), "{error}");
+        drop(writer);
+        assert_eq!(reader.read_to_end(&mut Vec::new()).await.unwrap(), 0);
     }
 
     /// A program that holds a pipe open for as long as it lives, and says that it does.

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::os::unix::process::CommandExt;
 use std::process::Stdio;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
@@ -12,7 +11,7 @@ use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, waitid};
 use nix::unistd::Pid;
 
-use super::{Command, CommandError, Output};
+use super::{Command, CommandError, Output, die_with_us};
 
 /// How often somebody's wish to stop is looked at.
 const GLANCE: Duration = Duration::from_millis(100);
@@ -28,20 +27,58 @@ enum Event {
     Ended,
 }
 
+/// How a program is attended while it runs.
+pub(super) struct Attendance<'a> {
+    /// Its standard input, for the sake of its lock.
+    pub(super) held: Option<&'a File>,
+    /// Whether it is to be killed.
+    pub(super) stop: &'a dyn Fn() -> bool,
+    /// Is given each line as it comes.
+    pub(super) line: &'a mut dyn FnMut(&str),
+}
+
+/// What came of one output, and how much of it was shown.
+#[derive(Default)]
+struct Stream {
+    bytes: Vec<u8>,
+    shown: usize,
+}
+
+impl Stream {
+    fn take(&mut self, bytes: &[u8], line: &mut dyn FnMut(&str)) {
+        self.bytes.extend(bytes);
+        while let Some(length) = self.bytes[self.shown..].iter().position(|&byte| byte == b'\n') {
+            line(&String::from_utf8_lossy(&self.bytes[self.shown..self.shown + length]));
+            self.shown += length + 1;
+        }
+    }
+
+    /// Shows a last line that was not ended.
+    fn end(&self, line: &mut dyn FnMut(&str)) {
+        if self.shown < self.bytes.len() {
+            line(&String::from_utf8_lossy(&self.bytes[self.shown..]));
+        }
+    }
+
+    fn text(&self) -> String {
+        String::from_utf8_lossy(&self.bytes).into_owned()
+    }
+}
+
 /// What is known of a running program.
 #[derive(Default)]
 struct Seen {
-    out: Vec<u8>,
-    err: Vec<u8>,
+    out: Stream,
+    err: Stream,
     silent: u8,
     ended: bool,
 }
 
 impl Seen {
-    fn take(&mut self, event: Event) {
+    fn take(&mut self, event: Event, line: &mut dyn FnMut(&str)) {
         match event {
-            Event::Out(bytes) => self.out.extend(bytes),
-            Event::Err(bytes) => self.err.extend(bytes),
+            Event::Out(bytes) => self.out.take(&bytes, line),
+            Event::Err(bytes) => self.err.take(&bytes, line),
             Event::Silent => self.silent += 1,
             Event::Ended => self.ended = true,
         }
@@ -51,11 +88,6 @@ impl Seen {
     fn is_over(&self) -> bool {
         self.silent == 2 && self.ended
     }
-
-    fn text(&self) -> (String, String) {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        (text(&self.out), text(&self.err))
-    }
 }
 
 /// Why a program was killed.
@@ -64,18 +96,19 @@ enum Why {
     Wish,
 }
 
-pub(super) fn run(
-    command: &Command,
-    held: Option<&File>,
-    stop: &dyn Fn() -> bool,
-) -> Result<Output, CommandError> {
+pub(super) fn run(command: &Command, mut attendance: Attendance<'_>) -> Result<Output, CommandError> {
+    let held = attendance.held;
     let start = |source| command.cannot_start(source);
     let input = match (&command.input, held) {
         (Some(_), _) => Stdio::piped(),
         (None, Some(file)) => Stdio::from(file.try_clone().map_err(start)?),
         (None, None) => Stdio::null(),
     };
-    let mut child = command.prepared().stdin(input).process_group(0).spawn().map_err(start)?;
+    let mut prepared = command.prepared();
+    if held.is_none() {
+        die_with_us(&mut prepared);
+    }
+    let mut child = prepared.stdin(input).spawn().map_err(start)?;
     let group = Pid::from_raw(i32::try_from(child.id()).map_err(std::io::Error::other).map_err(start)?);
     let (tell, told) = channel();
     if let (Some(mut pipe), Some(text)) = (child.stdin.take(), command.input.clone()) {
@@ -94,17 +127,20 @@ pub(super) fn run(
         tell.send(Event::Ended)
     });
     let mut seen = Seen::default();
-    let killed = watch(&told, &mut seen, command.limit, stop);
+    let killed = watch(&told, &mut seen, command.time(), &mut attendance);
+    let line = attendance.line;
     if killed.is_some() {
         // What it started is left when it has ended itself. That nothing of the group is left is no failure.
         let _ = killpg(group, Signal::SIGKILL);
         let until = Instant::now() + LAST_WORDS;
         while !seen.is_over() {
             let Ok(event) = told.recv_timeout(until.saturating_duration_since(Instant::now())) else { break };
-            seen.take(event);
+            seen.take(event, line);
         }
     }
-    let (stdout, stderr) = seen.text();
+    seen.out.end(line);
+    seen.err.end(line);
+    let (stdout, stderr) = (seen.out.text(), seen.err.text());
     let line = || command.to_string();
     let status = child.wait().map_err(start)?;
     match killed {
@@ -118,22 +154,23 @@ pub(super) fn run(
 fn watch(
     told: &Receiver<Event>,
     seen: &mut Seen,
-    limit: Option<Duration>,
-    stop: &dyn Fn() -> bool,
+    limit: Duration,
+    attendance: &mut Attendance<'_>,
 ) -> Option<Why> {
     let began = Instant::now();
     while !seen.is_over() {
-        if stop() {
+        if (attendance.stop)() {
             return Some(Why::Wish);
         }
-        let left = limit.map_or(GLANCE, |limit| limit.saturating_sub(began.elapsed()));
+        // Also of a program that never stops talking.
+        let left = limit.saturating_sub(began.elapsed());
+        if left.is_zero() {
+            return Some(Why::Time(limit));
+        }
         match told.recv_timeout(left.min(GLANCE)) {
-            Ok(event) => seen.take(event),
+            Ok(event) => seen.take(event, attendance.line),
             Err(RecvTimeoutError::Disconnected) => return None,
-            Err(RecvTimeoutError::Timeout) => match limit {
-                Some(limit) if began.elapsed() >= limit => return Some(Why::Time(limit)),
-                Some(_) | None => {}
-            },
+            Err(RecvTimeoutError::Timeout) => {}
         }
     }
     None
@@ -155,6 +192,7 @@ fn listen(mut pipe: impl Read + Send + 'static, tell: Sender<Event>, event: fn(V
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::onlooker::Onlooker;
 
     fn shell(script: &str) -> Command {
         Command::new("sh").arg("-c").arg(script)
@@ -209,9 +247,29 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_never_stops_talking_is_ended_with_its_time() {
+        let limit = Duration::from_millis(300);
+        let error = shell("while :; do echo on; done").within(limit).run().unwrap_err();
+        assert!(
+            error.to_string().contains("did not end within 0.3 s and was killed; it had said: on"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn a_wish_to_stop_is_heeded() {
         let error = shell("sleep 60").run_bounded(None, &|| true).unwrap_err();
         assert_eq!(error.to_string(), "`sh -c 'sleep 60'` was interrupted");
+    }
+
+    #[test]
+    fn who_waits_sees_lines_while_it_runs_and_can_end_it_by_them() {
+        let seen = std::cell::Cell::new(0);
+        let stop = || seen.get() == 2;
+        let onlooker = Onlooker::new(&|_| {}, &stop);
+        let error =
+            shell("echo out; echo err >&2; sleep 60").run_with(&onlooker, |_| seen.set(seen.get() + 1));
+        assert!(matches!(error, Err(CommandError::Interrupted { .. })), "{error:?}");
     }
 
     #[test]

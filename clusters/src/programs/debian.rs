@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 
 use super::lock::{DebianPackage, DebianPrograms};
 use crate::cache::{self, CacheError};
-use crate::command::{Command, CommandError};
+use crate::command::{Command, CommandError, FETCH, QUESTION};
+use crate::onlooker::Onlooker;
 
 /// File below the unpacked packages that runs their `nft` with their libraries.
 pub(crate) const LAUNCHER: &str = "nft";
@@ -16,18 +17,19 @@ pub(crate) const LAUNCHER: &str = "nft";
 const DOWNLOADS: &str = "downloads";
 
 /// The system's `nft`, also where an ordinary user's `PATH` does not look, and what it says of its version.
-pub(crate) fn system_nft() -> Option<(PathBuf, String)> {
+pub(crate) fn system_nft(onlooker: &Onlooker<'_>) -> Option<(PathBuf, String)> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let places = std::env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
     places
         .map(|place| place.join("nft"))
         .filter(|nft| nft.is_file())
-        .find_map(|nft| version(&nft).ok().map(|version| (nft, version)))
+        .find_map(|nft| version(&nft, onlooker).ok().map(|version| (nft, version)))
 }
 
 /// `v1.0.6` of `nftables v1.0.6 (Lester Gooch #5)`.
-fn version(nft: &Path) -> Result<String, CommandError> {
-    let said = Command::new(nft.to_string_lossy()).arg("--version").run()?.stdout;
+fn version(nft: &Path, onlooker: &Onlooker<'_>) -> Result<String, CommandError> {
+    let ask = Command::new(nft.to_string_lossy()).arg("--version").within(QUESTION);
+    let said = ask.run_for(onlooker)?.stdout;
     Ok(said.split_whitespace().nth(1).unwrap_or("of an unknown version").to_owned())
 }
 
@@ -35,10 +37,12 @@ fn version(nft: &Path) -> Result<String, CommandError> {
 ///
 /// # Errors
 /// Why they are not.
-pub(crate) fn fit_this_machine(packages: &DebianPrograms) -> Result<(), String> {
+pub(crate) fn fit_this_machine(packages: &DebianPrograms, onlooker: &Onlooker<'_>) -> Result<(), String> {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
-    let architecture = Command::new("dpkg").arg("--print-architecture").run();
-    fit(packages, &release, architecture.map(|output| output.stdout).unwrap_or_default().trim())
+    let architecture = Command::new("dpkg").arg("--print-architecture").within(QUESTION).run_for(onlooker);
+    fit(packages, &release, architecture.map(|output| output.stdout).unwrap_or_default().trim())?;
+    let apt = Command::new("apt-get").arg("--version").within(QUESTION).run_for(onlooker);
+    apt.map(drop).map_err(|error| format!("the pinned packages are fetched by apt-get: {error}"))
 }
 
 fn fit(packages: &DebianPrograms, os_release: &str, architecture: &str) -> Result<(), String> {
@@ -46,10 +50,7 @@ fn fit(packages: &DebianPrograms, os_release: &str, architecture: &str) -> Resul
     if codename == Some(packages.release.as_str()) && architecture == packages.architecture {
         Ok(())
     } else {
-        Err(format!(
-            "the system has none, and the pinned packages are for Debian {} on {}",
-            packages.release, packages.architecture
-        ))
+        Err(format!("the pinned packages are for Debian {} on {}", packages.release, packages.architecture))
     }
 }
 
@@ -75,11 +76,11 @@ pub(crate) fn provide(
     program: &str,
     packages: &DebianPrograms,
     place: &Path,
-    progress: &dyn Fn(&str),
+    onlooker: &Onlooker<'_>,
 ) -> Result<(), DebianError> {
-    fit_this_machine(packages).map_err(DebianError::Unfit)?;
-    let configuration = dump().run()?.stdout;
-    unpack(program, packages, &without_hooks(&configuration), place, progress)
+    fit_this_machine(packages, onlooker).map_err(DebianError::Unfit)?;
+    let configuration = dump().run_for(onlooker)?.stdout;
+    unpack(program, packages, &without_hooks(&configuration), place, onlooker)
 }
 
 /// The commands of [`provide`], in order.
@@ -92,18 +93,22 @@ pub(crate) fn commands(packages: &DebianPrograms, place: &Path) -> Vec<Command> 
 }
 
 fn dump() -> Command {
-    Command::new("apt-config").arg("dump")
+    Command::new("apt-config").arg("dump").within(QUESTION)
 }
 
 fn extract(file: &Path, place: &Path) -> Command {
-    Command::new("dpkg-deb").arg("-x").arg(file).arg(place)
+    Command::new("dpkg-deb").arg("-x").arg(file).arg(place).within(FETCH)
 }
 
 /// Puts a script beside the unpacked packages that runs their `nft` with their libraries, and runs it once.
-pub(crate) fn launch_nft(packages: &DebianPrograms, place: &Path) -> Result<(), DebianError> {
+pub(crate) fn launch_nft(
+    packages: &DebianPrograms,
+    place: &Path,
+    onlooker: &Onlooker<'_>,
+) -> Result<(), DebianError> {
     write_launcher(packages, place)
         .map_err(|source| CacheError::Unwritable { directory: place.to_owned(), source })?;
-    version(&place.join(LAUNCHER))?;
+    version(&place.join(LAUNCHER), onlooker)?;
     Ok(())
 }
 
@@ -120,16 +125,16 @@ fn unpack(
     packages: &DebianPrograms,
     configuration: &str,
     place: &Path,
-    progress: &dyn Fn(&str),
+    onlooker: &Onlooker<'_>,
 ) -> Result<(), DebianError> {
     let unwritable = |source| CacheError::Unwritable { directory: place.to_owned(), source };
     let downloads = place.join(DOWNLOADS);
     let apt = Apt::prepare(configuration, &downloads).map_err(unwritable)?;
-    apt.fetch(program, &packages.packages, progress)?;
+    apt.fetch(program, &packages.packages, onlooker)?;
     for package in &packages.packages {
         let file = downloads.join(package.file(&packages.architecture));
         check(package, &file)?;
-        extract(&file, place).run()?;
+        extract(&file, place).run_for(onlooker)?;
     }
     fs::remove_dir_all(&downloads).map_err(unwritable)?;
     Ok(())
@@ -192,15 +197,15 @@ impl Apt {
         &self,
         program: &str,
         packages: &[DebianPackage],
-        progress: &dyn Fn(&str),
+        onlooker: &Onlooker<'_>,
     ) -> Result<(), CommandError> {
         let shown = |line: &str| {
             if line.starts_with("Get:") {
-                progress(&format!("  {program}: {line}"));
+                onlooker.tell(&format!("  {program}: {line}"));
             }
         };
-        self.update().run_with(shown)?;
-        self.download(packages).run_with(shown)?;
+        self.update().run_with(onlooker, shown)?;
+        self.download(packages).run_with(onlooker, shown)?;
         Ok(())
     }
 
@@ -215,7 +220,11 @@ impl Apt {
 
     /// `apt-get download` writes into the current directory.
     fn command(&self) -> Command {
-        Command::new("apt-get").arg("-q").env("APT_CONFIG", &self.configuration).directory(&self.downloads)
+        Command::new("apt-get")
+            .arg("-q")
+            .env("APT_CONFIG", &self.configuration)
+            .directory(&self.downloads)
+            .within(FETCH)
     }
 }
 

@@ -4,6 +4,10 @@ use super::*;
 use rstest::rstest;
 use sha2::{Digest, Sha256};
 
+fn patient() -> Onlooker<'static> {
+    Onlooker::patient(&|_| {})
+}
+
 fn pins(packages: Vec<DebianPackage>) -> DebianPrograms {
     DebianPrograms {
         version: "1".into(),
@@ -76,8 +80,8 @@ impl Archive {
             self.directory.path().join("sources.list").display()
         );
         let pins = pins(vec![package]);
-        let result =
-            unpack("nft", &pins, &configuration, &place, &|_| {}).and_then(|()| launch_nft(&pins, &place));
+        let result = unpack("nft", &pins, &configuration, &place, &patient())
+            .and_then(|()| launch_nft(&pins, &place, &patient()));
         (place, result)
     }
 }
@@ -116,8 +120,8 @@ fn a_version_that_the_archive_no_longer_has_is_named_with_the_remedy() {
 fn debians_own_package_loads_rules() {
     let lock = super::super::lock::Lock::read().unwrap();
     let place = tempfile::tempdir().unwrap();
-    provide("nft", &lock.nft, place.path(), &|_| {}).unwrap();
-    launch_nft(&lock.nft, place.path()).unwrap();
+    provide("nft", &lock.nft, place.path(), &patient()).unwrap();
+    launch_nft(&lock.nft, place.path(), &patient()).unwrap();
     let rules = place.path().join("rules");
     fs::write(
         &rules,

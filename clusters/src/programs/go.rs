@@ -7,10 +7,9 @@ use sha2::{Digest, Sha256};
 
 use super::ProvisionError;
 use crate::CacheError;
-use crate::command::{Command, CommandError};
-
-/// The oldest Go that builds the modules here.
-const OLDEST: (u32, u32) = (1, 24);
+use crate::command::{BUILD, Command, CommandError, QUESTION};
+use crate::onlooker::Onlooker;
+use crate::tool::{GO, Version};
 
 /// A module of ours that is built in a directory of the cache.
 pub(crate) struct Module {
@@ -42,8 +41,8 @@ pub(crate) struct Go(());
 impl Go {
     /// # Errors
     /// [`ProvisionError::NoGo`], with the remedy.
-    pub(crate) fn find() -> Result<Go, ProvisionError> {
-        let version = match ask().run() {
+    pub(crate) fn find(onlooker: &Onlooker<'_>) -> Result<Go, ProvisionError> {
+        let version = match ask().run_for(onlooker) {
             Ok(output) => output.stdout.trim().to_owned(),
             Err(CommandError::Start { .. }) => return Err(ProvisionError::NoGo { why: "not found".into() }),
             Err(error) => return Err(ProvisionError::NoGo { why: error.to_string() }),
@@ -56,7 +55,7 @@ impl Go {
         &self,
         module: &Module,
         place: &Path,
-        progress: &dyn Fn(&str),
+        onlooker: &Onlooker<'_>,
     ) -> Result<(), ProvisionError> {
         let source = source_of(module, place);
         let write = || {
@@ -64,7 +63,7 @@ impl Go {
             module.files.iter().try_for_each(|(name, text)| fs::write(source.join(name), text))
         };
         write().map_err(|source| CacheError::Unwritable { directory: place.to_owned(), source })?;
-        self.run(module.name, build(module, place), progress)
+        self.run(module.name, build(module, place), onlooker)
     }
 
     /// Builds the program of a published module, `path@version`, into `place`; the checksum database vouches for it.
@@ -73,31 +72,36 @@ impl Go {
         name: &'static str,
         module: &str,
         place: &Path,
-        progress: &dyn Fn(&str),
+        onlooker: &Onlooker<'_>,
     ) -> Result<(), ProvisionError> {
-        self.run(name, install(module, place), progress)
+        self.run(name, install(module, place), onlooker)
     }
 
     /// The directory of a module that `source`'s `go.mod` asks for.
-    pub(crate) fn module_directory(&self, module: &str, source: &Path) -> Result<String, CommandError> {
-        Ok(list(module, source).run()?.stdout.trim().to_owned())
+    pub(crate) fn module_directory(
+        &self,
+        module: &str,
+        source: &Path,
+        onlooker: &Onlooker<'_>,
+    ) -> Result<String, CommandError> {
+        Ok(list(module, source).run_for(onlooker)?.stdout.trim().to_owned())
     }
 
     fn run(
         &self,
         name: &'static str,
         command: Command,
-        progress: &dyn Fn(&str),
+        onlooker: &Onlooker<'_>,
     ) -> Result<(), ProvisionError> {
         let mut packages = 0;
         let shown = |line: &str| {
             packages += 1;
             if packages % 100 == 0 {
-                progress(&format!("  {name}: {packages} packages, {line}"));
+                onlooker.tell(&format!("  {name}: {packages} packages, {line}"));
             }
         };
         command
-            .run_with_errors(shown)
+            .run_with(onlooker, shown)
             .map(drop)
             .map_err(|source| ProvisionError::Fetch { program: name, source })
     }
@@ -105,7 +109,7 @@ impl Go {
 
 /// The command that says which Go there is.
 pub(crate) fn ask() -> Command {
-    Command::new("go").args(["env", "GOVERSION"]).env("GOTOOLCHAIN", "local")
+    Command::new("go").args(["env", "GOVERSION"]).env("GOTOOLCHAIN", "local").within(QUESTION)
 }
 
 /// The directory of a module's files while it is built in `place`.
@@ -140,6 +144,7 @@ fn go() -> Command {
         .env("GOFLAGS", "")
         .env("GOTOOLCHAIN", "local")
         .env("GOWORK", "off")
+        .within(BUILD)
 }
 
 /// Whether `go1.26.8` is one that builds our modules. What is no number is somebody's own build, and may try.
@@ -147,7 +152,7 @@ fn is_new_enough(version: &str) -> bool {
     let numbers = version.trim_start_matches("go");
     let mut parts = numbers.split(['.', 'r', 'b', '-']).map(|part| part.parse::<u32>().ok());
     match (parts.next().flatten(), parts.next().flatten()) {
-        (Some(major), Some(minor)) => (major, minor) >= OLDEST,
+        (Some(major), Some(minor)) => Version(major, minor, 0) >= GO.oldest,
         _ => true,
     }
 }

@@ -8,8 +8,10 @@ use kubernetes::{CNI_PLUGINS, CalicoPrograms, NodePrograms};
 use super::debian::{self, DebianError};
 use super::go::{Go, Module, source_of};
 use super::lock::{DebianPrograms, KubernetesPins, Lock};
-use super::{Installer, ProvisionError};
+use super::{Found, Inspected, Installer, ProvisionError, nobody};
 use crate::cache::Cache;
+use crate::onlooker::Onlooker;
+use crate::tool::GO;
 
 /// Names that programs call iptables' two multi-call programs by; Debian's package leaves the shorter ones to the system's
 /// alternatives.
@@ -19,6 +21,7 @@ const IPTABLES: [&str; 6] =
 /// What our modules and their programs are called.
 const KUBE: &str = "kube";
 const CALICO: &str = "calico-node";
+const BUILT: &str = "built from its Go module";
 /// The published module of Calico, whose definitions are copied.
 pub(super) const CALICO_MODULE: &str = "github.com/projectcalico/calico";
 
@@ -83,7 +86,7 @@ pub(super) fn calico(pins: &KubernetesPins) -> Module {
     }
 }
 
-/// Finds every program of a real Kubernetes, building and fetching those that are missing; `progress` is told each step in
+/// Finds every program of a real Kubernetes, building and fetching those that are missing; `onlooker` is told each step in
 /// a line. Without anything cached it takes about ten minutes on two processors, three more with Calico.
 ///
 /// # Errors
@@ -91,10 +94,14 @@ pub(super) fn calico(pins: &KubernetesPins) -> Module {
 pub fn provision_kubernetes(
     cache: &Cache,
     with_calico: WithCalico,
-    progress: &dyn Fn(&str),
+    onlooker: &Onlooker<'_>,
 ) -> Result<KubernetesPrograms, ProvisionError> {
     let lock = Lock::read()?;
-    let mut installer = Installer { cache, guard: None, progress };
+    // Before minutes of fetching.
+    if !built(&lock.kubernetes, with_calico).into_iter().all(|name| is_there(cache, &name)) {
+        onlooker.unless_stopped(Go::find(onlooker))?;
+    }
+    let mut installer = Installer { cache, guard: None, onlooker };
     let containers = installer.containers(&lock.containers)?;
     let kube = installer.kube(&lock.kubernetes)?;
     let coredns = installer.coredns(&lock.kubernetes.coredns)?;
@@ -103,6 +110,50 @@ pub fn provision_kubernetes(
         WithCalico::No => None,
     };
     Ok(laid_out(&lock, &containers, &kube, &coredns, calico.as_deref()))
+}
+
+/// The cache's directories of what is built with Go.
+fn built(pins: &KubernetesPins, with_calico: WithCalico) -> Vec<String> {
+    let calico = (with_calico == WithCalico::Yes).then(|| directory(&calico(pins), &pins.calico));
+    [directory(&kube(pins), &pins.version), coredns_directory(&pins.coredns)]
+        .into_iter()
+        .chain(calico)
+        .collect()
+}
+
+/// What is damaged is there: who uses it says so.
+fn is_there(cache: &Cache, name: &str) -> bool {
+    !matches!(cache.find(name), Ok(None))
+}
+
+/// What of [`provision_kubernetes`] is already there, without fetching; what cannot be had says why.
+pub(crate) fn inspect_kubernetes(cache: &Cache) -> Result<Vec<Inspected>, ProvisionError> {
+    let lock = Lock::read()?;
+    let (pins, nobody) = (&lock.kubernetes, nobody());
+    let go = Go::find(&nobody).map(drop);
+    let go = go.map_err(|_| {
+        format!("is not built, and there is no Go {} or later to build it with: see go", GO.oldest)
+    });
+    let fit = debian::fit_this_machine(&lock.containers, &nobody);
+    let fit = fit.map_err(|why| ProvisionError::NoContainers { why }.to_string());
+    let look = |name, directory: String, version: &str, how: &str, can: &Result<(), String>| {
+        let later = || {
+            format!("{version} is {how} at the first run, or by `seldon-conformance provision kubernetes`")
+        };
+        let found = match (cache.find(&directory), can) {
+            (Ok(None), Err(why)) => Found::Missing(why.clone()),
+            (found, _) => Found::in_cache(found, version.to_owned(), later()),
+        };
+        Inspected { name, found }
+    };
+    let containers = lock.containers.directory("containers");
+    let coredns = coredns_directory(&pins.coredns);
+    Ok(vec![
+        look("containerd", containers, &lock.containers.version, "fetched from Debian's packages", &fit),
+        look(KUBE, directory(&kube(pins), &pins.version), &pins.version, BUILT, &go),
+        look("coredns", coredns, &pins.coredns, BUILT, &go),
+        look(CALICO, directory(&calico(pins), &pins.calico), &pins.calico, BUILT, &go),
+    ])
 }
 
 /// Where [`provision_kubernetes`] would put them, whether they are there or not.
@@ -164,8 +215,8 @@ impl Installer<'_> {
             "provisioning containerd {}, runc, iptables and CNI plugins (once, from Debian's packages, hashes checked)",
             packages.version
         );
-        self.ensure(&packages.directory("containers"), &announcement, |place, progress| {
-            debian::provide("containers", packages, place, progress).map_err(containers_error)?;
+        self.ensure(&packages.directory("containers"), &announcement, |place, onlooker| {
+            debian::provide("containers", packages, place, onlooker).map_err(containers_error)?;
             link(place).map_err(|source| {
                 crate::CacheError::Unwritable { directory: place.to_owned(), source }.into()
             })
@@ -177,14 +228,16 @@ impl Installer<'_> {
         let announcement =
             format!("building {} {version} (once, from Go modules, hashes checked)", module.name);
         let directory = directory(&module, version);
-        self.ensure(&directory, &announcement, |place, progress| Go::find()?.build(&module, place, progress))
+        self.ensure(&directory, &announcement, |place, onlooker| {
+            Go::find(onlooker)?.build(&module, place, onlooker)
+        })
     }
 
     fn coredns(&mut self, version: &str) -> Result<PathBuf, ProvisionError> {
         let announcement = format!("building CoreDNS {version} (once, from its Go module)");
         let module = coredns_module(version);
-        self.ensure(&coredns_directory(version), &announcement, |place, progress| {
-            Go::find()?.install("coredns", &module, place, progress)
+        self.ensure(&coredns_directory(version), &announcement, |place, onlooker| {
+            Go::find(onlooker)?.install("coredns", &module, place, onlooker)
         })
     }
 
@@ -193,11 +246,11 @@ impl Installer<'_> {
         let directory = directory(&module, &pins.calico);
         let announcement =
             format!("building Calico {} (once, from its Go module, hashes checked)", pins.calico);
-        self.ensure(&directory, &announcement, |place, progress| {
-            let go = Go::find()?;
-            go.build(&module, place, progress)?;
+        self.ensure(&directory, &announcement, |place, onlooker| {
+            let go = Go::find(onlooker)?;
+            go.build(&module, place, onlooker)?;
             let fetched = go
-                .module_directory(CALICO_MODULE, &source_of(&module, place))
+                .module_directory(CALICO_MODULE, &source_of(&module, place), onlooker)
                 .map_err(|source| ProvisionError::Fetch { program: "Calico's definitions", source })?;
             copy_definitions(Path::new(&fetched), &place.join("definitions")).map_err(|source| {
                 crate::CacheError::Unwritable { directory: place.to_owned(), source }.into()

@@ -2,15 +2,20 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::ProvisionError;
-use crate::command::Command;
+use crate::command::{BUILD, Command};
+use crate::onlooker::Onlooker;
 
 const CANDIDATES: [&str; 5] = ["python3", "python3.12", "python3.11", "python3.10", "/usr/bin/python3"];
 
-const QUESTION: &str = r#"
+/// How long it may take to import pip, also from a disk that is busy.
+const IMPORT: Duration = Duration::from_secs(60);
+
+const ABOUT_ITSELF: &str = r#"
 import json, os, sys, sysconfig, pip
 library = {os.path.realpath(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib")}
 print(json.dumps({"executable": sys.executable, "major": sys.version_info[0], "minor": sys.version_info[1],
@@ -41,22 +46,29 @@ struct Answer {
 
 impl Python {
     /// The first usable Python on `PATH`: 3.10 to 3.12 (MLServer 1.7.1's range with our pins), with pip.
-    pub(crate) fn find() -> Result<Python, ProvisionError> {
+    pub(crate) fn find(onlooker: &Onlooker<'_>) -> Result<Python, ProvisionError> {
         let mut tried = Vec::new();
         for candidate in CANDIDATES {
-            match Python::ask(candidate) {
+            match Python::ask(candidate, onlooker) {
                 Ok(python) => return Ok(python),
-                Err(reason) => tried.push(format!("{candidate}: {reason}")),
+                Err(reason) => {
+                    onlooker.go_on()?;
+                    tried.push(format!("{candidate}: {reason}"));
+                }
             }
         }
         Err(ProvisionError::NoPython { tried: tried.join("; ") })
     }
 
-    fn ask(candidate: &str) -> Result<Python, String> {
-        let output = Command::new(candidate).args(["-c", QUESTION]).run().map_err(|error| match error {
-            crate::CommandError::Start { .. } => "not found".to_owned(),
-            error => error.stderr().lines().last().unwrap_or("cannot run").trim().to_owned(),
-        })?;
+    fn ask(candidate: &str, onlooker: &Onlooker<'_>) -> Result<Python, String> {
+        let output =
+            Command::new(candidate).args(["-c", ABOUT_ITSELF]).within(IMPORT).run_for(onlooker).map_err(
+                |error| match error {
+                    crate::CommandError::Start { .. } => "not found".to_owned(),
+                    crate::CommandError::Expired { .. } => error.to_string(),
+                    error => error.stderr().lines().last().unwrap_or("cannot run").trim().to_owned(),
+                },
+            )?;
         let answer: Answer = serde_json::from_str(output.stdout.trim()).map_err(|error| error.to_string())?;
         let version = format!("{}.{}.{}", answer.major, answer.minor, answer.micro);
         if answer.major != 3 || !(10..=12).contains(&answer.minor) {
@@ -76,7 +88,7 @@ impl Python {
         program: &'static str,
         requirements: &str,
         place: &Path,
-        progress: &dyn Fn(&str),
+        onlooker: &Onlooker<'_>,
     ) -> Result<(), ProvisionError> {
         let file = requirements_of(place);
         fs::write(&file, requirements)
@@ -85,10 +97,13 @@ impl Python {
         let shown = |line: &str| {
             let step = line.trim();
             if ["Collecting", "Downloading", "Installing"].iter().any(|verb| step.starts_with(verb)) {
-                progress(&format!("  {program}: {}", step.chars().take(100).collect::<String>()));
+                onlooker.tell(&format!("  {program}: {}", step.chars().take(100).collect::<String>()));
             }
         };
-        install.run_with(shown).map(|_| ()).map_err(|source| ProvisionError::Fetch { program, source })
+        install
+            .run_with(onlooker, shown)
+            .map(|_| ())
+            .map_err(|source| ProvisionError::Fetch { program, source })
     }
 }
 
@@ -108,4 +123,5 @@ pub(crate) fn install(python: &Path, place: &Path) -> Command {
         .arg(requirements_of(place))
         // pip assembles everything in a temporary directory first; the machine's may be small.
         .env("TMPDIR", place)
+        .within(BUILD)
 }

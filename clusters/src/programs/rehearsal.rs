@@ -71,10 +71,9 @@ pub fn rehearse_provisioning_kubernetes(
 ) -> Result<String, ProvisionError> {
     let lock = Lock::read()?;
     let pins = &lock.kubernetes;
-    let mut text = Vec::new();
+    let mut text = vec![step("see which Go there is, where something is to be built", [go::ask()])];
     let name = lock.containers.directory("containers");
     fetch(&mut text, cache, &name, debian::commands(&lock.containers, &cache.workplace(&name)));
-    text.push(step("see which Go there is, where something is to be built", [go::ask()]));
     let module = kube(pins);
     let name = directory(&module, &pins.version);
     fetch(&mut text, cache, &name, [go::build(&module, &cache.workplace(&name))]);
@@ -102,6 +101,6 @@ fn fetch(
 
 /// Commands, one after the other, and what they are for.
 fn step(what: &str, commands: impl IntoIterator<Item = Command>) -> String {
-    let lines = commands.into_iter().map(|command| format!("{command}\n"));
+    let lines = commands.into_iter().map(|command| format!("{}\n", command.bounded_line()));
     format!("# {what}\n{}", lines.collect::<String>())
 }

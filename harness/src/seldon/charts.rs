@@ -5,8 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use clusters::{
-    Cache, CacheError, CommandError, Helm, HelmError, ImagesLock, LockedChart, ReleaseLock,
-    mirror_of_charts as charts,
+    Cache, CacheError, CommandError, Helm, HelmError, ImagesLock, Interrupted, LockedChart, Onlooker,
+    ReleaseLock, mirror_of_charts as charts,
 };
 use sha2::{Digest, Sha256};
 
@@ -104,6 +104,9 @@ pub enum SeldonError {
         /// The system's answer.
         source: io::Error,
     },
+    /// Whoever waited wants it no more.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
 }
 
 /// What a release is made of.
@@ -154,7 +157,7 @@ impl Charts {
 
 impl Seldon {
     /// What `source` names, with `images` in the place of its own; what is not on this machine is fetched into `cache`,
-    /// and `progress` is told. The charts of a release are those of `mirror` where there is one.
+    /// and `onlooker` is told. The charts of a release are those of `mirror` where there is one.
     ///
     /// # Errors
     /// [`SeldonError`], with the remedy.
@@ -163,12 +166,12 @@ impl Seldon {
         images: &[ImageOverride],
         mirror: Option<&Path>,
         cache: &Cache,
-        progress: &dyn Fn(&str),
+        onlooker: &Onlooker<'_>,
     ) -> Result<Seldon, SeldonError> {
-        let helm = || Ok(Helm::provide(cache, progress)?);
+        let helm = || Ok(Helm::provide(cache, onlooker)?);
         Seldon::of(source, images, helm, |release, helm| match mirror {
             Some(mirror) => mirrored(release, mirror),
-            None => fetched(release, helm, cache, progress),
+            None => fetched(release, helm, cache, onlooker),
         })
     }
 
@@ -269,19 +272,22 @@ fn fetched(
     release: &ReleaseLock,
     helm: &Helm,
     cache: &Cache,
-    progress: &dyn Fn(&str),
+    onlooker: &Onlooker<'_>,
 ) -> Result<PathBuf, SeldonError> {
     let name = directory_of(&release.version);
     if let Some(place) = cache.find(&name)? {
         return Ok(place);
     }
-    let guard = cache.lock(|| progress("waiting for another run that provisions programs"))?;
+    let guard = cache.lock(onlooker)?;
     if let Some(place) = cache.find(&name)? {
         return Ok(place);
     }
-    progress(&format!("fetching the charts of Seldon {} (once, hashes checked)", release.version));
+    onlooker.tell(&format!("fetching the charts of Seldon {} (once, hashes checked)", release.version));
     cache.install(&guard, &name, |place| {
-        release.charts.iter().try_for_each(|chart| fetch(release, chart, helm, place))
+        release
+            .charts
+            .iter()
+            .try_for_each(|chart| onlooker.unless_stopped(fetch((release, chart), helm, place, onlooker)))
     })
 }
 
@@ -294,8 +300,13 @@ fn unreadable(file: &Path) -> impl FnOnce(io::Error) -> SeldonError {
     move |source| SeldonError::Unreadable { file, source }
 }
 
-fn fetch(release: &ReleaseLock, chart: &LockedChart, helm: &Helm, place: &Path) -> Result<(), SeldonError> {
-    let ran = pull(release, chart, helm, place).run();
+fn fetch(
+    (release, chart): (&ReleaseLock, &LockedChart),
+    helm: &Helm,
+    place: &Path,
+    onlooker: &Onlooker<'_>,
+) -> Result<(), SeldonError> {
+    let ran = pull(release, chart, helm, place).run_for(onlooker);
     let home = place.join(Helm::HOME);
     if home.exists() {
         fs::remove_dir_all(&home).map_err(unreadable(&home))?;

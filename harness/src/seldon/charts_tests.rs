@@ -133,7 +133,8 @@ fn a_mirror_has_every_chart_of_a_release_as_it_is_pinned() {
 fn what_is_not_pinned_is_refused_before_anything_is_fetched() {
     let cache = Cache::at("/nowhere".into());
     let source = SeldonSource::Release(Release::V2_10_2);
-    let error = Seldon::provide(&source, &[], None, &cache, &|_| {}).unwrap_err().to_string();
+    let nobody = clusters::Onlooker::patient(&|_| {});
+    let error = Seldon::provide(&source, &[], None, &cache, &nobody).unwrap_err().to_string();
     assert_eq!(error, Seldon::rehearse(&source, &[], None, &cache).unwrap_err().to_string());
     assert!(error.contains("--branch v2.10.2") && error.contains("say --seldon charts:"), "{error}");
 }
@@ -155,12 +156,12 @@ fn a_directory_must_hold_all_four() {
 fn images_need_a_chart_to_stand_in() {
     let cache = Cache::at("/nowhere".into());
     let images = charts(None).images;
-    let error =
-        Seldon::provide(&SeldonSource::StandIn(ModelServer::MlServer), &images, None, &cache, &|_| {})
-            .unwrap_err();
+    let (standin, nobody) =
+        (SeldonSource::StandIn(ModelServer::MlServer), clusters::Onlooker::patient(&|_| {}));
+    let error = Seldon::provide(&standin, &images, None, &cache, &nobody).unwrap_err();
     assert!(error.to_string().contains("say which with --seldon"), "{error}");
     assert!(matches!(
-        Seldon::provide(&SeldonSource::StandIn(ModelServer::MlServer), &[], None, &cache, &|_| {}),
+        Seldon::provide(&standin, &[], None, &cache, &nobody),
         Ok(Seldon::StandIn(ModelServer::MlServer))
     ));
 }

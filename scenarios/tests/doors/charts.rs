@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use harness::clusters::{Cache, GivenCluster, Helm, HelmError, HelmTarget};
+use harness::clusters::{Cache, GivenCluster, Helm, HelmError, HelmTarget, Onlooker};
 use harness::seldon::{Chart, Layout, Reach, Seldon, SeldonSource, uninstall, uninstall_steps};
 use rstest::rstest;
 use serde_json::Value;
@@ -17,7 +17,7 @@ use crate::up::Up;
 /// A place with helm, where one can be had; says why not. `CONFORMANCE_REQUIRE=helm` makes that a failure.
 pub(crate) fn with_helm() -> Option<Place> {
     let cache = Cache::from_environment().unwrap();
-    match Helm::provide(&cache, &|line| eprintln!("{line}")) {
+    match Helm::provide(&cache, &Onlooker::patient(&|line| eprintln!("{line}"))) {
         Ok(_) => Some(Place::new()),
         Err(error @ HelmError::Neither { .. }) => {
             assert!(!required("helm"), "{error}");
@@ -162,8 +162,8 @@ fn is_ours(object: &str) -> bool {
 
 fn take_away(place: &Place, directory: &Path, target: &HelmTarget) {
     let cache = Cache::at(place.cache());
-    let seldon =
-        Seldon::provide(&SeldonSource::Charts(directory.to_owned()), &[], None, &cache, &|_| {}).unwrap();
+    let source = SeldonSource::Charts(directory.to_owned());
+    let seldon = Seldon::provide(&source, &[], None, &cache, &Onlooker::patient(&|_| {})).unwrap();
     let Seldon::Charts(charts) = seldon else { panic!("{seldon:?}") };
     let layout = Layout { home: "seldon-system".into(), tenant: "seldon-mesh".into(), reach: Reach::Cluster };
     let steps = uninstall_steps(&charts, &Chart::ALL, &layout, target);
@@ -249,5 +249,5 @@ fn without_helm_and_without_go_it_is_said_what_to_install() {
     charts(&place);
     let mut run = binary(&place, &RUN);
     let answer = Answer::of(run.env("PATH", place.temporary())).expect(3);
-    insta::assert_snapshot!(answer.sentence(), @"there is no usable `helm` (none is on PATH), and no Go to build helm 3.18.4 with (not found); install helm 3 (https://helm.sh/docs/intro/install), or Go (`apt-get install golang` where that is 1.24 or later, else https://go.dev/dl)");
+    insta::assert_snapshot!(answer.sentence(), @"there is no usable `helm` (none is on PATH), and no Go to build helm 3.18.4 with (not found); install helm 3 (https://helm.sh/docs/intro/install), or Go: `curl -sL https://go.dev/dl/go1.24.4.linux-amd64.tar.gz | tar -xz -C /usr/local && ln -sf /usr/local/go/bin/go /usr/local/bin/`");
 }

@@ -228,9 +228,14 @@ fn clusters(place: &Place) -> PathBuf {
 }
 
 #[rstest]
-#[case::interrupted("127.67.3.1", Signal::SIGINT)]
-#[case::killed("127.67.3.2", Signal::SIGKILL)]
-fn an_up_that_is_ended_ends_what_it_began(#[case] address: &str, #[case] signal: Signal) {
+#[case::interrupted("127.67.3.1", Signal::SIGINT, Some(3))]
+#[case::terminated("127.67.3.3", Signal::SIGTERM, Some(3))]
+#[case::killed("127.67.3.2", Signal::SIGKILL, None)]
+fn an_up_that_is_ended_ends_what_it_began(
+    #[case] address: &str,
+    #[case] signal: Signal,
+    #[case] code: Option<i32>,
+) {
     let place = Place::new();
     let mut footprint = Footprint::default();
     let up = from_terminal(&place, &["cluster", "up", "begun", "--host-address", address]);
@@ -239,7 +244,7 @@ fn an_up_that_is_ended_ends_what_it_began(#[case] address: &str, #[case] signal:
         children(id).into_iter().any(|holder| supervisor(holder).is_some())
     });
     kill(Pid::from_raw(i32::try_from(up.id()).unwrap()), signal).unwrap();
-    assert_eq!(crate::door::finish(up).code, None);
+    assert_eq!(crate::door::finish(up).code, code);
     footprint.assert_gone();
     assert!(until(Duration::from_secs(2), || is_empty(&clusters(&place))));
 }

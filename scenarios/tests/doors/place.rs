@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
-use harness::clusters::{Cache, provision};
+use harness::clusters::{Cache, Onlooker, provision};
 
 const CACHE: &str = "cache";
 const TEMPORARY: &str = "temporary";
@@ -37,7 +37,7 @@ fn provisioned() -> &'static Path {
     static CACHE: OnceLock<PathBuf> = OnceLock::new();
     CACHE.get_or_init(|| {
         let cache = Cache::from_environment().unwrap();
-        provision(&cache, &|line| eprintln!("{line}")).unwrap();
+        provision(&cache, &Onlooker::patient(&|line| eprintln!("{line}"))).unwrap();
         cache.directory().to_owned()
     })
 }

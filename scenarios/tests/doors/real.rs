@@ -296,11 +296,23 @@ fn a_missing_program_is_named_with_the_command_that_installs_it(#[case] name: &s
     assert_eq!(stage.ledgers(), [""; 0]);
 }
 
-/// What the doctor says of programs that only real clusters need.
+/// What the doctor says of programs that only real clusters need, and of this tester.
 fn doctor(stage: &Stage) -> String {
     let out = Answer::of(&mut stage.alone(&["doctor"])).out;
-    let lines = out.lines().skip_while(|line| !line.contains(" disk ")).skip(1);
+    let mut lines = out.lines().skip_while(|line| !line.contains(" disk ")).skip(1);
+    let root = match nix::unistd::Uid::effective().is_root() {
+        true => "ok       root             for --cluster kubernetes",
+        false => {
+            "absent   root             a real Kubernetes of this machine needs root (kubelet and containerd do): run with sudo, \
+             or use --cluster embedded"
+        }
+    };
+    assert_eq!(lines.next(), Some(root));
     lines.collect::<Vec<_>>().join("\n")
+}
+
+fn daemon(stage: &Stage) -> String {
+    doctor(stage).lines().find(|line| line.contains("docker daemon")).unwrap().to_owned()
 }
 
 #[test]
@@ -308,11 +320,19 @@ fn the_doctor_names_each_missing_program_and_tells_a_daemon_from_a_client() {
     let stage = Stage::new();
     insta::assert_snapshot!("doctor_with_docker_and_k3d", doctor(&stage));
     stage.tell("no-daemon", "");
-    insta::assert_snapshot!("doctor_without_a_daemon", doctor(&stage).lines().nth(1).unwrap());
+    insta::assert_snapshot!("doctor_without_a_daemon", daemon(&stage));
     fs::remove_file(stage.state("no-daemon")).unwrap();
     stage.tell("forbidden", "");
-    insta::assert_snapshot!("doctor_with_a_forbidden_daemon", doctor(&stage).lines().nth(1).unwrap());
+    insta::assert_snapshot!("doctor_with_a_forbidden_daemon", daemon(&stage));
     stage.without("docker");
     stage.without("k3d");
     insta::assert_snapshot!("doctor_with_nothing_for_real_clusters", doctor(&stage));
+    let go =
+        "#!/bin/sh\nif test $1 = env; then echo go1.24.4; else echo go version go1.24.4 linux/amd64; fi\n";
+    stage.program("go", go);
+    let said = doctor(&stage);
+    let kube = "later    kube             1.33.1 is built from its Go module at the first run, or by `seldon-conformance provision \
+                kubernetes`";
+    assert!(said.lines().any(|line| line == kube), "{said}");
+    assert!(said.contains("\nok       go               1.24.4\n"), "{said}");
 }

@@ -10,7 +10,7 @@ use crate::place::Place;
 const LONG: usize = 25;
 
 /// Paths, and names that are made from them; pins, which stand in lock files; what a container engine may do here.
-fn settled(place: &Place, text: &str) -> String {
+pub(crate) fn settled(place: &Place, text: &str) -> String {
     let pins = Regex::new("(containers|nft|kube|calico-node)-([0-9.]+(?:-bookworm)?)-[0-9a-f]{8}").unwrap();
     let text = pins.replace_all(text, "$1-$2-[digest]").into_owned();
     let may = Regex::new("restrict_oom_score_adj = (true|false)").unwrap();
@@ -60,7 +60,7 @@ fn take(parts: &mut Vec<String>, heading: &str) -> Option<String> {
 }
 
 /// Runs without any program on the path, and sees that nothing was touched.
-fn rehearsed(place: &Place, arguments: &[&str]) -> String {
+pub(crate) fn rehearsed(place: &Place, arguments: &[&str]) -> String {
     let before = place.files();
     // Not even a program is asked for: there is none.
     let answer = Answer::of(binary(place, arguments).env("PATH", "/nonexistent")).expect(0);

@@ -23,8 +23,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) fn programs() -> &'static Programs {
     static PROGRAMS: OnceLock<Programs> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
-        clusters::provision(&clusters::Cache::from_environment().unwrap(), &|line| eprintln!("{line}"))
-            .unwrap()
+        clusters::provision(
+            &clusters::Cache::from_environment().unwrap(),
+            &clusters::Onlooker::patient(&|line| eprintln!("{line}")),
+        )
+        .unwrap()
     })
 }
 

@@ -18,7 +18,7 @@ fn programs() -> &'static Programs {
     static PROGRAMS: OnceLock<Programs> = OnceLock::new();
     PROGRAMS.get_or_init(|| {
         let cache = clusters::Cache::from_environment().unwrap();
-        clusters::provision(&cache, &|line| eprintln!("{line}")).unwrap()
+        clusters::provision(&cache, &clusters::Onlooker::patient(&|line| eprintln!("{line}"))).unwrap()
     })
 }
 

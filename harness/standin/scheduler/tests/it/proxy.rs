@@ -25,9 +25,12 @@ pub(crate) fn with_envoy(test: &str, body: impl Future<Output = ()>) {
 
 /// Envoy, fetched into the cache when it is not there yet.
 fn program() -> PathBuf {
-    clusters::provision(&clusters::Cache::from_environment().unwrap(), &|line| eprintln!("{line}"))
-        .unwrap()
-        .envoy
+    clusters::provision(
+        &clusters::Cache::from_environment().unwrap(),
+        &clusters::Onlooker::patient(&|line| eprintln!("{line}")),
+    )
+    .unwrap()
+    .envoy
 }
 
 /// A running Envoy.
