@@ -204,10 +204,10 @@ mod tests {
 
     #[test]
     fn the_parts_come_in_the_order_in_which_they_need_each_other() {
-        let common = ["etcd", "kube-apiserver", "containerd"];
+        let common = ["packet-log", "packet-log-check", "etcd", "kube-apiserver", "containerd"];
         let node = ["kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"];
         let flannel = programs(&boot_script(&spec(Network::Flannel)).unwrap());
-        assert_eq!(flannel, [&common[..], &node, &["flannel-rules"]].concat());
+        assert_eq!(flannel, [&common[..], &node, &["flannel-rules", "flannel-rules-check"]].concat());
         let network =
             CalicoPrograms { calico: "/programs/calico".into(), definitions: "/programs/definitions".into() };
         let script = boot_script(&spec(Network::Calico(network))).unwrap();

@@ -209,8 +209,21 @@ fn an_address_that_cannot_be_had(
     assert!(fs::read_dir(place.cache().join("clusters")).unwrap().next().is_none());
 }
 
-/// Programs that only k3d and k3s clusters need: `real.rs` looks at them.
-const OF_REAL_CLUSTERS: [&str; 6] = ["docker", "k3d", "k3s", "kubectl", "helm", "go"];
+/// What only clusters of other kinds need: `real.rs` looks at it.
+const OF_REAL_CLUSTERS: [&str; 12] = [
+    "docker",
+    "k3d",
+    "k3s",
+    "kubectl",
+    "helm",
+    "go",
+    "root",
+    "containerd",
+    "kube",
+    "coredns",
+    "calico-node",
+    "curl",
+];
 
 /// Versions, paths and sizes are the machine's.
 fn settled(place: &Place, text: &str) -> String {

@@ -85,7 +85,7 @@ fn a_cell_of_the_nightly_matrix_is_one_command_line(#[case] seldon: &str, #[case
         said.lines().filter(|line| line.starts_with("#### ") && line.ends_with("(calico)")).collect();
     assert_eq!(
         clusters,
-        ["#### embedded cluster, one for each case (calico)", "#### k3d cluster conformance (calico)"]
+        ["#### embedded cluster, one for each case (calico)", "#### k3d cluster conformance-calico (calico)"]
     );
     assert!(said.contains("rancher/k3s:v1.29.15-k3s1"), "{said}");
 }
