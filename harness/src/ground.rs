@@ -39,7 +39,7 @@ pub enum Need {
     LabelOfKubeSystem,
     /// Somebody who enforces policies.
     PolicyEngine,
-    /// A node that kills a process, takes a link down or forgets a connection when it is told to.
+    /// A node that kills a process, takes a link down, forgets a connection or drops packets when it is told to.
     NodeLever,
 }
 

@@ -10,7 +10,7 @@ use rstest::rstest;
 use crate::door::{Answer, PATIENCE, finish, start_until};
 use crate::machine::{GRACE, host, until};
 use crate::place::Place;
-use crate::stage::{BUSYBOX, K3S, Stage};
+use crate::stage::{BUSYBOX, K3S, K3S_UP, Stage};
 
 pub(crate) const UP: [&str; 9] = [
     "cluster",
@@ -126,19 +126,7 @@ fn the_program_k3s_runs_in_namespaces_and_leaves_nothing() {
     fs::create_dir(stage.place().directory().join("mirror")).unwrap();
     fs::write(stage.place().directory().join("mirror/k3s-images.tar.zst"), "").unwrap();
     let before = host();
-    let words = [
-        "cluster",
-        "up",
-        "conformance",
-        "--cluster",
-        "k3s",
-        "--k3s",
-        "binary",
-        "--mesh",
-        "none",
-        "--images=present",
-    ];
-    let up = stage.run(&[&words[..], &["--mirror", "mirror", "--timeout", "60"]].concat()).expect(0);
+    let up = stage.run(&[&K3S_UP[..], &["--mirror", "mirror"]].concat()).expect(0);
     assert!(up.out.starts_with("cluster conformance is up (k3s flannel)\n"), "{}", up.out);
     let seen = fs::read_to_string(stage.state("seen")).unwrap();
     assert!(

@@ -5,22 +5,7 @@ use std::fs;
 use crate::door::Answer;
 use crate::machine::Footprint;
 use crate::place::Place;
-use crate::stage::{BUSYBOX, K3S, Stage};
-
-const UP: [&str; 12] = [
-    "cluster",
-    "up",
-    "conformance",
-    "--cluster",
-    "k3s",
-    "--k3s",
-    "binary",
-    "--mesh",
-    "none",
-    "--images=present",
-    "--timeout",
-    "60",
-];
+use crate::stage::{BUSYBOX, K3S, K3S_UP, Stage};
 
 #[test]
 fn it_listens_on_a_free_port_and_ends_with_its_scope() {
@@ -37,7 +22,7 @@ fn it_listens_on_a_free_port_and_ends_with_its_scope() {
         stage.program(name, text);
     }
     let _behind = stage.behind(&owner, "127.69.0.10");
-    let Some(mut up) = stage.command_as_nobody(&UP) else { return };
+    let Some(mut up) = stage.command_as_nobody(&K3S_UP) else { return };
     let up = Answer::of(&mut up).expect(0);
     assert!(up.out.starts_with("cluster conformance is up (k3s flannel)\n"), "{}", up.out);
     let seen = fs::read_to_string(stage.state("seen")).unwrap();

@@ -17,6 +17,21 @@ const DOCKER: &str = include_str!("pretend/docker");
 pub(crate) const K3S: &str = include_str!("pretend/k3s");
 /// What that brings along.
 pub(crate) const BUSYBOX: &str = include_str!("pretend/busybox");
+/// Brings up a cluster of that program.
+pub(crate) const K3S_UP: [&str; 12] = [
+    "cluster",
+    "up",
+    "conformance",
+    "--cluster",
+    "k3s",
+    "--k3s",
+    "binary",
+    "--mesh",
+    "none",
+    "--images=present",
+    "--timeout",
+    "60",
+];
 
 /// A place, the pretended programs in it, and what they keep.
 pub(crate) struct Stage {
